@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from axpo_agents.passes import Pass, plan_rows
 from axpo_agents.types import Context, FinishReason, Sampling, Span, TokenSequence
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ class Prefix:
     """Everything before the turn, contexts and earlier turns; ends with the context just added."""
     forced: tuple[int, ...] = ()
     """Token ids the turn must start with: the frozen prefix of a branch."""
+
+    def room(self, sampling: Sampling) -> int:
+        """How many tokens may still be sampled; none if it is 0 or less."""
+        turn = min(sampling.max_turn_tokens, sampling.max_episode_tokens - len(self.sequence.ids))
+        return turn - len(self.forced)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +94,18 @@ class TokenPolicy(Protocol):
             One float32 tensor per sequence, of shape (number of True in `sampled`,).
         """
         ...
+
+    def plan(self, sequences: Sequence[TokenSequence], *, tokens: int) -> tuple[Pass, ...]:
+        """Which sequences are best scored together.
+
+        Args:
+            sequences: what is to be scored.
+            tokens: most tokens of a pass; what cannot be divided may exceed it.
+
+        Returns:
+            Passes in which every sequence stands once.
+        """
+        return plan_rows(sequences, tokens=tokens)
 
 
 class TextAgent(Protocol):

@@ -163,7 +163,7 @@ def _sample(
         Prefix(sequence=TokenSequence.of(moment.completions, then=context), forced=moment.forced)
         for moment, context in zip(moments, contexts, strict=True)
     ]
-    rooms = [_room(prefix, sampling) for prefix in prefixes]
+    rooms = [prefix.room(sampling) for prefix in prefixes]
     roomy = [index for index, room in enumerate(rooms) if room > 0]
     version = policy.version
     sampled = policy.sample([prefixes[index] for index in roomy], sampling, seed=seed) if roomy else []
@@ -194,12 +194,6 @@ def _context(policy: TokenPolicy, env: ToolEnv, moment: Start) -> Context:
     if not moment.completions:
         return policy.encode_prompt(env, moment.state)
     return policy.encode_observation(moment.state.turns[-1].observation, after=moment.completions[-1].ids)
-
-
-def _room(prefix: Prefix, sampling: Sampling) -> int:
-    """How many tokens the turn may still sample."""
-    turn = min(sampling.max_turn_tokens, sampling.max_episode_tokens - len(prefix.sequence.ids))
-    return turn - len(prefix.forced)
 
 
 _NOTHING: Final = Sampled(ids=(), logprobs=(), finish=FinishReason.LENGTH)

@@ -1,17 +1,28 @@
-"""Defines how advantages become training items, mini-batches of whole groups, and micro-batches of similar length."""
+"""Defines how advantages become training items, mini-batches of whole groups, and micro-batches that fit."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 import torch
 
 from axpo.config import Aggregation, LossConfig, OptimConfig
 from axpo.loss import Targets
 from axpo.types import Advantage
+from axpo_agents.passes import Pass, plan_rows
 from axpo_agents.types import Rollout, TokenSequence
+
+
+class Plan(Protocol):
+    """Deals sequences out to passes through a model; see `TokenPolicy.plan`."""
+
+    def __call__(self, sequences: Sequence[TokenSequence], *, tokens: int) -> Sequence[Pass]:
+        """Passes of at most so many tokens."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +54,23 @@ class MiniBatch:
     trained_tokens: int
     """Tokens the mean runs over, those left out for their zero advantage included."""
     scored_tokens: int
-    """Tokens that pass through the model, contexts included, padding excluded."""
+    """Tokens that pass through the model, contexts included, padding excluded; what a tree shares counts once."""
 
 
 def build_batch(
-    advantages: Sequence[Advantage], loss: LossConfig, optim: OptimConfig, *, seed: int
+    advantages: Sequence[Advantage], loss: LossConfig, optim: OptimConfig, *, plan: Plan = plan_rows, seed: int
 ) -> tuple[MiniBatch, ...]:
     """Splits one step's advantages into mini-batches of whole groups.
 
     Groups are dealt out in an order drawn from the seed, as evenly as their number allows. A
     mini-batch without anything to train (every advantage 0 and left out) does not appear.
+
+    Args:
+        advantages: what is trained.
+        loss: aggregation, and whether zero advantages are left out.
+        optim: number of mini-batches, and the size of a micro-batch.
+        plan: deals sequences out to passes: `TokenPolicy.plan` of the policy that will score them.
+        seed: of the order.
 
     Raises:
         ValueError: an advantage covers no sampled token.
@@ -64,8 +82,10 @@ def build_batch(
     random.Random(seed).shuffle(order)
     parts = min(optim.minibatches, len(order))
     dealt = [order[part::parts] for part in range(parts)]
-    batches = (_mini_batch([a for group in part for a in groups[group]], loss, optim) for part in dealt)
-    return tuple(batch for batch in batches if batch is not None)
+    weighted = (_weighted([a for group in part for a in groups[group]], loss) for part in dealt)
+    return tuple(
+        _mini_batch(items, total, partial(plan, tokens=optim.micro_batch_tokens)) for items, total in weighted if items
+    )
 
 
 def make_targets(items: Sequence[TrainItem], *, device: torch.device | str = "cpu") -> Targets:
@@ -82,7 +102,8 @@ def make_targets(items: Sequence[TrainItem], *, device: torch.device | str = "cp
     return Targets(old_logprobs=old_logprobs, advantages=advantage, weights=weight)
 
 
-def _mini_batch(advantages: Sequence[Advantage], loss: LossConfig, optim: OptimConfig) -> MiniBatch | None:
+def _weighted(advantages: Sequence[Advantage], loss: LossConfig) -> tuple[list[TrainItem], int]:
+    """The items of a mini-batch, and how many tokens its mean runs over."""
     counts = [_trained_tokens(advantage) for advantage in advantages]
     total = sum(counts)
     items = []
@@ -91,25 +112,18 @@ def _mini_batch(advantages: Sequence[Advantage], loss: LossConfig, optim: OptimC
             continue
         per_token = total if loss.aggregation is Aggregation.TOKEN_MEAN else count * len(advantages)
         items.append(_item(advantage, weight=1 / per_token))
-    if not items:
-        return None
+    return items, total
+
+
+def _mini_batch(
+    items: Sequence[TrainItem], total: int, plan: Callable[[Sequence[TokenSequence]], Sequence[Pass]]
+) -> MiniBatch:
+    passes = plan([item.sequence for item in items])
     return MiniBatch(
-        micro_batches=_micro_batches(items, optim.micro_batch_tokens),
+        micro_batches=tuple(tuple(items[member] for member in each.members) for each in passes),
         trained_tokens=total,
-        scored_tokens=sum(len(item.sequence.ids) for item in items),
+        scored_tokens=sum(each.tokens for each in passes),
     )
-
-
-def _micro_batches(items: Sequence[TrainItem], padded_tokens: int) -> tuple[tuple[TrainItem, ...], ...]:
-    # Longest first: neighbours are of similar length, and a pass that does not fit into memory fails at once.
-    by_length = sorted(items, key=lambda item: -len(item.sequence.ids))
-    batches = []
-    start = 0
-    while start < len(by_length):
-        rows = max(1, padded_tokens // len(by_length[start].sequence.ids))
-        batches.append(tuple(by_length[start : start + rows]))
-        start += rows
-    return tuple(batches)
 
 
 def _item(advantage: Advantage, *, weight: float) -> TrainItem:

@@ -156,7 +156,7 @@ class OptimConfig:
     minibatches: Count = 2
     """Optimizer steps per training step; every mini-batch holds whole groups."""
     micro_batch_tokens: Count = 16384
-    """Padded tokens per forward and backward pass."""
+    """Tokens per forward and backward pass: those of whole trees, or with padded rows the padding included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +175,9 @@ class ModelConfig:
     """Recompute activations in the backward pass."""
     freeze_vision: bool = False
     """Keep the image tower as it is."""
+    packing: Annotated[Literal["tree", "rows"], tyro.conf.arg(aliases=("--packing",))] = "tree"
+    """How sequences are laid out while they are trained: end to end with everything they share computed once, or each
+    padded to a row of its own. Only time and memory differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

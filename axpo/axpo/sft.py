@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -112,25 +112,14 @@ def weighted_loss(
 def _backward(policy: TransformersPolicy, encoded: Sequence[EncodedDemonstration], tokens: int) -> float:
     total = sum(sum(demonstration.weights) for demonstration in encoded)
     loss = 0.0
-    for part in _micro_batches(encoded, tokens):
+    for each in policy.plan([demonstration.sequence for demonstration in encoded], tokens=tokens):
+        part = [encoded[member] for member in each.members]
         logprobs = policy.logprobs([demonstration.sequence for demonstration in part])
         weights = [torch.tensor(demonstration.weights, device=logprobs[0].device) for demonstration in part]
         share = weighted_loss(logprobs, weights, total)
         torch.autograd.backward(share)
         loss += float(share.detach())
     return loss
-
-
-def _micro_batches(encoded: Sequence[EncodedDemonstration], tokens: int) -> Iterator[list[EncodedDemonstration]]:
-    """Batches of demonstrations of similar length, each of at most that many tokens once padded."""
-    part: list[EncodedDemonstration] = []
-    for demonstration in sorted(encoded, key=lambda one: len(one.sequence.ids)):
-        if part and (len(part) + 1) * len(demonstration.sequence.ids) > tokens:
-            yield part
-            part = []
-        part.append(demonstration)
-    if part:
-        yield part
 
 
 def _write_examples(stage: Stage, demonstrations: Sequence[Demonstration]) -> None:

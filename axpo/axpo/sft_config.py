@@ -83,7 +83,7 @@ class SftConfig:
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this norm."""
     micro_batch_tokens: Count = 16384
-    """Padded tokens per forward and backward pass."""
+    """Tokens per forward and backward pass."""
     questions_in_memory: Count = 600
     """Questions kept at a time."""
     eval_questions: CountOrNone = 100

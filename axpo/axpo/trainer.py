@@ -42,7 +42,6 @@ from axpo.stopwatch import Stopwatch
 from axpo.types import Group
 from axpo.update import DivergenceError, Objective, UpdateStats, update
 from axpo.validation import check_new_folder, effective_selection, resolved
-from axpo_agents.policy import TokenPolicy
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
 
 
@@ -135,10 +134,9 @@ class _Trainer:
         if checkpoint is not None:
             self._progress = checkpoint.progress
             self._optimizer.load_state(checkpoint.optimizer_state())
+        self._reference = _reference(config, policy, resumed=checkpoint is not None)
         self._objective = Objective(
-            loss=config.loss,
-            temperature=config.sampling.temperature,
-            reference=_reference(config, policy, resumed=checkpoint is not None),
+            loss=config.loss, temperature=config.sampling.temperature, reference=self._reference
         )
         self._history = log.steps()
         self._saved = self._progress.step
@@ -176,12 +174,16 @@ class _Trainer:
             groups = resample(groups, points, policy, env, config.sampling, seed=self._seed(step, "resampling"))
         with self._interrupts.deferred(), self._update_under_way():
             advantages = compute_advantages(groups, config.advantages)
-            minibatches = build_batch(advantages, config.loss, config.optim, seed=self._seed(step, "batches"))
             with watch.phase("update"):
+                minibatches = build_batch(
+                    advantages, config.loss, config.optim, plan=policy.plan, seed=self._seed(step, "batches")
+                )
                 lr = self._optimizer.start_step(step)
                 stats = update(policy, self._optimizer, minibatches, self._objective)
             policy.advance_version()
             policy.forget()
+            if self._reference is not None:
+                self._reference.forget()
             self._record(step, groups, {"lr": lr, **_measured(groups, stats, watch)})
         if step % config.log.checkpoint_every == 0 or step == config.steps:
             self._save()
@@ -284,7 +286,7 @@ def _tool_seconds(group: Group) -> float:
     return sum(call.result.seconds for turn in turns for call in turn.calls)
 
 
-def _reference(config: TrainConfig, policy: TransformersPolicy, *, resumed: bool) -> TokenPolicy | None:
+def _reference(config: TrainConfig, policy: TransformersPolicy, *, resumed: bool) -> TransformersPolicy | None:
     """The policy as it was before the first step."""
     if config.loss.kl == 0:
         return None

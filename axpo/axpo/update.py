@@ -47,7 +47,7 @@ class UpdateStats:
     totals: LossStats = field(default_factory=_nothing)
     """Sums over the tokens that received a gradient."""
     scored_tokens: int = 0
-    """Tokens that passed through the model, contexts included, padding excluded."""
+    """Tokens that passed through the model, contexts included, padding excluded; what a tree shares counts once."""
     seconds_reference: float = 0.0
     """Wall-clock time of the reference policy's forward passes."""
 

@@ -12,6 +12,7 @@ import torch
 
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.transformers_policy.image_attention import IMAGE_ATTENTION
+from axpo_agents.transformers_policy.image_features import FeatureMemory
 from axpo_envs.images import ImageRef
 
 FAMILIES = ["qwen3_vl", "qwen2_5_vl"]
@@ -83,8 +84,42 @@ def test_images_of_one_size_go_through_the_tower_as_a_batch(
     for image, single in zip(images, alone, strict=True):
         assert single is not None
         start, stop = features.places[image.digest]
-        assert torch.allclose(features.tokens[start:stop], single.tokens, atol=1e-5)
-        assert torch.allclose(features.deepstack[0][start:stop], single.deepstack[0], atol=1e-5)
+        assert torch.allclose(features.levels[0][start:stop], single.levels[0], atol=1e-5)
+        assert torch.allclose(features.levels[1][start:stop], single.levels[1], atol=1e-5)
+
+
+def test_a_frozen_tower_runs_once_per_image_until_it_forgets(tiny: TransformersPolicy, kit: SimpleNamespace) -> None:
+    frozen = load_policy("tiny-random", LoadSettings(freeze_vision=True))
+    network = frozen._network
+    runs: list[int] = []
+    network.model.model.visual.register_forward_pre_hook(lambda _, inputs: runs.append(len(inputs[0])))
+    images = [kit.image(seed) for seed in range(3)]
+    first = network.encode_images(images[:2])
+    again = network.encode_images([images[2], images[1], images[0]])
+    assert runs == [2 * 64, 64], "only the third image is new"
+    assert first is not None
+    assert again is not None
+    expected = tiny._network.encode_images(images)
+    assert expected is not None
+    for kept, trained in zip(
+        again.ordered(images).deepstack_features, expected.ordered(images).deepstack_features, strict=True
+    ):
+        assert torch.allclose(kept[0], trained[0], atol=1e-5)
+    frozen.forget()
+    network.encode_images(images[:1])
+    assert runs == [2 * 64, 64, 64]
+
+
+def test_features_are_dropped_when_memory_runs_out_the_least_recently_used_first() -> None:
+    memory = FeatureMemory(2 * 4 * 10)
+    features = {name: (torch.full((10, 1), float(number)),) for number, name in enumerate("abc")}
+    memory.keep({"a": features["a"]})
+    memory.keep({"b": features["b"]})
+    memory.find(["a"])
+    memory.keep({"c": features["c"]})
+    assert memory.find("abc").keys() == {"a", "c"}
+    memory.forget()
+    assert memory.find("abc") == {}
 
 
 def test_the_librarys_loop_over_images_computes_the_same(tiny: TransformersPolicy, kit: SimpleNamespace) -> None:
@@ -97,8 +132,8 @@ def test_the_librarys_loop_over_images_computes_the_same(tiny: TransformersPolic
     patches = network.patchifier.patches(images, grid, network.device)
     theirs = tower(patches, grid_thw=torch.tensor([[1, *grid]] * 5), return_dict=True)
     assert ours is not None
-    assert torch.allclose(ours.tokens, theirs.pooler_output, atol=1e-5)
-    (ours_gradient,) = torch.autograd.grad(ours.tokens.square().sum(), tower.pos_embed.weight)
+    assert torch.allclose(ours.levels[0], theirs.pooler_output, atol=1e-5)
+    (ours_gradient,) = torch.autograd.grad(ours.levels[0].square().sum(), tower.pos_embed.weight)
     (their_gradient,) = torch.autograd.grad(theirs.pooler_output.square().sum(), tower.pos_embed.weight)
     assert torch.allclose(ours_gradient, their_gradient, rtol=1e-3, atol=1e-4)
 

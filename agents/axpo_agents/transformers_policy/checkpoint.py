@@ -13,6 +13,7 @@ from transformers.utils import cached_file
 
 from axpo_agents.transformers_policy.errors import PolicyError
 from axpo_agents.transformers_policy.image_attention import IMAGE_ATTENTION
+from axpo_agents.transformers_policy.tree_attention import TREE_ATTENTION
 from axpo_agents.transformers_policy.vision import ImageSettings
 
 IMAGE_FAMILIES: Final = ("qwen3_vl", "qwen2_5_vl")
@@ -116,8 +117,11 @@ class Checkpoint:
             )
         for weight, found, expected in report["mismatched_keys"]:
             raise PolicyError(f"{self.name}: expected {weight} of shape {tuple(expected)}; got {tuple(found)}")
-        if self.config.model_type == "qwen3_vl":
-            model.set_attn_implementation({"text_config": "sdpa", "vision_config": IMAGE_ATTENTION})
+        if self.shows_images:
+            tower = IMAGE_ATTENTION if self.config.model_type == "qwen3_vl" else "sdpa"
+            model.set_attn_implementation({"text_config": TREE_ATTENTION, "vision_config": tower})
+        else:
+            model.set_attn_implementation(TREE_ATTENTION)
         return model.to(device).eval()
 
     def _load_config(self) -> Any:

@@ -17,7 +17,8 @@ from axpo_agents.transformers_policy.chat import ChatFormat
 from axpo_agents.transformers_policy.checkpoint import Checkpoint
 from axpo_agents.transformers_policy.errors import PolicyError
 from axpo_agents.transformers_policy.network import Network
-from axpo_agents.transformers_policy.policy import TransformersPolicy
+from axpo_agents.transformers_policy.policy import Computing, TransformersPolicy
+from axpo_agents.transformers_policy.scoring import Packing
 from axpo_agents.transformers_policy.silence import no_progress_bars
 from axpo_agents.transformers_policy.vision import Patchifier
 
@@ -41,6 +42,9 @@ class LoadSettings:
     """Recompute activations in the backward pass."""
     freeze_vision: bool = False
     """Keep the image tower as it is."""
+    packing: str = "tree"
+    """How sequences are laid out while they are scored and trained: `tree` (end to end, what they share computed once)
+    or `rows` (each padded to a row of its own)."""
     seed: int = 0
     """Seeds what no checkpoint holds: new adapters, and all weights of `tiny-random`."""
     cache_gib: float | None = None
@@ -63,6 +67,8 @@ def load_policy(model: str, settings: LoadSettings | None = None) -> Transformer
     device = _device(settings.device)
     if settings.dtype not in _DTYPES:
         raise PolicyError(f"expected dtype to be one of {', '.join(_DTYPES)}; got {settings.dtype!r}")
+    if settings.packing not in set(Packing):
+        raise PolicyError(f"expected packing to be one of {', '.join(Packing)}; got {settings.packing!r}")
     with no_progress_bars(), _resolved(model, settings.seed) as name:
         checkpoint = Checkpoint(name)
         tokenizer = checkpoint.tokenizer()
@@ -78,7 +84,7 @@ def load_policy(model: str, settings: LoadSettings | None = None) -> Transformer
         chat=chat,
         files=files,
         adapters=adapters,
-        cache_bytes=_cache_bytes(settings.cache_gib, device),
+        computing=Computing(cache_bytes=_cache_bytes(settings.cache_gib, device), packing=Packing(settings.packing)),
     )
 
 

@@ -5,43 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from axpo_agents.transformers_policy.contexts import never_sampled
 from axpo_agents.transformers_policy.errors import PolicyError
 from axpo_agents.transformers_policy.image_attention import IMAGE_ATTENTION
+from axpo_agents.transformers_policy.image_features import FeatureMemory, ImageFeature, ImageFeatures
 from axpo_agents.transformers_policy.kv_cache import SlotCache
-from axpo_agents.transformers_policy.positions import Positions, multimodal_positions, text_positions
+from axpo_agents.transformers_policy.positions import multimodal_positions, text_positions
+from axpo_agents.transformers_policy.reading import Reading
+from axpo_agents.transformers_policy.tree_attention import TreeMask
 from axpo_agents.transformers_policy.vision import Grid, Patchifier
 from axpo_envs.images import ImageRef
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """A stretch of tokens with everything the network needs to know of each."""
-
-    ids: npt.NDArray[np.int64]
-    """Token ids, shape (length,)."""
-    positions: Positions
-    """Rotary positions, shape (axes, length)."""
-    images: tuple[ImageRef, ...]
-    """Images whose placeholders lie in the stretch, in order."""
-    starts: tuple[int, ...]
-    """Where each image's first placeholder lies in `ids`."""
-
-    def part(self, start: int, stop: int) -> Reading:
-        """The tokens from `start` to `stop`; neither may lie inside an image."""
-        inside = [index for index, first in enumerate(self.starts) if start <= first < stop]
-        return Reading(
-            ids=self.ids[start:stop],
-            positions=self.positions[:, start:stop],
-            images=tuple(self.images[index] for index in inside),
-            starts=tuple(self.starts[index] - start for index in inside),
-        )
+_FEATURE_BYTES: Final = 2**30
+"""Memory for what a frozen tower made of images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,26 +38,6 @@ class TokenBatch:
     """False where a row is padded; shape (rows, length)."""
     images: tuple[ImageRef, ...]
     """The images of all rows, row by row."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFeatures:
-    """What the tower made of some distinct images."""
-
-    tokens: torch.Tensor
-    """Input embeddings, shape (image tokens, hidden size)."""
-    deepstack: tuple[torch.Tensor, ...]
-    """What is added after the first layers (Qwen3-VL), each of the shape of `tokens`."""
-    places: dict[str, tuple[int, int]]
-    """First and past-last row of each image in `tokens`, by digest."""
-
-    def of(self, images: Sequence[ImageRef]) -> SimpleNamespace:
-        """The features of images in the order of their placeholders, as the model's forward takes them."""
-        rows = np.concatenate([np.arange(*self.places[image.digest]) for image in images])
-        index = torch.from_numpy(rows).to(self.tokens.device)
-        return SimpleNamespace(
-            pooler_output=(self.tokens[index],), deepstack_features=[(level[index],) for level in self.deepstack]
-        )
 
 
 class Network:
@@ -99,16 +61,15 @@ class Network:
         self.patchifier = patchifier
         self.vocabulary = vocabulary
         self.adapters = adapters
+        self._memory = FeatureMemory(_FEATURE_BYTES)
         self._checkpointing = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
         self.axes = 1 if patchifier is None else 3
         config = model.config
         self.image_token: int | None = None if patchifier is None else config.image_token_id
         self.text_config = config.get_text_config()
-        named = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-        special = {getattr(config, name, None) for name in named} - {None}
-        padding = range(vocabulary, self.text_config.vocab_size)
-        self._forbidden = torch.tensor(sorted({*special, *padding}), dtype=torch.long, device=self.device)
-        self._pad = next(token for token in range(vocabulary) if token not in special)
+        forbidden = never_sampled(config, vocabulary)
+        self._forbidden = torch.tensor(forbidden, dtype=torch.long, device=self.device)
+        self._pad = next(token for token in range(vocabulary) if token not in forbidden)
 
     @property
     def device(self) -> torch.device:
@@ -153,15 +114,21 @@ class Network:
         positions = multimodal_positions(len(array), starts, merged)
         return Reading(ids=array, positions=positions, images=tuple(images), starts=starts)
 
-    def collate(self, rows: Sequence[Reading], *, align: str) -> TokenBatch:
-        """Pads stretches to one length: `align` is "left" (padding behind) or "right" (padding in front)."""
-        length = max(len(row.ids) for row in rows)
+    def collate(self, rows: Sequence[Reading], *, align: str, padding: int = 0) -> TokenBatch:
+        """Pads stretches to one length.
+
+        Args:
+            rows: the stretches.
+            align: "left" (padding behind) or "right" (padding in front).
+            padding: how many tokens longer than the longest row the batch becomes.
+        """
+        length = max(len(row) for row in rows) + padding
         ids = np.full((len(rows), length), self._pad, dtype=np.int64)
         filled = np.zeros((len(rows), length), dtype=np.bool_)
         # Padding goes on counting, so that no attention takes a row for several packed ones.
         positions = np.tile(np.arange(length, dtype=np.int64), (self.axes, len(rows), 1))
         for index, row in enumerate(rows):
-            size = len(row.ids)
+            size = len(row)
             place = slice(0, size) if align == "left" else slice(length - size, length)
             ids[index, place] = row.ids
             filled[index, place] = True
@@ -175,28 +142,28 @@ class Network:
         )
 
     def encode_images(self, images: Sequence[ImageRef]) -> ImageFeatures | None:
-        """Runs the tower once per distinct image; None without images."""
+        """Runs the tower once per distinct image, once until `forget` if it is frozen; None without images."""
         if not images or self.patchifier is None:
             return None
-        by_grid: dict[Grid, dict[str, ImageRef]] = {}
-        for image in images:
-            by_grid.setdefault(self.patchifier.settings.grid(image), {})[image.digest] = image
-        places: dict[str, tuple[int, int]] = {}
-        outputs = []
-        offset = 0
+        distinct = {image.digest: image for image in images}
+        found = self._memory.find(distinct) if self._tower_is_frozen else {}
+        by_grid: dict[Grid, list[ImageRef]] = {}
+        for digest, image in distinct.items():
+            if digest not in found:
+                by_grid.setdefault(self.patchifier.settings.grid(image), []).append(image)
+        made: dict[str, ImageFeature] = {}
         with self._forward_mode():
-            for grid, distinct in by_grid.items():
-                size = self.patchifier.settings.token_count(grid)
-                for digest in distinct:
-                    places[digest] = (offset, offset + size)
-                    offset += size
-                outputs.append(self._run_tower(list(distinct.values()), grid))
-        levels = zip(*(getattr(output, "deepstack_features", None) or () for output in outputs), strict=True)
-        return ImageFeatures(
-            tokens=torch.cat([output.pooler_output for output in outputs]),
-            deepstack=tuple(torch.cat(level) for level in levels),
-            places=places,
-        )
+            for grid, members in by_grid.items():
+                levels = self._run_tower(members, grid)
+                split = zip(*(level.chunk(len(members)) for level in levels), strict=True)
+                made.update(zip((image.digest for image in members), split, strict=True))
+        if self._tower_is_frozen:
+            self._memory.keep(made)
+        return ImageFeatures.of({**found, **made})
+
+    def forget(self) -> None:
+        """Drops what is kept of a frozen tower's work."""
+        self._memory.forget()
 
     def logits(
         self,
@@ -205,7 +172,7 @@ class Network:
         keep: torch.Tensor | int,
         features: ImageFeatures | None = None,
         cache: SlotCache | None = None,
-        mask: torch.Tensor | None = None,
+        mask: torch.Tensor | TreeMask | None = None,
     ) -> torch.Tensor:
         """Next-token logits, float32, with -inf for ids that are never sampled.
 
@@ -215,17 +182,19 @@ class Network:
                 (rows, length), giving (number of True, vocabulary).
             features: of the batch's images at least.
             cache: keys and values of what was read before; the batch is added to it.
-            mask: bool tensor of shape (rows, 1, length, slots + length); None is plain causal attention.
+            mask: bool tensor of shape (rows, 1, length, slots + length), or that of a tree in one row; None is plain
+                causal attention.
         """
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"attention_mask": mask}
+        if isinstance(mask, TreeMask):
+            options = {"attention_mask": mask.mask, "tree_parts": mask.parts}
         if batch.images and features is not None:
-            options["mm_encoder_outputs"] = {"image": features.of(batch.images)}
+            options["mm_encoder_outputs"] = {"image": features.ordered(batch.images)}
         positions = batch.positions if self.axes > 1 else batch.positions[0]
         with self._forward_mode():
             output = self.model(
                 input_ids=batch.ids,
                 position_ids=positions,
-                attention_mask=mask,
                 past_key_values=None if cache is None else cache.library_cache,
                 use_cache=cache is not None,
                 logits_to_keep=keep,
@@ -263,7 +232,12 @@ class Network:
             self.model.train(torch.is_grad_enabled())
         return self.adapters()
 
-    def _run_tower(self, images: list[ImageRef], grid: Grid) -> Any:
+    @property
+    def _tower_is_frozen(self) -> bool:
+        return not any(parameter.requires_grad for parameter in self.model.model.visual.parameters())
+
+    def _run_tower(self, images: list[ImageRef], grid: Grid) -> list[torch.Tensor]:
+        """The tower's output and its deepstack levels, each of shape (images x tokens, hidden size)."""
         assert self.patchifier is not None
         patches = self.patchifier.patches(images, grid, self.device)
         tower = self.model.model.visual
@@ -273,4 +247,19 @@ class Network:
             # One segment as far as the tower's loop can see; the attention function takes it apart again.
             whole = torch.tensor([0, len(patches)], dtype=torch.int32, device=self.device)
             options = {"cu_seqlens": whole, "image_count": len(images)}
-        return tower(patches, grid_thw=grids, return_dict=True, **options)
+        output = tower(patches, grid_thw=grids, return_dict=True, **options)
+        return [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
+
+
+def chosen_logprobs(logits: torch.Tensor, rows: torch.Tensor, tokens: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Log-probabilities of tokens under rows of logits.
+
+    Args:
+        logits: shape (n, vocabulary).
+        rows: which row each token is drawn from, shape (m,).
+        tokens: their ids, shape (m,).
+        temperature: divides the logits; above 0.
+    """
+    if temperature != 1.0:
+        logits = logits / temperature
+    return logits[rows, tokens] - logits.logsumexp(-1)[rows]

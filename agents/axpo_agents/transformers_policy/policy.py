@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from axpo_agents.passes import Pass
 from axpo_agents.policy import Prefix, Sampled, TokenPolicy, TurnSpans
 from axpo_agents.transformers_policy.adapters import merged
 from axpo_agents.transformers_policy.chat import ChatFormat
+from axpo_agents.transformers_policy.contexts import ContextEncoder
 from axpo_agents.transformers_policy.network import Network
 from axpo_agents.transformers_policy.sampling import Sampler
 from axpo_agents.transformers_policy.saving import save_checkpoint
-from axpo_agents.transformers_policy.scoring import score
+from axpo_agents.transformers_policy.scoring import Packing, Scorer
 from axpo_agents.types import Context, Sampling, TokenSequence
-from axpo_envs.images import ImageRef
 from axpo_envs.types import EpisodeState, Parts
 
 if TYPE_CHECKING:
     from axpo_envs.env import ToolEnv
 
-_KEPT_PROMPTS: Final = 64
-"""Encoded prompts that are kept: the rollouts of a group ask for the same one."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computing:
+    """How a policy computes; none of it changes a result beyond rounding."""
+
+    cache_bytes: int
+    """Memory for keys and values while sampling and between calls."""
+    packing: Packing = Packing.TREE
+    """How sequences are laid out while they are scored."""
 
 
 class TransformersPolicy(TokenPolicy):
@@ -36,19 +44,21 @@ class TransformersPolicy(TokenPolicy):
         chat: how conversations become tokens.
         files: further files of the checkpoint, written by `save`.
         adapters: peft's wrapper around the model if it has LoRA adapters.
-        cache_bytes: memory for keys and values while sampling and between calls.
+        computing: memory and layout of its passes.
     """
 
     def __init__(
-        self, *, network: Network, chat: ChatFormat, files: Mapping[str, bytes], adapters: Any, cache_bytes: int
+        self, *, network: Network, chat: ChatFormat, files: Mapping[str, bytes], adapters: Any, computing: Computing
     ) -> None:
         self._network = network
         self._chat = chat
         self._files = files
         self._adapters = adapters
-        self._cache_bytes = cache_bytes
-        self._sampler = Sampler(network, chat.stop_ids, cache_bytes)
-        self._prompts: OrderedDict[tuple[Any, ...], Context] = OrderedDict()
+        self._computing = computing
+        self._sampler = Sampler(network, chat.stop_ids, computing.cache_bytes)
+        self._scorer = Scorer(network, computing.packing)
+        images = None if network.patchifier is None else network.patchifier.settings
+        self._contexts = ContextEncoder(chat, images, network.image_token)
         self._version = 0
 
     @property
@@ -78,8 +88,9 @@ class TransformersPolicy(TokenPolicy):
         self.forget()
 
     def forget(self) -> None:
-        """Drops all kept keys and values; later results differ by rounding at most."""
+        """Drops all kept keys, values and image features; later results differ by rounding at most."""
         self._sampler.memory.forget()
+        self._network.forget()
 
     def trainable_parameters(self) -> list[torch.nn.Parameter]:
         """The parameters an optimizer updates, in a fixed order."""
@@ -91,26 +102,11 @@ class TransformersPolicy(TokenPolicy):
         Raises:
             PolicyError: the environment shows images, but the model has no image tower.
         """
-        question = env.opening(state)
-        schemas = [
-            {
-                "type": "function",
-                "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
-            }
-            for tool in env.tools
-        ]
-        key = (env.instructions, repr(schemas), question)
-        context = self._prompts.pop(key, None)
-        if context is None:
-            context = self._context(*self._chat.encode_prompt(env.instructions, schemas, question))
-        self._prompts[key] = context
-        if len(self._prompts) > _KEPT_PROMPTS:
-            self._prompts.popitem(last=False)
-        return context
+        return self._contexts.encode_prompt(env, state)
 
     def encode_observation(self, observation: Parts, *, after: Sequence[int]) -> Context:
         """The context between a turn whose sampled ids were `after` and the next turn."""
-        return self._context(*self._chat.encode_observation(observation, after))
+        return self._contexts.encode_observation(observation, after=after)
 
     def decode_turn(self, ids: Sequence[int]) -> str:
         """The text of a turn as the environment parses it.
@@ -132,7 +128,11 @@ class TransformersPolicy(TokenPolicy):
 
     def logprobs(self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0) -> list[torch.Tensor]:
         """Log-probability of every sampled token, with gradients where autograd is on."""
-        return score(self._network, sequences, temperature)
+        return self._scorer.score(sequences, temperature)
+
+    def plan(self, sequences: Sequence[TokenSequence], *, tokens: int) -> tuple[Pass, ...]:
+        """Which sequences are best scored together; what they share is computed once per pass."""
+        return self._scorer.plan(sequences, tokens)
 
     def reference(self) -> TransformersPolicy:
         """A policy that stays as this one is now: a frozen copy, or with LoRA the same model without its adapters."""
@@ -143,21 +143,10 @@ class TransformersPolicy(TokenPolicy):
         else:
             frozen = Network(network.model, network.patchifier, network.vocabulary, self._adapters.disable_adapter)
         return TransformersPolicy(
-            network=frozen, chat=self._chat, files=self._files, adapters=None, cache_bytes=self._cache_bytes
+            network=frozen, chat=self._chat, files=self._files, adapters=None, computing=self._computing
         )
 
     def save(self, folder: str | Path) -> None:
         """Writes a checkpoint that `from_pretrained` loads, adapters merged; replaces one that is there."""
         model = self.model if self._adapters is None else merged(self._adapters)
         save_checkpoint(Path(folder), model, self._chat.tokenizer, self._files)
-
-    def _context(self, ids: tuple[int, ...], images: tuple[ImageRef, ...]) -> Context:
-        """A context with every image's placeholder repeated for its tokens."""
-        patchifier = self._network.patchifier
-        if patchifier is None or not images:
-            return Context(ids=ids, images=images)
-        settings = patchifier.settings
-        counts = iter([settings.token_count(settings.grid(image)) for image in images])
-        placeholder = self._network.image_token
-        expanded = [part for token in ids for part in ((token,) * next(counts) if token == placeholder else (token,))]
-        return Context(ids=tuple(expanded), images=images)

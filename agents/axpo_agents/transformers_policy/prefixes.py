@@ -12,7 +12,8 @@ import torch
 
 from axpo_agents.policy import Prefix
 from axpo_agents.transformers_policy.kv_cache import Pick, PrefixMemory, gather
-from axpo_agents.transformers_policy.network import Network, Reading
+from axpo_agents.transformers_policy.network import Network
+from axpo_agents.transformers_policy.reading import Reading
 
 _MAX_SCORES: Final = 2**26
 """Rows x new tokens x slots of one reading pass: the size of its attention mask."""

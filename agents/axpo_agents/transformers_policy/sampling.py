@@ -91,7 +91,7 @@ class Sampler:
         Token t of turn i is a function of the distribution and of the t-th random number of row i, so results depend
         on neither batches nor caches. With temperature 0, log-probabilities are those at temperature 1.
         """
-        limits = [_limit(prefix, sampling) for prefix in prefixes]
+        limits = [prefix.room(sampling) for prefix in prefixes]
         steps = max([0, *limits])
         generator = torch.Generator().manual_seed(seed)
         uniforms = torch.rand(len(prefixes), steps, generator=generator, dtype=torch.float64).clamp(max=_BELOW_ONE)
@@ -232,9 +232,3 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float) -> tu
         mass = logprobs.double().exp().cumsum(-1)
         tokens = torch.searchsorted(mass, (uniforms * mass[:, -1])[:, None], right=True)[:, 0]
     return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
-
-
-def _limit(prefix: Prefix, sampling: Sampling) -> int:
-    """How many tokens may be written after a prefix."""
-    forced = len(prefix.forced)
-    return min(sampling.max_turn_tokens, sampling.max_episode_tokens - len(prefix.sequence.ids)) - forced

@@ -106,6 +106,13 @@ class ImageSettings:
             return math.ceil(height * enlarge / factor) * factor, math.ceil(width * enlarge / factor) * factor
         return fitted
 
+    def fitted(self, image: ImageRef) -> Pixels:
+        """The pixels after resizing: the image's own where it fits as it is."""
+        height, width = self.fitted_size(image.height, image.width)
+        if (height, width) == (image.height, image.width):
+            return image.pixels
+        return np.array(image.to_pil().resize((width, height), Image.Resampling(self.resample)))
+
 
 class Patchifier:
     """Turns images into patches. Resized pixels are kept by digest, up to a fixed number of bytes."""
@@ -137,12 +144,11 @@ class Patchifier:
         return values[:, :, None].expand(-1, -1, settings.temporal, -1).reshape(len(blocks), -1)
 
     def _fit(self, image: ImageRef) -> Pixels:
-        height, width = self.settings.fitted_size(image.height, image.width)
-        if (height, width) == (image.height, image.width):
-            return image.pixels
         kept = self._resized.get(image.digest)
         if kept is None:
-            kept = np.array(image.to_pil().resize((width, height), Image.Resampling(self.settings.resample)))
+            kept = self.settings.fitted(image)
+            if kept is image.pixels:
+                return kept
             self._resized[image.digest] = kept
             self._resized_bytes += kept.nbytes
             while self._resized_bytes > _CACHE_BYTES and len(self._resized) > 1:
