@@ -106,8 +106,11 @@ def test_gradients_of_packed_trees_are_those_of_padded_rows(kind: str, checkpoin
 
 def test_the_sequences_of_a_question_stay_in_one_pass() -> None:
     tree = policy("tree", False)
-    optim = OptimConfig(minibatches=1, micro_batch_tokens=700)
-    (batch,) = build_batch(advantages("axpo"), LossConfig(), optim, plan=tree.plan, seed=0)
+    computed = advantages("axpo")
+    plan = [tree.plan([a.rollout.sequence() for a in computed if a.group == group], tokens=2**20) for group in range(3)]
+    largest = max(each.tokens for passes in plan for each in passes)
+    optim = OptimConfig(minibatches=1, micro_batch_tokens=largest)
+    (batch,) = build_batch(computed, LossConfig(), optim, plan=tree.plan, seed=0)
     shown = [{item.sequence.images[0].digest for item in items} for items in batch.micro_batches]
     assert len(shown) > 1
     assert sum(map(len, shown)) == len(set().union(*shown)) == 3

@@ -85,7 +85,7 @@ def parts_of(tree: TokenTree) -> tuple[Part, ...]:
     """Everything that anybody sees, in parts that need no mask.
 
     A subtree is one stretch of the layout, and all of it behind its first segment sees that segment whole. Every
-    segment besides sees itself causally. Causal parts come first and cover every query once.
+    segment besides sees itself causally. Causal parts come first and cover every query and every key once.
     """
     starts = tree.starts.tolist()
     own = [slice(start, stop) for start, stop in pairwise(starts)]
@@ -179,7 +179,7 @@ class _AttendByParts(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value, output, normalizer = ctx.saved_tensors
         (gradient,) = gradients
-        totals = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in (query, key, value)]
+        totals = [torch.empty_like(tensor, dtype=torch.float32) for tensor in (query, key, value)]
         for part in ctx.parts:
             rows = (slice(None), slice(None), part.queries)
             shares = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
@@ -191,9 +191,13 @@ class _AttendByParts(torch.autograd.Function):
                 part.causal,
                 scale=ctx.scale,
             )
-            totals[0][rows] += shares[0]
-            totals[1][:, part.keys] += shares[1].sum(1)
-            totals[2][:, part.keys] += shares[2].sum(1)
+            for total, share in (
+                (totals[0][rows], shares[0]),
+                (totals[1][:, part.keys], shares[1].sum(1)),
+                (totals[2][:, part.keys], shares[2].sum(1)),
+            ):
+                # The causal parts are the first to reach any token.
+                total.copy_(share) if part.causal else total.add_(share)
         return (*(total.to(query.dtype) for total in totals), None, None)
 
 
