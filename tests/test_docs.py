@@ -27,7 +27,8 @@ def code_of(page: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_pages_code_runs_without_a_warning(page: Path, tmp_path: Path) -> None:
-    script = tmp_path / f"{page.stem}.py"
+    # Under a page's own name it would stand in the way of a package of that name.
+    script = tmp_path / f"page-{page.stem}.py"
     script.write_text(code_of(page.read_text(encoding="utf-8")), encoding="utf-8")
     (tmp_path / "cwd").mkdir()
     command = [sys.executable, "-W", "error", str(script)]

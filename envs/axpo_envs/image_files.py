@@ -7,7 +7,7 @@ import struct
 import zlib
 from typing import Final
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _ANCILLARY: Final = 0x20
@@ -22,7 +22,11 @@ def open_image(data: bytes) -> Image.Image:
     Raises:
         OSError, SyntaxError: it is no image, or one whose header is damaged.
     """
-    return Image.open(io.BytesIO(_without_damaged_chunks(data) if data.startswith(_PNG) else data))
+    try:
+        return Image.open(io.BytesIO(_without_damaged_chunks(data) if data.startswith(_PNG) else data))
+    except UnidentifiedImageError:
+        # Pillow's message names an object in memory.
+        raise UnidentifiedImageError("it is no image of a format that Pillow knows") from None
 
 
 def _without_damaged_chunks(png: bytes) -> bytes:

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from axpo_envs.image_files import open_image
+
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -46,8 +48,12 @@ class ImageRef:
 
     @classmethod
     def from_file(cls, path: str | Path) -> ImageRef:
-        """Reads an image file of any format that Pillow knows."""
-        with Image.open(path) as image:
+        """Reads an image file of any format that Pillow knows (see `open_image`).
+
+        Raises:
+            OSError, SyntaxError: there is no such file, or it is no image.
+        """
+        with open_image(Path(path).read_bytes()) as image:
             return cls.from_pil(image)
 
     def to_pil(self) -> Image.Image:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from axpo_envs.errors import InfrastructureFault, ToolFault
+from axpo_envs.errors import EnvConfigError, InfrastructureFault, ToolFault
 from axpo_envs.parsing import ParsedCall, clip
 from axpo_envs.strict_json import JsonError, read_json
 from axpo_envs.toolbox import Toolbox
@@ -73,10 +73,10 @@ def judge_call(parsed: ParsedCall, toolbox: Toolbox, *, forbidden: str = "") -> 
 
 def fault_of(tool: Tool, call: ToolCall, error: Exception) -> ToolFault:
     """What is raised when a tool's code fails with an exception of its own."""
-    return ToolFault(
-        f"tool {tool.name!r} raised {type(error).__name__}: {error} (arguments {clip(call.arguments, 400)}); "
-        "a tool raises ToolError (or a type declared in @tool(errors=...)) for what the policy should read"
-    )
+    advice = "; a tool raises ToolError (or a type declared in @tool(errors=...)) for what the policy should read"
+    raised = f"tool {tool.name!r} raised {type(error).__name__}: {error} (arguments {clip(call.arguments, 400)})"
+    # Settings are wrong, and the message says which: it is nothing that a policy could mend.
+    return ToolFault(raised if isinstance(error, EnvConfigError) else raised + advice)
 
 
 def _type_arguments(arguments: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from axpo_envs.strict_json import JsonError, has_surrogates, read_json
+from axpo_envs.strict_json import JsonError, read_json
+from axpo_envs.surrogates import has_surrogates
 from axpo_envs.types import CallOutcome, ToolCall
 
 THINK_OPEN: Final = "<think>"

@@ -13,7 +13,7 @@ from axpo_envs.images import ImageRef
 from axpo_envs.parsing import AnswerFormat
 from axpo_envs.questions import QuestionSource
 from axpo_envs.rewards import Reward
-from axpo_envs.tools.tool import Tool
+from axpo_envs.tools.tool import FingerprintedTool, Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,12 @@ class ToolEnvSpec:
     @property
     def fingerprint(self) -> str:
         """Hash of the rules: tools, instructions, limits and settings. Questions have their own."""
-        schemas = (json.dumps(tool.parameters, sort_keys=True, default=repr) for tool in self.tools)
-        tools = tuple((tool.name, tool.description, schema) for tool, schema in zip(self.tools, schemas, strict=True))
+        tools = tuple(_identity(tool) for tool in self.tools)
         limits = (self.max_turns, self.max_calls_per_turn, self.answers.value)
         return digest_of(tools, self.instructions, limits, self.settings)
+
+
+def _identity(tool: Tool) -> tuple[str, ...]:
+    schema = json.dumps(tool.parameters, sort_keys=True, default=repr)
+    own = (tool.fingerprint,) if isinstance(tool, FingerprintedTool) else ()
+    return tool.name, tool.description, schema, *own

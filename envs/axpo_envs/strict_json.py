@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any, Final, NoReturn
+
+from axpo_envs.surrogates import has_surrogates
 
 MAX_DIGITS: Final = 300
 """Digits of an integer; longer ones overflow a float."""
 
 MAX_DEPTH: Final = 64
 """Levels of nesting; a fixed number, since how deep Python itself can go depends on the caller's stack."""
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class JsonError(ValueError):
@@ -29,7 +28,8 @@ def read_json(text: str) -> Any:
     try:
         data = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise JsonError(f"is not valid JSON ({error.msg} at character {error.pos})") from None
+        # Some of Python's messages end with the word that leads to the place.
+        raise JsonError(f"is not valid JSON ({error.msg.removesuffix(' at')} at character {error.pos})") from None
     except RecursionError:
         raise JsonError(f"is nested more than {MAX_DEPTH} levels deep") from None
     if _is_deeper(data, MAX_DEPTH):
@@ -37,11 +37,6 @@ def read_json(text: str) -> Any:
     if has_surrogates(text) or ("\\u" in text and has_surrogates(json.dumps(data, ensure_ascii=False))):
         raise JsonError("holds half of a surrogate pair")
     return data
-
-
-def has_surrogates(text: str) -> bool:
-    """Whether a text holds halves of surrogate pairs, which no encoding can write."""
-    return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def _is_deeper(data: Any, limit: int) -> bool:

@@ -94,6 +94,13 @@ def execute(text: str, toolbox: Toolbox = TOOLBOX, **settings: Any) -> tuple[Cal
             'expected {"name": "...", "arguments": {...}} between the tool_call tags.',
         ),
         (
+            '<tool_call>{"name": "div\nide"}</tool_call>',
+            CallOutcome.MALFORMED,
+            ToolStatus.ERROR,
+            "Error: the call is not valid JSON (Invalid control character at character 13); "
+            'expected {"name": "...", "arguments": {...}} between the tool_call tags.',
+        ),
+        (
             "<tool_call>",
             CallOutcome.UNCLOSED,
             ToolStatus.ERROR,
@@ -221,6 +228,12 @@ def test_a_tool_that_keeps_its_limit_itself_may_say_so() -> None:
     assert record.result == ToolResult(
         status=ToolStatus.TIMEOUT, content=("Error: the server took too long",), seconds=record.result.seconds
     )
+
+
+def test_wrong_settings_are_told_without_advice_for_authors_of_tools() -> None:
+    refusal = EnvConfigError("check the key in SOME_KEY")
+    with pytest.raises(ToolFault, match=r"raised EnvConfigError: check the key in SOME_KEY \(arguments {}\)$"):
+        execute(call_turn("fail", {}), Toolbox([_failing(refusal)]))
 
 
 @pytest.mark.parametrize("timeout_s", [None, 60.0])

@@ -1,7 +1,9 @@
 import asyncio
 import copy
+import functools
 import importlib
 import pickle
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -269,6 +271,52 @@ def generator(a: int) -> Any:
     yield a
 
 
+class Scale:
+    """Scales by a factor."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def times(self, n: int) -> int:
+        """Multiplies."""
+        return n * self.factor
+
+    def __call__(self, n: int, context: ToolContext | None = None) -> int:
+        return n * self.factor + (0 if context is None else context.seed)
+
+
+@pytest.mark.parametrize(
+    ("function", "result"),
+    [(Scale(3).times, "6"), (Scale(3), "9"), (functools.partial(Scale(3)), "9")],
+    ids=["method", "object", "partial"],
+)
+def test_methods_and_callable_objects_are_tools_and_a_context_may_be_optional(
+    function: Callable[..., Any], result: str
+) -> None:
+    made = tool(name="scale", description="Scales.")(function)
+    assert made.parameters["properties"] == {"n": {"type": "integer"}}
+    assert run(made, n=2).content == (result,)
+
+
+@pytest.mark.parametrize("timeout_s", [None, 60.0])
+def test_a_function_that_exits_ends_nothing_and_is_named(timeout_s: float | None) -> None:
+    @tool(timeout_s=timeout_s)
+    def leave() -> str:
+        """Leaves."""
+        sys.exit(4)
+
+    @tool
+    async def leave_later() -> str:
+        """Leaves while others wait on the loop."""
+        sys.exit(5)
+
+    with pytest.raises(RuntimeError, match=r"it called sys.exit\(4\)"):
+        run(leave)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"it called sys.exit\(5\)"):
+            run(leave_later)
+
+
 @pytest.mark.parametrize(
     ("function", "settings", "message"),
     [
@@ -277,8 +325,12 @@ def generator(a: int) -> Any:
         (variadic, {}, "plain parameter"),
         (keywords, {}, "plain parameter"),
         (opaque, {}, "cannot resolve"),
-        (callback, {}, "JSON schema"),
-        (foreign, {}, "cannot be read from JSON"),
+        (
+            callback,
+            {},
+            "'callback', parameter 'a': expected a type that JSON can hold .*; got .*Callable",
+        ),
+        (foreign, {}, "'foreign', parameter 'a': expected a type that JSON can hold .*; got .*ndarray"),
         (remembering, {}, "mutable"),
         (generator, {}, "generator"),
         (lambda: 1, {"description": "x"}, "name"),
@@ -291,6 +343,10 @@ def generator(a: int) -> Any:
         (area.function, {"initial_state": Point}, "got <class .*Point'>"),
         (area.function, {"timeout_s": 0.0}, "timeout_s > 0"),
         (area.function, {"errors": ValueError}, "tuple of exception types"),
+        (area.function, {"timeout": 1.0}, "no setting 'timeout'; it has name, .*, timeout_s, errors"),
+        (Point, {}, "expected a function to make a tool of; got <class .*Point'>"),
+        ("area", {}, "expected a function to make a tool of; got 'area'"),
+        (Scale.times, {}, "'self' needs a type annotation.*make a tool of a bound one"),
     ],
 )
 def test_unusable_functions_are_refused_at_decoration(

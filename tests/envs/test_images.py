@@ -1,5 +1,6 @@
 import copy
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,16 @@ def test_copies_are_the_same_object() -> None:
     image = ImageRef(pixels(2, 2))
     assert copy.copy(image) is image
     assert copy.deepcopy([image])[0] is image
+
+
+def test_a_file_is_read_without_damaged_chunks_and_one_that_is_no_image_is_told(tmp_path: Path) -> None:
+    png = ImageRef(pixels(2, 3)).to_png()
+    broken_comment = struct.pack(">I", 2) + b"tEXt" + b"ab" + b"\0\0\0\0"
+    (tmp_path / "image.png").write_bytes(png[:33] + broken_comment + png[33:])
+    assert ImageRef.from_file(tmp_path / "image.png") == ImageRef(pixels(2, 3))
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(OSError, match=r"^it is no image of a format that Pillow knows$"):
+        ImageRef.from_file(tmp_path / "text.png")
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 9))

@@ -15,9 +15,9 @@ import pytest
 
 from axpo_envs import EnvConfigError, ImageRef, InfrastructureFault, Question, ToolStatus
 from axpo_envs.mcp import McpServer, McpTools, mcp_tools
-from axpo_envs.search.retries import Retries
 from axpo_envs.tools import ToolContext, ToolResult
 from axpo_envs.tools.tool import ToolTimeout
+from axpo_envs.web.retries import Retries
 
 PROGRAM = str(Path(__file__).with_name("mcp_server.py"))
 CONTEXT = ToolContext(question=Question(id="q", prompt=("?",), answer=""), images=(), seed=0)

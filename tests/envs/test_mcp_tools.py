@@ -20,10 +20,10 @@ from gymnasium.vector import AutoresetMode
 from axpo_envs import EnvConfigError, ImageRef, InfrastructureFault, Question, ToolEnv, ToolStatus
 from axpo_envs.examples import call_turn
 from axpo_envs.mcp import McpServer, McpTools, mcp_tools
-from axpo_envs.search.retries import Retries
 from axpo_envs.testing import check_tool, check_tool_env
 from axpo_envs.tools import Effects, ToolArgumentError, ToolContext, ToolResult
 from axpo_envs.tools.tool import ToolTimeout
+from axpo_envs.web.retries import Retries
 
 PROGRAM = str(Path(__file__).with_name("mcp_server.py"))
 SERVER = (sys.executable, PROGRAM)

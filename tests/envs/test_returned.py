@@ -53,7 +53,11 @@ PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
         (True, ("true",)),
         (None, ("null",)),
         (np.float64(0.5), ("0.5",)),
+        (np.bool_(True), ("true",)),
         ({"größe": [1, None]}, ('{"größe": [1, null]}',)),
+        ({"mean": np.float32(0.5), "of": [np.int64(3)]}, ('{"mean": 0.5, "of": [3]}',)),
+        ("half \ud800", ("half \ufffd",)),
+        ({"text": "half \udfff"}, ('{"text": "half \ufffd"}',)),
         ([1, "a"], ('[1, "a"]',)),
         ((1, 2), ("[1, 2]",)),
         (Place("here", (1, 2)), ('{"name": "here", "at": [1, 2]}',)),
@@ -89,14 +93,29 @@ def test_a_returned_array_stays_writable() -> None:
     assert image == ImageRef(PIXELS.copy())
 
 
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
+
 @pytest.mark.parametrize(
-    "value", [object(), np.zeros((2, 2)), np.zeros((2, 2, 3)), np.zeros((2, 2, 2), np.uint8), [PIXELS, object()]]
+    ("value", "got"),
+    [
+        (object(), "got object: object has no JSON form$"),
+        (np.zeros((2, 2)), r"got ndarray of float64 \(2, 2\)"),
+        (np.zeros((2, 2, 3)), r"got ndarray of float64 \(2, 2, 3\)"),
+        (np.zeros((2, 2, 2), np.uint8), r"got ndarray of uint8 \(2, 2, 2\)"),
+        ([PIXELS, object()], "got object"),
+        ({"crop": Image.fromarray(PIXELS)}, "got dict: Image has no JSON form; return images in a list"),
+        ([["crop", PIXELS]], r"got list: ndarray of uint8 \(2, 2, 3\) has no JSON form; .*array.tolist\(\)"),
+        (b"\xff", "got bytes: .*codec"),
+        (CIRCLE, "got list: Circular reference"),
+    ],
 )
-def test_a_return_value_of_another_kind_is_the_tools_fault(value: Any) -> None:
+def test_a_return_value_of_another_kind_is_the_tools_fault(value: Any, got: str) -> None:
     @tool
     def give() -> Any:
         """Gives."""
         return value
 
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises(TypeError, match=got):
         run(give)

@@ -62,6 +62,10 @@ def score(reference: str, answer: str | None, **parameters: float) -> float:
         (r"\(5\)", "5", ""),
         (r"\boxed{$5$}", "5", ""),
         (r"\boxed{\frac{1}{2}}", "1/2", ""),
+        (r"\frac12", "1/2", ""),
+        (r"\frac{1}2", "1/2", ""),
+        (r"2\frac{1}{2}", "5/2", ""),
+        (r"-2\dfrac12", "-5/2", ""),
     ],
 )
 def test_a_number_is_read_exactly_and_its_unit_beside_it(text: str, value: str, unit: str) -> None:

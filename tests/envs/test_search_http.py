@@ -12,8 +12,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,16 @@ from typing import Any
 import pytest
 
 from axpo_envs import EnvConfigError, InfrastructureFault, Question
-from axpo_envs.search import Document, Hit, Recorder, service
-from axpo_envs.search.environment_key import EnvironmentKey
-from axpo_envs.search.retries import Retries, asked_seconds
+from axpo_envs.search import Document, Hit, Recorder
 from axpo_envs.search.retrieval_server import RetrievalServer
-from axpo_envs.search.service import ServiceRefusedError
 from axpo_envs.search.tavily import Tavily, TavilyOptions
 from axpo_envs.tools import Effects, ToolContext, ToolError
 from axpo_envs.tools.open_document import OpenDocument
 from axpo_envs.tools.search import Search
+from axpo_envs.web import service
+from axpo_envs.web.environment_key import EnvironmentKey
+from axpo_envs.web.retries import Retries
+from axpo_envs.web.service import ServiceRefusedError
 
 KEY = "tvly-s3cret-0123456789"
 CONTEXT = ToolContext(question=Question(id="q", prompt=("?",), answer=""), images=(), seed=0)
@@ -316,40 +315,11 @@ def test_threads_and_copies_share_nothing_that_breaks(fake: FakeService, server:
     copy.close()
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"), [("3", 3.0), (" 12 ", 12.0), ("", 0.0), ("soon", 0.0), ("-1", 0.0), ("inf", 0.0)]
-)
-def test_retry_after_in_seconds(header: str, seconds: float) -> None:
-    assert asked_seconds(header) == seconds
-
-
-def test_retry_after_as_a_date() -> None:
-    now = datetime.now(UTC)
-    assert 25 < asked_seconds(format_datetime(now + timedelta(seconds=30), usegmt=True)) <= 30
-    assert asked_seconds(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0.0
-    assert asked_seconds("Wed, 21 Oct 2015 07:28:00 -0000") == 0.0
-
-
-def test_waits_have_jitter_and_a_limit() -> None:
-    drawn = iter((0.0, 0.5, 0.999, 0.0))
-    retries = Retries(first_wait_s=2.0, longest_wait_s=5.0, jitter=lambda: next(drawn))
-    assert retries.wait_s(1) == 1.0
-    assert retries.wait_s(2) == 3.0
-    assert retries.wait_s(10) == pytest.approx(5.0, abs=0.01)
-    assert retries.wait_s(1, asked_s=4.0) == 4.0
-
-
-@pytest.mark.parametrize("settings", [{"attempts": 0}, {"first_wait_s": -1.0}, {"longest_wait_s": -1.0}])
-def test_impossible_retries_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(EnvConfigError, match="attempts >= 1"):
-        Retries(**settings)
-
-
 def test_without_httpx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
-    monkeypatch.delitem(sys.modules, "axpo_envs.search.service")
+    monkeypatch.delitem(sys.modules, "axpo_envs.web.service")
     with pytest.raises(EnvConfigError, match=r"pip install 'axpo\[search\]'"):
-        importlib.import_module("axpo_envs.search.service")
+        importlib.import_module("axpo_envs.web.service")
 
 
 def test_a_time_limit_must_be_positive() -> None:

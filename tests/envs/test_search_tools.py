@@ -16,6 +16,7 @@ from axpo_envs import (
     InfrastructureFault,
     ListQuestions,
     Question,
+    SnapshotError,
     ToolEnv,
     ToolEnvSpec,
     ToolStatus,
@@ -212,6 +213,16 @@ def call(name: str, **arguments: Any) -> str:
 def test_an_environment_of_both_tools_conforms(index: LocalIndex) -> None:
     turns = (call("search", query="capital of Peru"), call("open", id="lima"), "<answer>Lima</answer>")
     check_tool_env(lambda: make_env(index), actions=turns, seeds=(0,))
+
+
+def test_a_snapshot_is_not_restored_over_another_corpus(index: LocalIndex, tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text(json.dumps(ROWS[0]), encoding="utf-8")
+    other = make_env(LocalIndex(tmp_path / "corpus.jsonl", cache=tmp_path))
+    env = make_env(index)
+    env.reset(seed=0)
+    make_env(index).restore(env.snapshot())
+    with pytest.raises(SnapshotError, match="expected rules"):
+        other.restore(env.snapshot())
 
 
 def test_a_live_service_is_asked_once_per_call_whatever_is_rewound() -> None:

@@ -145,7 +145,7 @@ def test_a_damaged_image_is_told_before_anything_runs(tmp_path: Path) -> None:
         ("https://example.org/a.png", "download it first"),
         ("data:text/plain,a", "of the form data:image/png;base64"),
         ("data:image/png;base64,!", "no base64"),
-        (b"", "cannot be decoded"),
+        (b"", "the bytes cannot be decoded: it is no image of a format that Pillow knows$"),
         ("", "expected a file's path"),
         (3, "expected a file's path"),
         (np.zeros((2, 2)), r"uint8 array of shape \(H, W, 3\)"),
@@ -187,7 +187,8 @@ def test_every_problem_of_a_file_is_told_with_line_and_field(tmp_path: Path) -> 
     assert text.startswith(f"{path}: 10 problems\n")
     for part in (
         "row 2 (line 2), field 'prompt': expected text; got 3",
-        "row 2 (line 2), field 'answer': missing: expected text",
+        "row 2 (line 2), field 'answer': missing: expected text, a number or true / false; "
+        "the row has ['id', 'prompt'] (columns= says what a field is called there)",
         "row 3 (line 3): expected a JSON object",
         "row 4 (line 4): expected a JSON object; got [1]",
         "row 5 (line 5), field 'images': cannot read the image file",
@@ -359,6 +360,9 @@ def test_a_data_set_of_the_hub_is_loaded_lazily_with_its_images_encoded(monkeypa
     assert load_questions("hf:owner/name").size == 2
     assert load_questions("hf:owner/name", split="test").size == 1
     assert asked == [(("owner/name", "main"), "validation"), (("owner/name",), None), (("owner/name",), None)]
+    # A data set that the user loaded is no different.
+    assert load_questions(load_dataset(split="x")).question(1).id == "2"
+    assert load_questions(load_dataset(split=None), split="test").question(0).id == "3"
 
 
 def test_a_data_set_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

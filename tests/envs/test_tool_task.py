@@ -151,7 +151,7 @@ def test_tools_and_rewards_are_imported_by_name(plugin: str) -> None:
         ("{plugin}:nothing", "has no 'nothing'"),
         ("no_such_module_at_all:x", "cannot import no_such_module_at_all: ModuleNotFoundError"),
         ("{plugin}:number", "expected a Tool, .*; got 5"),
-        ("multiply", "expected 'package.module:name'; got 'multiply'"),
+        ("multiply", "expected a Tool, .* 'image_zoom_in', .*; got 'multiply'"),
         (5, "expected a Tool, .*; got 5"),
         ([multiply, [None]], "expected a Tool, .*; got None"),
         ({"multiply": multiply}, "expected a Tool"),

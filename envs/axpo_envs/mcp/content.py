@@ -27,7 +27,7 @@ from PIL import Image
 
 from axpo_envs.image_files import open_image
 from axpo_envs.images import ImageRef
-from axpo_envs.search.query import well_formed
+from axpo_envs.surrogates import well_formed
 from axpo_envs.types import Parts
 
 MAX_PIXELS: Final = 64_000_000

@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.search.environment_key import EnvironmentKey
-from axpo_envs.search.retries import Retries
+from axpo_envs.web.environment_key import EnvironmentKey
+from axpo_envs.web.retries import Retries
 
 _SCHEMES: Final = ("http://", "https://")
 

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
-from axpo_envs.search.environment_key import EnvironmentKey
-from axpo_envs.search.query import well_formed
-from axpo_envs.search.retries import Retries
-from axpo_envs.search.service import Service, ServiceRefusedError, checked_url
+from axpo_envs.surrogates import well_formed
 from axpo_envs.types import EpisodeState, Question, RewardTerm
+from axpo_envs.web.environment_key import EnvironmentKey
+from axpo_envs.web.retries import Retries
+from axpo_envs.web.service import Service, ServiceRefusedError, checked_url
 
 MAX_ANSWER_CHARS: Final = 8000
 """Length of an answer; a longer one is wrong, unread: it would crowd out the judge's instructions."""

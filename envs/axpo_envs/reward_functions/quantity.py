@@ -3,7 +3,7 @@ r"""Defines `Quantity` and `read_quantity`, which reads one number with its unit
 | written | number | unit |
 |---|---|---|
 | `1,234.5`, `-7`, `.5`, `+3.` | as it stands; commas part thousands | |
-| `3/4`, `\frac{3}{4}`, `1 1/2` | the fraction | |
+| `3/4`, `\frac{3}{4}`, `\frac34`, `1 1/2`, `1\frac12` | the fraction | |
 | `50%`, `50\%` | 1/2 | |
 | `1.2e-3`, `1.2 x 10^-3`, `1.2 \times 10^{-3}`, `10^6` | scientific | |
 | `$12.50`, `€ 3` | as it stands | the currency |
@@ -37,7 +37,7 @@ _NUMBER: Final = re.compile(
 _UNIT: Final = re.compile(r"""[^\W\d_°"'][^\d,;:=?!]{0,30}(?:\^-?\d|(?<=[^\W\d_])-?\d)?|[°"'€£¥$/][^\d,;:=?!]{0,30}""")
 _LEAD: Final = re.compile(r"(?:[^\W\d]\w{0,20}\s*)?(?:=|≈|~)\s*")
 _SHELL: Final = re.compile(r"\\boxed\{(.*)\}|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\]", re.DOTALL)
-_FRACTION: Final = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_FRACTION: Final = re.compile(r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))")
 _TEXT: Final = re.compile(r"\\(?:text|mathrm|textrm|mbox|operatorname)\s*\{([^{}]*)\}")
 _EXPONENT: Final = re.compile(r"\^\s*\{\s*([+-]?\d+)\s*\}")
 _WORDS: Final = (
@@ -88,7 +88,7 @@ def _plain(text: str) -> str:
         return ""
     while (shell := _SHELL.fullmatch(plain)) is not None:
         plain = next(group for group in shell.groups() if group is not None).strip()
-    plain = _TEXT.sub(r"\1", _FRACTION.sub(r"\1/\2", plain))
+    plain = _TEXT.sub(r"\1", _FRACTION.sub(r" \1\2/\3\4", plain))
     plain = _EXPONENT.sub(r"^\1", plain)
     for word, replacement in _WORDS:
         plain = plain.replace(word, replacement)

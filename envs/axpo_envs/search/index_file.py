@@ -54,7 +54,8 @@ def ensure_index(corpus: Path, cache: Path) -> Path:
             if not path.exists():
                 _build(corpus, digest, path)
     except (OSError, sqlite3.Error) as error:
-        raise InfrastructureFault(f"cannot build the index of {corpus} as {path}: {error}") from error
+        problem = f"cannot build the index of {corpus} as {path}: {error}"
+        raise InfrastructureFault(f"{problem} (cache= or XDG_CACHE_HOME chooses another folder)") from error
     return path
 
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.search.index_file import default_cache, ensure_index
-from axpo_envs.search.query import query_terms, well_formed
+from axpo_envs.search.query import query_terms
 from axpo_envs.search.types import Document, Hit
+from axpo_envs.surrogates import well_formed
 from axpo_envs.tools.tool import Effects, ToolError
 
 # The inner query ranks by ids alone: texts are read for the hits that are kept, not for every match.

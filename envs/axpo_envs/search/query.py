@@ -7,19 +7,15 @@ import unicodedata
 from collections import Counter
 from typing import Final
 
+from axpo_envs.surrogates import well_formed
+
 MAX_TERMS: Final = 64
 """Different terms of a query that count; further ones are ignored."""
 
 _SCANNED_CHARS: Final = 50_000
 _TERM: Final = re.compile(r"[^\W_]+")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 _SENTENCE_END: Final = re.compile(r"[.!?] ")
-
-
-def well_formed(text: str) -> str:
-    """The text with every half of a surrogate pair, which no encoding can write, replaced by U+FFFD."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def clean_query(query: str) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
-from axpo_envs.search.query import clean_query, well_formed
+from axpo_envs.search.query import clean_query
 from axpo_envs.search.types import Document, Hit, SearchBackend
+from axpo_envs.surrogates import well_formed
 from axpo_envs.tools.tool import Effects, ToolError
 
 _LAYOUT: Final = 1

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.search.query import clean_query
-from axpo_envs.search.retries import Retries
-from axpo_envs.search.service import Service, checked_url
 from axpo_envs.search.types import Document, Hit, finite_score
 from axpo_envs.tools.tool import Effects
+from axpo_envs.web.retries import Retries
+from axpo_envs.web.service import Service, checked_url
 
 _ADVICE: Final = {404: "is this the whole address, such as http://host:8000/retrieve?"}
 

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
-from axpo_envs.search.environment_key import EnvironmentKey
 from axpo_envs.search.query import clean_query
-from axpo_envs.search.retries import Retries
-from axpo_envs.search.service import Service, ServiceRefusedError, checked_url
 from axpo_envs.search.types import Document, Hit, finite_score
-from axpo_envs.strict_json import has_surrogates
+from axpo_envs.surrogates import has_surrogates
 from axpo_envs.tools.tool import Effects, ToolError
+from axpo_envs.web.environment_key import EnvironmentKey
+from axpo_envs.web.retries import Retries
+from axpo_envs.web.service import Service, ServiceRefusedError, checked_url
 
 MAX_QUERY_CHARS: Final = 400
 """Characters of a query; the service refuses longer ones."""

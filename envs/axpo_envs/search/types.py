@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from axpo_envs.search.query import well_formed
+from axpo_envs.brief import brief
+from axpo_envs.surrogates import well_formed
 from axpo_envs.tools.tool import Effects
 
 
@@ -41,7 +42,7 @@ class Document:
             ValueError: it is neither; the message says what was expected and what was got.
         """
         if not isinstance(row, Mapping):
-            raise ValueError(f"expected an object; got {_clip(row)}")
+            raise ValueError(f"expected an object; got {brief(row)}")
         title, text = _title_and_text(row)
         return cls(id=_row_id(row), title=title, text=text)
 
@@ -124,17 +125,17 @@ def _row_id(row: Mapping[str, Any]) -> str:
     if isinstance(given, int) and not isinstance(given, bool):
         return str(given)
     if not isinstance(given, str) or not given.strip() or given != given.strip() or len(given.splitlines()) > 1:
-        raise ValueError(f'expected "id": one line of text, without white space around it; got {_clip(given)}')
+        raise ValueError(f'expected "id": one line of text, without white space around it; got {brief(given)}')
     return well_formed(given)
 
 
 def _title_and_text(row: Mapping[str, Any]) -> tuple[str, str]:
     title = row.get("title")
     if not isinstance(title, str | None):
-        raise ValueError(f'expected "title": text; got {_clip(title)}')
+        raise ValueError(f'expected "title": text; got {brief(title)}')
     for name in ("contents", "text"):
         if name in row and not isinstance(row[name], str):
-            raise ValueError(f'expected "{name}": text; got {_clip(row[name])}')
+            raise ValueError(f'expected "{name}": text; got {brief(row[name])}')
     if "contents" in row:
         return _split_contents(well_formed(row["contents"]), None if title is None else well_formed(title))
     if "text" not in row:
@@ -148,8 +149,3 @@ def _split_contents(contents: str, title: str | None) -> tuple[str, str]:
         return "", contents
     first, newline, rest = contents.partition("\n")
     return (first, rest) if first and newline else ("", contents)
-
-
-def _clip(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -195,10 +195,7 @@ def _each_tool(given: Any, view_size: int | None) -> Iterator[Tool]:
         for one in given:
             yield from _each_tool(one, view_size)
     else:
-        raise EnvConfigError(
-            "tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', 'mcp:COMMAND' or "
-            f"'mcp:URL', or a list of these; got {given!r:.100}"
-        )
+        raise _no_tool(given)
 
 
 def _tool_of_text(name: str, view_size: int | None) -> Any:
@@ -211,4 +208,13 @@ def _tool_of_text(name: str, view_size: int | None) -> Any:
         from axpo_envs.mcp import mcp_tools
 
         return mcp_tools(name.removeprefix(MCP_PREFIX))
+    if ":" not in name:
+        raise _no_tool(name)
     return load_named(name, "tools")
+
+
+def _no_tool(given: Any) -> EnvConfigError:
+    return EnvConfigError(
+        "tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', 'mcp:COMMAND' or "
+        f"'mcp:URL', or a list of these; got {given!r:.100}"
+    )

@@ -49,9 +49,3 @@ class Problems:
         rest = self._count - len(self._shown)
         more = f"\n  and {rest} more" if rest else ""
         raise EnvConfigError(f"{self._source}: {what}{''.join(self._shown)}{more}")
-
-
-def brief(value: object) -> str:
-    """A value as a message shows it: at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

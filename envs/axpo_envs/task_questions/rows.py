@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from axpo_envs.brief import brief
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.task_questions.problems import Problems, brief
+from axpo_envs.task_questions.problems import Problems
 
 HUB_PREFIX: Final = "hf:"
 """Begins the name of a Hugging Face data set: `hf:OWNER/NAME[/CONFIG][:SPLIT]`."""
@@ -33,7 +34,7 @@ class RowTable:
     rows: tuple[tuple[str, Mapping[str, Any]], ...]
     """Each row with its place as messages name it."""
     numbered: bool = False
-    """Rows without an id get their number as one: data sets of the Hub seldom have ids."""
+    """Rows without an id get their number as one: Hugging Face data sets seldom have ids."""
 
 
 def read_rows(questions: Any, problems: Problems) -> RowTable:
@@ -55,7 +56,8 @@ def read_rows(questions: Any, problems: Problems) -> RowTable:
         return _read_splits("questions", questions, problems)
     if not isinstance(questions, Iterable):
         raise EnvConfigError(f"{_EXPECTED}; got {brief(questions)}")
-    return RowTable(name="questions", folder=Path(), rows=tuple(_each_row("questions", questions, problems)))
+    rows = tuple(_each_row("questions", questions, problems))
+    return RowTable(name="questions", folder=Path(), rows=rows, numbered=_is_data_set(questions))
 
 
 def _each_row(name: str, rows: Iterable[Any], problems: Problems) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -119,14 +121,19 @@ def _read_splits(name: str, splits: Mapping[Any, Any], problems: Problems) -> Ro
         if not isinstance(split, str) or isinstance(part, str | bytes) or not isinstance(part, Iterable):
             raise EnvConfigError(f"{_EXPECTED}; got a mapping with {brief(split)}: {brief(part)}")
         rows += [(where, {**row, "split": split}) for where, row in _each_row(f"{name}[{split!r}]", part, problems)]
-    return RowTable(name=name, folder=Path(), rows=tuple(rows), numbered=name.startswith(HUB_PREFIX))
+    numbered = any(_is_data_set(part) for part in splits.values())
+    return RowTable(name=name, folder=Path(), rows=tuple(rows), numbered=numbered)
+
+
+def _is_data_set(rows: Any) -> bool:
+    """Whether it is a Hugging Face data set, streamed ones included."""
+    return isinstance(getattr(rows, "features", None), Mapping)
 
 
 def _undecoded(rows: Any) -> Any:
     """A Hugging Face data set with its images still encoded; decoded ones would fill the memory all at once."""
-    features = getattr(rows, "features", None)
-    if isinstance(features, Mapping) and hasattr(rows, "cast_column"):
-        for column, feature in features.items():
+    if _is_data_set(rows):
+        for column, feature in rows.features.items():
             if (encoded := _encoded_feature(feature)) is not None:
                 rows = rows.cast_column(column, encoded)
     return rows

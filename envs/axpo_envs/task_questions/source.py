@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from axpo_envs.brief import brief
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.task_questions.problems import Problems, brief
+from axpo_envs.task_questions.problems import Problems
 from axpo_envs.task_questions.rows import RowTable, read_rows
 from axpo_envs.task_questions.task_row import FIELDS, TaskRow, read_task_row
 from axpo_envs.types import Question

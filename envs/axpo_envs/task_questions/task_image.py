@@ -14,10 +14,10 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 from PIL import Image
 
+from axpo_envs.brief import brief
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.image_files import open_image
 from axpo_envs.images import ImageRef
-from axpo_envs.task_questions.problems import brief
 
 _KINDS: Final = "a file's path, a file's bytes, a Pillow image, a uint8 array (H, W, 3), an ImageRef or a data: URL"
 

@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from axpo_envs.strict_json import has_surrogates
-from axpo_envs.task_questions.problems import Problems, brief
+from axpo_envs.brief import brief
+from axpo_envs.surrogates import has_surrogates
+from axpo_envs.task_questions.problems import Problems
 from axpo_envs.task_questions.task_image import ImageProblemError, TaskImage
 from axpo_envs.types import Label, Parts, Question
 
@@ -75,6 +76,11 @@ class TaskRow:
         return replace(self.outline(), prompt=prompt, source=source)
 
 
+def _missing(row: Mapping[str, Any], problem: str) -> str:
+    expected = problem.partition(";")[0]
+    return f"missing: {expected}; the row has {brief(list(row))} (columns= says what a field is called there)"
+
+
 class _FieldProblemError(ValueError):
     """A field's value is unusable."""
 
@@ -104,8 +110,7 @@ def read_task_row(row: Mapping[str, Any], where: str, folder: Path, problems: Pr
         try:
             values[field] = reader(value)
         except (_FieldProblemError, ImageProblemError) as error:
-            missing = field not in row and value is None
-            problems.add(where, field, f"missing: {error.args[0].partition(';')[0]}" if missing else str(error))
+            problems.add(where, field, _missing(row, str(error)) if field not in row and value is None else str(error))
     if len(values) < len(readers):
         return None
     try:

@@ -1,12 +1,22 @@
 """Tools: the protocol, and `@tool`, which makes one of a typed function."""
 
 from axpo_envs.tools.function import FunctionTool, tool
-from axpo_envs.tools.tool import AsyncTool, Effects, Tool, ToolArgumentError, ToolContext, ToolError, ToolTimeout
+from axpo_envs.tools.tool import (
+    AsyncTool,
+    Effects,
+    FingerprintedTool,
+    Tool,
+    ToolArgumentError,
+    ToolContext,
+    ToolError,
+    ToolTimeout,
+)
 from axpo_envs.types import ToolResult, ToolStatus
 
 __all__ = [
     "AsyncTool",
     "Effects",
+    "FingerprintedTool",
     "FunctionTool",
     "Tool",
     "ToolArgumentError",

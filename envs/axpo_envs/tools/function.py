@@ -8,9 +8,10 @@ import operator
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, overload
 
+from axpo_envs.brief import brief
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.tools.docstring import read_docstring
 from axpo_envs.tools.function_body import FunctionBody
@@ -161,9 +162,9 @@ def tool(
 
     Raises:
         EnvConfigError: at decoration: no description; a parameter without annotation, with a mutable default or of
-            a type without JSON schema; `*args` or `**kwargs`; a generator; unusable settings.
+            a type without JSON schema; `*args` or `**kwargs`; a generator; no function; unusable settings.
     '''
-    chosen = ToolSettings(**settings)
+    chosen = _settings_from(settings)
 
     def make(decorated: Callable[..., Any]) -> FunctionTool:
         return _make(decorated, chosen)
@@ -171,7 +172,16 @@ def tool(
     return make if function is None else make(function)
 
 
+def _settings_from(given: Mapping[str, Any]) -> ToolSettings:
+    known = [field.name for field in fields(ToolSettings)]
+    if unknown := sorted(set(given) - set(known)):
+        raise EnvConfigError(f"@tool has no setting {unknown[0]!r}; it has {', '.join(known)}")
+    return ToolSettings(**given)
+
+
 def _make(function: Callable[..., Any], settings: ToolSettings) -> FunctionTool:
+    if isinstance(function, type) or not callable(function):
+        raise EnvConfigError(f"expected a function to make a tool of; got {brief(function)}")
     name = settings.name if settings.name is not None else getattr(function, "__name__", type(function).__name__)
     if not _NAME.fullmatch(name):
         raise EnvConfigError(f"a tool's name is letters, digits, '_', '.' and '-'; got {name!r} (give `name=`)")

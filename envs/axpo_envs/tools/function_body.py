@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,17 +47,21 @@ class FunctionBody:
         """
         with self._translating():
             value = self.function(**self._filled_in(arguments, state, context))
-            if inspect.iscoroutine(value):
-                value = run_coroutine(value)
+        if inspect.iscoroutine(value):
+            value = run_coroutine(self._awaited(value))
         return self._outcome(value, state)
 
     async def step_async(
         self, arguments: Mapping[str, Any], state: Any, context: ToolContext
     ) -> tuple[ToolResult, Any]:
         """As `step`, for an async function."""
-        with self._translating():
-            value = await self.function(**self._filled_in(arguments, state, context))
+        value = await self._awaited(self.function(**self._filled_in(arguments, state, context)))
         return self._outcome(value, state)
+
+    async def _awaited(self, awaitable: Awaitable[Any]) -> Any:
+        # On the loop itself: what ends a thread would end the loop.
+        with self._translating():
+            return await awaitable
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
@@ -67,6 +71,9 @@ class FunctionBody:
             raise
         except self.errors as error:
             raise ToolError(f"{type(error).__name__}: {error}") from error
+        except SystemExit as error:
+            # A function ends neither the program that it is a tool of, nor the event loop that others share.
+            raise RuntimeError(f"it called sys.exit({error.code!r})") from error
 
     def _filled_in(self, arguments: Mapping[str, Any], state: Any, context: ToolContext | None) -> dict[str, Any]:
         given = dict(arguments)

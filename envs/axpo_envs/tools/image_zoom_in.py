@@ -9,9 +9,11 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from axpo_envs.brief import brief
 from axpo_envs.coordinates import Coords, PixelBox, Size, describe, pixel_box
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
+from axpo_envs.tools.arguments import read_integer
 from axpo_envs.tools.tool import Effects, ToolArgumentError, ToolContext, ToolError
 from axpo_envs.types import Question, ToolResult
 
@@ -115,10 +117,8 @@ class ImageZoomIn:
         if len(given) != 1:
             raise ToolArgumentError("bbox_2d is given twice" if given else "bbox_2d is missing")
         if not isinstance(arguments.get("label", ""), str):
-            raise ToolArgumentError(f"label must be a string; got {arguments['label']!r}")
-        index = arguments.get("img_idx", 0)
-        if not isinstance(index, int) or isinstance(index, bool) or index < 0:
-            raise ToolArgumentError(f"img_idx must be an integer from 0; got {index!r}")
+            raise ToolArgumentError(f"label must be a string; got {brief(arguments['label'])}")
+        index = read_integer(arguments, "img_idx", default=0, at_least=0)
         return {"bbox_2d": _four_numbers(arguments[given[0]]), "img_idx": index}
 
     def initial_state(self, question: Question) -> None:
@@ -198,16 +198,11 @@ def _resized(image: ImageRef, box: PixelBox, size: Size) -> Image.Image:
 
 def _four_numbers(value: Any) -> tuple[float, ...]:
     if not isinstance(value, list | tuple) or len(value) != 4:
-        raise ToolArgumentError(f"bbox_2d must be a list of 4 numbers, [x1, y1, x2, y2]; got {_short(value)}")
+        raise ToolArgumentError(f"bbox_2d must be a list of 4 numbers, [x1, y1, x2, y2]; got {brief(value)}")
     for number in value:
         if not isinstance(number, int | float) or isinstance(number, bool):
-            raise ToolArgumentError(f"bbox_2d must hold numbers; got {_short(number)}")
+            raise ToolArgumentError(f"bbox_2d must hold numbers; got {brief(number)}")
     try:
         return tuple(float(number) for number in value)
     except OverflowError:
         raise ToolArgumentError("bbox_2d holds a number too large to be a coordinate") from None
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from axpo_envs.brief import brief
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.search.query import well_formed
 from axpo_envs.search.types import SearchBackend
-from axpo_envs.tools.tool import Effects, ToolArgumentError, ToolContext, ToolError
-from axpo_envs.types import Question, ToolResult
+from axpo_envs.surrogates import well_formed
+from axpo_envs.tools.arguments import read_integer, refuse_unknown
+from axpo_envs.tools.backend_tool import BackendTool, heading
+from axpo_envs.tools.tool import ToolArgumentError, ToolContext, ToolError
+from axpo_envs.types import ToolResult
 
 
-class OpenDocument:
+class OpenDocument(BackendTool):
     """Opens a document that a search found: the policy gives its id and reads its text.
 
     A long text is shown in pages; the end of each says with which `offset` the next begins.
@@ -26,12 +29,11 @@ class OpenDocument:
     """
 
     def __init__(self, backend: SearchBackend, *, page_chars: int = 4000) -> None:
+        super().__init__(backend)
         if page_chars < 1:
             raise EnvConfigError(f"expected page_chars >= 1; got {page_chars}")
         if not backend.opens:
             raise EnvConfigError(f"the tool open needs a backend that opens documents; {backend!r} does not")
-        backend.check()
-        self._backend = backend
         self._page_chars = page_chars
 
     @property
@@ -62,35 +64,18 @@ class OpenDocument:
             "additionalProperties": False,
         }
 
-    @property
-    def effects(self) -> Effects:
-        """Those of the backend: pure for a local index or a replay, external for a live service."""
-        return self._backend.effects
-
-    @property
-    def timeout_s(self) -> float | None:
-        """None: a backend has its own time limits, and what runs into them is a fault, not the policy's to read."""
-        return None
-
     def validate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """`{"id": text, "offset": int}`; whether they lie within the documents is checked by `step`.
 
         Raises:
             ToolArgumentError: the id is missing or empty, the offset is negative, or a name is unknown.
         """
-        if unknown := sorted(set(arguments) - {"id", "offset"}):
-            raise ToolArgumentError(f"unknown argument {unknown[0]!r}; known are id and offset")
+        refuse_unknown(arguments, "id", "offset")
         id = arguments.get("id")
         if not isinstance(id, str) or not id.strip():
-            raise ToolArgumentError("id is missing" if id is None else f"id must be a text; got {id!r:.60}")
-        offset = arguments.get("offset", 0)
-        if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
-            raise ToolArgumentError(f"offset must be an integer from 0; got {offset!r:.60}")
+            raise ToolArgumentError("id is missing" if id is None else f"id must be a text; got {brief(id)}")
+        offset = read_integer(arguments, "offset", default=0, at_least=0)
         return {"id": well_formed(id.strip()), "offset": offset}
-
-    def initial_state(self, question: Question) -> None:
-        """It keeps no state."""
-        del question
 
     def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
         """Title, id and a page of the text.
@@ -107,11 +92,10 @@ class OpenDocument:
             raise ToolError(f"there is no document with the id {id!r:.200}")
         length = len(document.text)
         if start > 0 and start >= length:
-            raise ToolError(f"offset must be below {length}, the document's length in characters; got {start!r:.60}")
+            raise ToolError(f"offset must be below {length}, the document's length in characters; got {brief(start)}")
         page = document.text[start : start + self._page_chars]
         end = start + len(page)
-        title = f"{document.title} " if document.title else ""
-        lines = [f"{title}(id: {document.id})", page or "(empty)"]
+        lines = [heading(document), page or "(empty)"]
         if len(page) < length:
             more = f"; continue with offset {end}" if end < length else ""
             lines.append(f"[characters {start} to {end} of {length}{more}]")

@@ -10,6 +10,7 @@ import pydantic_core
 from PIL import Image
 
 from axpo_envs.images import ImageRef
+from axpo_envs.surrogates import well_formed
 from axpo_envs.types import ToolResult
 
 
@@ -22,7 +23,9 @@ def as_result(value: Any) -> ToolResult:
     | `str` | the text |
     | `ImageRef`, Pillow image, uint8 array of shape (H, W), (H, W, 3) or (H, W, 4) | the image, as RGB |
     | list or tuple holding an image | its items, each as above or as JSON |
-    | anything else JSON-able: numbers, lists, dicts, dataclasses, pydantic models, None | its JSON text |
+    | anything else JSON-able: numbers, numpy's too, lists, dicts, dataclasses, pydantic models, None | its JSON text |
+
+    Halves of surrogate pairs, which no tokenizer takes, become U+FFFD.
 
     Raises:
         TypeError: it is none of these.
@@ -40,18 +43,27 @@ def _is_image(value: Any) -> bool:
 
 def _as_part(value: Any) -> str | ImageRef:
     match value:
-        case str() | ImageRef():
+        case str():
+            return well_formed(value)
+        case ImageRef():
             return value
         case Image.Image():
             return ImageRef.from_pil(value)
         case np.ndarray():
             return _as_image(value)
-        case np.generic():
-            return json.dumps(value.item())
     try:
-        return json.dumps(pydantic_core.to_jsonable_python(value), ensure_ascii=False)
-    except pydantic_core.PydanticSerializationError:
-        _refuse(value)
+        data = pydantic_core.to_jsonable_python(value, fallback=_plain)
+    except ValueError as error:
+        _refuse(value, f": {error}")
+    return well_formed(json.dumps(data, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    """What stands for a part of the data that has no JSON form by itself."""
+    if isinstance(value, np.generic):
+        return value.item()
+    advice = "; return images in a list, other arrays as array.tolist()" if _is_image(value) else ""
+    raise ValueError(f"{_kind(value)} has no JSON form{advice}")
 
 
 def _as_image(pixels: np.ndarray[Any, Any]) -> ImageRef:
@@ -65,9 +77,13 @@ def _as_image(pixels: np.ndarray[Any, Any]) -> ImageRef:
     return _refuse(pixels)
 
 
-def _refuse(value: Any) -> NoReturn:
-    shape = f" of {value.dtype} {value.shape}" if isinstance(value, np.ndarray) else ""
+def _refuse(value: Any, why: str = "") -> NoReturn:
     raise TypeError(
         "a tool returns text, an image (ImageRef, Pillow, uint8 array of shape (H, W), (H, W, 3) or (H, W, 4)), "
-        f"JSON-able data or a ToolResult; got {type(value).__name__}{shape}"
+        f"JSON-able data or a ToolResult; got {_kind(value)}{why}"
     )
+
+
+def _kind(value: Any) -> str:
+    shape = f" of {value.dtype} {value.shape}" if isinstance(value, np.ndarray) else ""
+    return f"{type(value).__name__}{shape}"

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from axpo_envs.brief import brief
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.search.query import clean_query, extract
 from axpo_envs.search.types import Hit, SearchBackend
-from axpo_envs.tools.tool import Effects, ToolArgumentError, ToolContext
-from axpo_envs.types import Question, ToolResult
+from axpo_envs.tools.arguments import read_integer, refuse_unknown
+from axpo_envs.tools.backend_tool import BackendTool, heading
+from axpo_envs.tools.tool import ToolArgumentError, ToolContext
+from axpo_envs.types import ToolResult
 
 MAX_QUERY_CHARS: Final = 1000
 """Characters of a query that a policy may send; a backend may allow less."""
 
 
-class Search:
+class Search(BackendTool):
     """Searches a backend: the policy gives a query and reads numbered hits with title, id and an extract.
 
     Args:
@@ -31,12 +34,11 @@ class Search:
     def __init__(
         self, backend: SearchBackend, *, top_k: int = 3, max_top_k: int = 10, extract_chars: int = 500
     ) -> None:
+        super().__init__(backend)
         if not 1 <= top_k <= max_top_k:
             raise EnvConfigError(f"expected 1 <= top_k <= max_top_k; got top_k {top_k}, max_top_k {max_top_k}")
         if extract_chars < 1:
             raise EnvConfigError(f"expected extract_chars >= 1; got {extract_chars}")
-        backend.check()
-        self._backend = backend
         self._top_k = top_k
         self._max_top_k = max_top_k
         self._extract_chars = extract_chars
@@ -70,38 +72,21 @@ class Search:
             "additionalProperties": False,
         }
 
-    @property
-    def effects(self) -> Effects:
-        """Those of the backend: pure for a local index or a replay, external for a live service."""
-        return self._backend.effects
-
-    @property
-    def timeout_s(self) -> float | None:
-        """None: a backend has its own time limits, and what runs into them is a fault, not the policy's to read."""
-        return None
-
     def validate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """`{"query": text, "top_k": int}`.
 
         Raises:
             ToolArgumentError: the query is missing, empty or too long, `top_k` is out of range, or a name is unknown.
         """
-        if unknown := sorted(set(arguments) - {"query", "top_k"}):
-            raise ToolArgumentError(f"unknown argument {unknown[0]!r}; known are query and top_k")
+        refuse_unknown(arguments, "query", "top_k")
         query = arguments.get("query")
         if not isinstance(query, str):
-            raise ToolArgumentError(f"query must be a text; got {query!r:.60}" if query else "query is missing")
+            raise ToolArgumentError(f"query must be a text; got {brief(query)}" if query else "query is missing")
         query = clean_query(query)
         if not 0 < len(query) <= MAX_QUERY_CHARS:
             raise ToolArgumentError(f"query must have 1 to {MAX_QUERY_CHARS} characters; got {len(query)}")
-        top_k = arguments.get("top_k", self._top_k)
-        if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= self._max_top_k:
-            raise ToolArgumentError(f"top_k must be an integer from 1 to {self._max_top_k}; got {top_k!r:.60}")
+        top_k = read_integer(arguments, "top_k", default=self._top_k, at_least=1, at_most=self._max_top_k)
         return {"query": query, "top_k": top_k}
-
-    def initial_state(self, question: Question) -> None:
-        """It keeps no state."""
-        del question
 
     def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
         """The hits as text; "No documents were found." where there are none.
@@ -118,6 +103,5 @@ class Search:
         return ToolResult(content=("\n\n".join(entries) or "No documents were found.",)), state
 
     def _entry(self, number: int, hit: Hit, query: str) -> str:
-        document = hit.document
-        title = f"{document.title} " if document.title else ""
-        return f"{number}. {title}(id: {document.id})\n{extract(document.text, query, self._extract_chars)}".rstrip()
+        text = extract(hit.document.text, query, self._extract_chars)
+        return f"{number}. {heading(hit.document)}\n{text}".rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import typing
@@ -62,7 +63,7 @@ def read_signature(
         EnvConfigError: a parameter cannot be described to a policy, or the state has no parameter.
     """
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(_annotated(function), include_extras=True)
     except NameError as error:
         raise EnvConfigError(f"tool {name!r}: cannot resolve its annotations: {error}") from error
     parameters = dict(inspect.signature(function).parameters)
@@ -72,11 +73,22 @@ def read_signature(
             raise EnvConfigError(f"{where}: expected a plain parameter; got a {parameter.kind.description} one")
     if keeps_state and parameters.pop(STATE_PARAMETER, None) is None:
         raise EnvConfigError(f"tool {name!r} keeps a state and needs a parameter {STATE_PARAMETER!r} to get it in")
-    context = next((parameter for parameter in parameters if hints.get(parameter) is ToolContext), None)
+    context = next((parameter for parameter in parameters if _is_context(hints.get(parameter))), None)
     if context is not None:
         del parameters[context]
     model = _model(name, parameters, hints, descriptions)
-    return Signature(arguments=model, parameters=_schema(model, name), context_parameter=context)
+    return Signature(arguments=model, parameters=_schema(model), context_parameter=context)
+
+
+def _annotated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What bears the annotations of a function, a `functools.partial` or an object that is called."""
+    if isinstance(function, functools.partial):
+        return _annotated(function.func)
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
+def _is_context(hint: Any) -> bool:
+    return hint is ToolContext or ToolContext in typing.get_args(hint)
 
 
 def _model(
@@ -86,15 +98,22 @@ def _model(
     for index, (parameter_name, parameter) in enumerate(parameters.items()):
         where = f"tool {name!r}, parameter {parameter_name!r}"
         if parameter_name not in hints:
-            raise EnvConfigError(f"{where} needs a type annotation: its JSON schema is made of it")
+            method = "; of a method, make a tool of a bound one: tool(thing.method)" if parameter_name == "self" else ""
+            raise EnvConfigError(f"{where} needs a type annotation: its JSON schema is made of it{method}")
         settings: dict[str, Any] = {"alias": parameter_name, **_default(parameter, where)}
         if parameter_name in descriptions:
             settings["description"] = descriptions[parameter_name]
         fields[f"argument_{index}"] = (hints[parameter_name], pydantic.Field(**settings))
+        _check_type(hints[parameter_name], where)
+    return pydantic.create_model(name, __config__=pydantic.ConfigDict(extra="forbid"), **fields)
+
+
+def _check_type(hint: Any, where: str) -> None:
     try:
-        return pydantic.create_model(name, __config__=pydantic.ConfigDict(extra="forbid"), **fields)
+        pydantic.TypeAdapter(hint).json_schema()
     except pydantic.PydanticUserError as error:
-        raise EnvConfigError(f"tool {name!r}: a parameter's type cannot be read from JSON: {error}") from error
+        expected = "expected a type that JSON can hold (numbers, texts, lists, enums, dataclasses, pydantic models)"
+        raise EnvConfigError(f"{where}: {expected}; got {hint}") from error
 
 
 def _default(parameter: inspect.Parameter, where: str) -> dict[str, Any]:
@@ -113,12 +132,8 @@ def _default(parameter: inspect.Parameter, where: str) -> dict[str, Any]:
     return {"default": default}
 
 
-def _schema(arguments: type[pydantic.BaseModel], name: str) -> dict[str, Any]:
-    try:
-        schema = arguments.model_json_schema()
-    except pydantic.PydanticUserError as error:
-        raise EnvConfigError(f"tool {name!r}: a parameter's type has no JSON schema: {error}") from error
-    titleless: dict[str, Any] = _without_titles(schema)
+def _schema(arguments: type[pydantic.BaseModel]) -> dict[str, Any]:
+    titleless: dict[str, Any] = _without_titles(arguments.model_json_schema())
     return {"type": "object", "properties": {}, **titleless}
 
 

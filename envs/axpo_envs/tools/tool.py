@@ -110,6 +110,16 @@ class AsyncTool(Tool, Protocol):
         ...
 
 
+@runtime_checkable
+class FingerprintedTool(Tool, Protocol):
+    """A tool whose results depend on more than name, description and schema tell: on a corpus, say."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what they depend on: a snapshot is restored only where it is equal. Holds no secret."""
+        ...
+
+
 class ToolError(Exception):
     """A tool's way to tell the policy what went wrong; becomes an error observation."""
 

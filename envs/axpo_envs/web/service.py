@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
-from axpo_envs.search.environment_key import EnvironmentKey
-from axpo_envs.search.retries import Retries, asked_seconds
+from axpo_envs.web.environment_key import EnvironmentKey
+from axpo_envs.web.retries import Retries, asked_seconds
 
 try:
     import httpx
 except ImportError as error:
-    raise EnvConfigError("searching over HTTP needs httpx: pip install 'axpo[search]'") from error
+    raise EnvConfigError("web services need httpx: pip install 'axpo[search]'") from error
 
 MAX_ANSWER_BYTES: Final = 32 << 20
 """Size of an answer; a longer one is a fault of the service."""
@@ -178,7 +178,7 @@ def checked_url(url: str) -> str:
         parsed = httpx.URL()
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or parsed.query or parsed.fragment:
         # What may hold a password is not repeated.
-        raise EnvConfigError("expected an address such as http://host:8000/retrieve, without user, password or query")
+        raise EnvConfigError("expected an address http(s)://HOST[:PORT]/PATH without user, password or query")
     return url
 
 

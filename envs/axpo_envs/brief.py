@@ -1,0 +1,13 @@
+"""Defines `brief`, a value as messages quote it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_MOST_CHARS: Final = 60
+
+
+def brief(value: object) -> str:
+    """The value's representation, at most 60 characters of it."""
+    text = repr(value)
+    return text if len(text) <= _MOST_CHARS else f"{text[: _MOST_CHARS - 3]}..."
