@@ -55,6 +55,8 @@ class MiniBatch:
     """Tokens the mean runs over, those left out for their zero advantage included."""
     scored_tokens: int
     """Tokens that pass through the model, contexts included, padding excluded; what a tree shares counts once."""
+    sequence_tokens: int
+    """The same with every sequence counted whole."""
 
 
 def build_batch(
@@ -123,6 +125,7 @@ def _mini_batch(
         micro_batches=tuple(tuple(items[member] for member in each.members) for each in passes),
         trained_tokens=total,
         scored_tokens=sum(each.tokens for each in passes),
+        sequence_tokens=sum(len(item.sequence.ids) for item in items),
     )
 
 

@@ -269,12 +269,17 @@ def _measured(groups: Sequence[Group], stats: UpdateStats, watch: Stopwatch) -> 
     """What the update did, and how the time was spent.
 
     `seconds_sampling` and `seconds_resampling` hold the execution of tools, which `seconds_environment` counts again
-    beside the drawing of questions; `seconds_update` is without `seconds_reference`.
+    beside the drawing of questions; `seconds_update` is without `seconds_reference`. `prefix_sharing` is how many times
+    fewer tokens went through the model than the trained sequences have.
     """
     watch.add("environment", sum(map(_tool_seconds, groups)))
     watch.add("update", -stats.seconds_reference)
     watch.add("reference", stats.seconds_reference)
-    counts = {"trained_tokens": float(stats.totals.tokens), "scored_tokens": float(stats.scored_tokens)}
+    counts = {
+        "trained_tokens": float(stats.totals.tokens),
+        "scored_tokens": float(stats.scored_tokens),
+        "prefix_sharing": stats.sequence_tokens / stats.scored_tokens if stats.scored_tokens else None,
+    }
     return {**stats.metrics(), **counts, **watch.metrics()}
 
 

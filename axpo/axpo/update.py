@@ -48,6 +48,8 @@ class UpdateStats:
     """Sums over the tokens that received a gradient."""
     scored_tokens: int = 0
     """Tokens that passed through the model, contexts included, padding excluded; what a tree shares counts once."""
+    sequence_tokens: int = 0
+    """The same with every sequence counted whole."""
     seconds_reference: float = 0.0
     """Wall-clock time of the reference policy's forward passes."""
 
@@ -57,6 +59,7 @@ class UpdateStats:
             gradient_norms=self.gradient_norms + other.gradient_norms,
             totals=self.totals + other.totals,
             scored_tokens=self.scored_tokens + other.scored_tokens,
+            sequence_tokens=self.sequence_tokens + other.sequence_tokens,
             seconds_reference=self.seconds_reference + other.seconds_reference,
         )
 
@@ -91,7 +94,8 @@ def _optimizer_step(
     policy: TokenPolicy, optimizer: Optimizer, minibatch: MiniBatch, objective: Objective
 ) -> UpdateStats:
     optimizer.zero_grad()
-    loss, stats = 0.0, UpdateStats(scored_tokens=minibatch.scored_tokens)
+    loss = 0.0
+    stats = UpdateStats(scored_tokens=minibatch.scored_tokens, sequence_tokens=minibatch.sequence_tokens)
     for items in minibatch.micro_batches:
         part, part_stats = _backward(policy, items, objective)
         loss += part

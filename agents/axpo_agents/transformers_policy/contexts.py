@@ -65,10 +65,20 @@ class ContextEncoder:
         settings = self._images
         if settings is None or not images:
             return Context(ids=ids, images=images)
-        counts = iter([settings.token_count(settings.grid(image)) for image in images])
-        placeholder = self._image_token
-        expanded = [part for token in ids for part in ((token,) * next(counts) if token == placeholder else (token,))]
-        return Context(ids=tuple(expanded), images=images)
+        sizes = [settings.token_count(settings.grid(image)) for image in images]
+        return Context(ids=expanded(ids, self._image_token, sizes), images=images)
+
+
+def expanded(ids: Sequence[int], placeholder: int | None, sizes: Sequence[int]) -> tuple[int, ...]:
+    """The ids with each image's placeholder repeated for its tokens.
+
+    Args:
+        ids: one placeholder per image.
+        placeholder: its id.
+        sizes: how many tokens each image takes.
+    """
+    counts = iter(sizes)
+    return tuple(part for token in ids for part in ((token,) * next(counts) if token == placeholder else (token,)))
 
 
 def never_sampled(config: Any, vocabulary: int) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from axpo_agents.transformers_policy.network import Network
 from axpo_agents.transformers_policy.sampling import Sampler
 from axpo_agents.transformers_policy.saving import save_checkpoint
 from axpo_agents.transformers_policy.scoring import Packing, Scorer
+from axpo_agents.transformers_policy.token_tree import TokenTree
 from axpo_agents.types import Context, Sampling, TokenSequence
 from axpo_envs.types import EpisodeState, Parts
 
@@ -133,6 +134,10 @@ class TransformersPolicy(TokenPolicy):
     def plan(self, sequences: Sequence[TokenSequence], *, tokens: int) -> tuple[Pass, ...]:
         """Which sequences are best scored together; what they share is computed once per pass."""
         return self._scorer.plan(sequences, tokens)
+
+    def tree(self, sequences: Sequence[TokenSequence]) -> TokenTree:
+        """The sequences as one tree, everything they share held once: what a packed pass reads."""
+        return self._scorer.tree(sequences)
 
     def reference(self) -> TransformersPolicy:
         """A policy that stays as this one is now: a frozen copy, or with LoRA the same model without its adapters."""

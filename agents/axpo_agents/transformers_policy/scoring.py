@@ -9,9 +9,10 @@ import torch
 
 from axpo_agents.passes import Pass, plan_rows
 from axpo_agents.transformers_policy.network import Network
-from axpo_agents.transformers_policy.packed_tree import plan_tree, score_tree
+from axpo_agents.transformers_policy.packed_tree import plan_tree, score_tree, tree_of
 from axpo_agents.transformers_policy.padded_rows import score_rows
 from axpo_agents.transformers_policy.score_query import ScoreQuery
+from axpo_agents.transformers_policy.token_tree import TokenTree
 from axpo_agents.transformers_policy.tree_attention import TreeAttention
 from axpo_agents.types import TokenSequence
 
@@ -43,7 +44,7 @@ class Scorer:
         """Log-probability of every sampled token; see `TokenPolicy.logprobs`."""
         if temperature <= 0.0:
             raise ValueError(f"expected a temperature above 0: a greedy choice has no density; got {temperature}")
-        queries = [ScoreQuery.of(self.network, sequence) for sequence in sequences]
+        queries = self._queries(sequences)
         if self.packing is Packing.ROWS:
             return score_rows(self.network, queries, temperature)
         return score_tree(self.network, queries, temperature, self.attention)
@@ -52,4 +53,11 @@ class Scorer:
         """Which sequences are scored together; see `TokenPolicy.plan`."""
         if self.packing is Packing.ROWS:
             return plan_rows(sequences, tokens=tokens)
-        return plan_tree([ScoreQuery.of(self.network, sequence) for sequence in sequences], tokens=tokens)
+        return plan_tree(self._queries(sequences), tokens=tokens)
+
+    def tree(self, sequences: Sequence[TokenSequence]) -> TokenTree:
+        """What a packed pass over the sequences reads."""
+        return tree_of(self._queries(sequences))
+
+    def _queries(self, sequences: Sequence[TokenSequence]) -> list[ScoreQuery]:
+        return [ScoreQuery.of(self.network, sequence) for sequence in sequences]
