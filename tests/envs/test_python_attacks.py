@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -13,35 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from axpo_envs.errors import EnvConfigError
-from axpo_envs.python_sandbox.host import Sandbox
 from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.report import BranchingKind, Isolation
+from axpo_envs.python_sandbox.start import available_isolations
 from axpo_envs.python_sandbox.state import PythonState
+from axpo_envs.python_sandbox.syscalls import number
 from axpo_envs.tools.python import PythonTool
 from axpo_envs.tools.tool import ToolContext
 from axpo_envs.types import Question, ToolResult, ToolStatus
 
 SECRET = "the answer is 271828"
-LIMITS = SandboxLimits(wall_s=10.0, memory_mb=192, scratch_mb=8, threads=16, output_bytes=4000)
-HASTE = replace(LIMITS, wall_s=0.8)
+LIMITS = SandboxLimits(wall_s=30.0, memory_mb=192, scratch_mb=8, threads=16, output_bytes=4000)
+HASTE = replace(LIMITS, wall_s=1.5)
 QUESTION = Question(id="q", prompt=("How much?",), answer=SECRET)
 
 
-def _available() -> list[Isolation]:
-    found = []
-    for isolation in Isolation:
-        if isolation is Isolation.NONE or (isolation is Isolation.BUBBLEWRAP and not shutil.which("bwrap")):
-            continue
-        try:
-            Sandbox(LIMITS, SandboxSettings(isolation=isolation, preload=())).close()
-        except EnvConfigError:
-            continue
-        found.append(isolation)
-    return found
-
-
-@pytest.fixture(scope="module", params=_available())
+@pytest.fixture(scope="module", params=available_isolations())
 def tool(request: pytest.FixtureRequest) -> Iterator[PythonTool]:
     os.environ["AXPO_TEST_SECRET"] = SECRET
     tool = PythonTool(LIMITS, settings=SandboxSettings(isolation=request.param, preload=("numpy",)))
@@ -118,6 +103,12 @@ def call(number, *arguments):
 """
 
 
+def answers(session: Session, calls: list[tuple[object, ...]]) -> set[str | int]:
+    """What the kernel says to system calls: the numbers, each with its arguments."""
+    answer: set[str | int] = eval(session.read(f"{SYSCALL}\n{{call(*arguments) for arguments in {calls!r}}}"))
+    return answer
+
+
 class TestNetwork:
     def test_no_socket_can_be_made(self, session: Session) -> None:
         kinds = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK")
@@ -185,12 +176,17 @@ class TestFiles:
             "PermissionError",
         }
 
-    def test_a_full_disk_is_an_error(self, session: Session) -> None:
+    def test_a_file_larger_than_the_scratch_folder_is_an_error(self, session: Session) -> None:
         assert session.run("open('big', 'wb').write(bytes(1 << 20) * 64)").status is ToolStatus.ERROR
 
     def test_many_files_fill_no_more_than_the_scratch_folder(self, session: Session) -> None:
-        result = session.run("for i in range(10**6):\n    open(f'f{i}', 'wb').write(bytes(1 << 17))")
-        assert result.status in (ToolStatus.ERROR, ToolStatus.TIMEOUT)
+        code = "import time\nfor i in range(40):\n    open(f'f{i}', 'wb').write(bytes(1 << 20))\ntime.sleep(60)"
+        text = session.read(code)
+        assert "No space left on device" in text or "its files took more than 8 MB" in text
+
+    def test_empty_files_run_out(self, session: Session) -> None:
+        text = session.read("import time\nfor i in range(5000):\n    open(f'f{i}', 'wb').close()\ntime.sleep(60)")
+        assert "No space left on device" in text or "4096 entries" in text
 
     def test_folders_too_deep_to_copy_are_no_other_sessions_problem(self, session: Session) -> None:
         deep = session.branch()
@@ -213,20 +209,20 @@ class TestOtherProcesses:
         code = f"""
             import gc, os
             hidden = {SECRET[::-1]!r}[::-1]
-            assert not any(hidden in value for value in os.environ.values())
-            print(any(hidden in thing for thing in gc.get_objects() if isinstance(thing, str)))
+            gc.unfreeze()
+            def find():
+                held = (text for holder in gc.get_objects() for text in gc.get_referents(holder))
+                return sum(isinstance(text, str) and text is not hidden and hidden in text for text in held)
+            planted = [hidden + "!"]
+            print(find(), planted.clear(), find(), any(hidden in value for value in os.environ.values()))
         """
-        assert session.read(code) == "False\n"
+        assert session.read(code) == "1 None 0 False\n"
 
     def test_tracing_and_reading_memory_of_others_is_refused(self, session: Session) -> None:
-        code = (
-            SYSCALL
-            + f"""
-target = {os.getpid()}
-print(call(101, 16, target, 0, 0), call(101, 16, os.getppid(), 0, 0), call(310, target, 0, 0, 0, 0, 0), sep="|")
-"""
-        )
-        assert session.read(code) == "|".join(["Operation not permitted"] * 3) + "\n"
+        attach = 16
+        calls = [(number("ptrace"), attach, process, 0, 0) for process in (os.getpid(), 1)]
+        calls += [(number("process_vm_readv"), os.getpid(), 0, 0, 0, 0, 0)]
+        assert answers(session, calls) == {"Operation not permitted"}
 
     def test_others_cannot_be_killed(self, session: Session) -> None:
         targets = ("-1", "1", "2", "os.getppid() or 1", str(os.getpid()), f"-{os.getpgid(0)}")
@@ -319,6 +315,9 @@ class TestExhaustion:
         assert result.status is ToolStatus.ERROR
         assert "The interpreter is as it was before this call" in str(result.content[-1])
 
+    def test_open_files_run_out(self, session: Session) -> None:
+        assert "Too many open files" in session.read("import os\nfiles = [open(os.__file__) for _ in range(300)]")
+
     def test_limits_cannot_be_lifted(self, session: Session) -> None:
         raised = outcomes(
             session,
@@ -332,28 +331,23 @@ class TestExhaustion:
 
 class TestPrivileges:
     def test_mounts_and_namespaces_are_refused(self, session: Session) -> None:
-        # unshare(user), unshare(mount), setns, mount, umount2, pivot_root, chroot, open_tree, fsopen, clone3
-        code = (
-            SYSCALL
-            + """
-calls = [(272, 0x10000000), (272, 0x20000), (308, 0, 0), (165, 0, 0, 0, 0, 0), (166, b"/", 2), (155, b"/", b"/"),
-         (161, b"/"), (428, -100, b"/", 0), (430, b"tmpfs", 0), (435, 0, 0)]
-print({call(*arguments) for arguments in calls})
-"""
-        )
-        assert set(eval(session.read(code))) <= {"Operation not permitted", "Function not implemented"}
+        calls = [
+            *(("unshare", 0x10000000), ("unshare", 0x20000), ("setns", 0, 0), ("clone3", 0, 0)),
+            *(("mount", 0, 0, 0, 0, 0), ("umount2", b"/", 2), ("pivot_root", b"/", b"/"), ("chroot", b"/")),
+            *(("open_tree", -100, b"/", 0), ("fsopen", b"tmpfs", 0)),
+        ]
+        numbered = [(number(name), *arguments) for name, *arguments in calls]
+        assert answers(session, numbered) <= {"Operation not permitted", "Function not implemented"}
 
     def test_exotic_calls_are_refused(self, session: Session) -> None:
-        # bpf, perf_event_open, userfaultfd, io_uring_setup, keyctl, memfd_create, shmget, mq_open, seccomp, kexec_load,
-        # open_by_handle_at, personality, pidfd_open, the next one that will be added
-        code = (
-            SYSCALL
-            + """
-numbers = [321, 298, 323, 425, 250, 319, 29, 240, 317, 246, 304, 135, 434, 500]
-print({call(number, 0, 0, 0, 0, 0) for number in numbers})
-"""
+        names = (
+            *("bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "keyctl", "memfd_create", "shmget", "mq_open"),
+            *("seccomp", "kexec_load", "open_by_handle_at", "personality", "pidfd_open"),
         )
-        assert set(eval(session.read(code))) <= {"Operation not permitted", "Function not implemented"}
+        not_known_yet = 500
+        numbers = (*map(number, names), not_known_yet)
+        calls = [(name, 0, 0, 0, 0, 0) for name in numbers]
+        assert answers(session, calls) <= {"Operation not permitted", "Function not implemented"}
 
     def test_calls_of_other_architectures_are_unknown(self, session: Session) -> None:
         assert session.read(SYSCALL + "call(0x40000000 + 41, 2, 1, 0)") == "'Function not implemented'\n"
@@ -368,106 +362,10 @@ print({call(number, 0, 0, 0, 0, 0) for number in numbers})
             + """
 header = (ctypes.c_uint32 * 2)(0x20080522, 0)
 sets = (ctypes.c_uint32 * 6)()
-call(125, ctypes.addressof(header), ctypes.addressof(sets))
+libc.capget(header, sets)
 print(list(sets), libc.prctl(39, 0, 0, 0, 0))
 """
         )
         chroot_only, none = "[262144, 262144, 0, 0, 0, 0] 1\n", "[0, 0, 0, 0, 0, 0] 1\n"
         # The right to change the root serves the warden's forks; the call itself waits for the warden's leave.
         assert session.read(code) in (chroot_only, none)
-
-
-class TestTheMachineryItself:
-    def test_no_file_descriptor_of_the_host_is_inherited(self, session: Session) -> None:
-        code = """
-            import os, stat
-            kinds = {}
-            for fd in range(1024):
-                try:
-                    mode = os.fstat(fd).st_mode
-                except OSError:
-                    continue
-                kinds[fd] = stat.filemode(mode)[0]
-            print(kinds)
-        """
-        device, pipe, link = "c", "p", "s"
-        assert eval(session.read(code)) == {0: device, 1: pipe, 2: pipe, 200: link}
-
-    def test_a_forged_report_says_no_more_than_printing_would(self, session: Session) -> None:
-        code = """
-            import os, struct, json
-            text = json.dumps({"succeeded": True, "figures": []}).encode()
-            os.write(1, b"forged")
-            os.write(200, struct.pack("!II", len(text), 0) + text)
-            raise ValueError
-        """
-        assert str(session.branch().run(code).content[0]).startswith("forged")
-
-    @pytest.mark.parametrize(
-        "frame",
-        [
-            'struct.pack("!II", 4, 0) + b"null"',
-            'struct.pack("!II", 2**31, 0)',
-            'struct.pack("!II", 2, 2**31) + b"{}"',
-            'struct.pack("!II", 40, 0) + b\'{"succeeded": 1, "figures": [[9999, 9999]]}\'[:40]',
-            'struct.pack("!II", 43, 3) + b\'{"succeeded": true, "figures": [[-1, -1]]}  \'[:43] + b"abc"',
-            'struct.pack("!II", 6000, 0) + b"[" * 6000',
-        ],
-    )
-    def test_a_nonsensical_report_is_no_fault_of_ours(self, session: Session, frame: str) -> None:
-        result = session.run(f"import os, struct, time\nos.write(200, {frame})\ntime.sleep(5)")
-        assert result.status in (ToolStatus.ERROR, ToolStatus.TIMEOUT)
-
-    def test_replacing_the_interpreter_s_functions_has_no_effect_on_others(self, session: Session) -> None:
-        code = """
-            import gc, types
-            for thing in gc.get_objects():
-                if isinstance(thing, types.FunctionType) and thing.__module__.startswith("axpo_envs"):
-                    thing.__code__ = (lambda *arguments, **named: None).__code__
-        """
-        spoilt = session.branch()
-        spoilt.run(code)
-        spoilt.run("1")
-
-    @pytest.mark.parametrize(
-        "code",
-        [
-            "own._close_connections = staticmethod(lambda: None); kept = os.pipe()",
-            "own._close_connections = staticmethod(lambda: None); kept = os.open('/', os.O_RDONLY)",
-            "own.serve.__globals__['kernel'].fork_sibling = lambda: 0",
-            "own.serve.__globals__['kernel'].fork_sibling = lambda: 12345",
-            "own._enter = lambda self, *arguments: self._link.sendall(b'r')",
-        ],
-    )
-    def test_a_tampered_interpreter_cannot_be_branched(self, session: Session, code: str) -> None:
-        spoilt = session.branch()
-        find = "import gc, os\nown = next(o for o in gc.get_objects() if getattr(o, '__name__', '') == 'Interpreter')\n"
-        results = [spoilt.run(find + code)]
-        results += [spoilt.branch().run("x") for _ in range(2)]
-        if session.tool.report.branching is BranchingKind.FORK:
-            # It fails where the warden looks: in the cell, or when it is to be forked.
-            assert [result.status for result in results][1:] == [ToolStatus.ERROR] * 2 or results[
-                0
-            ].status is ToolStatus.ERROR
-
-    def test_this_project_cannot_be_imported(self, session: Session) -> None:
-        modules = ("axpo_envs", "axpo_envs.questions", "axpo_agents", "axpo", "axpo_benchmarks")
-        assert outcomes(session, *(f"__import__({name!r})" for name in modules)) == ["ModuleNotFoundError"] * 5
-
-    def test_what_is_left_behind_ends_with_the_cell(self, session: Session) -> None:
-        session.run(
-            """
-            import atexit, signal, threading, time
-            count = 0
-            def work():
-                global count
-                while True:
-                    count += 1
-                    time.sleep(0.001)
-            threading.Thread(target=work, daemon=True).start()
-            atexit.register(lambda: print("left behind"))
-            signal.signal(signal.SIGALRM, lambda *a: print("alarm"))
-            signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-            """
-        )
-        assert session.read("import time\nbefore = count\ntime.sleep(0.1)\ncount - before") == "0\n"

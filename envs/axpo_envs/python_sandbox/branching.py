@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +64,10 @@ class Forking:
 
     def __init__(self, scratch_bytes: int) -> None:
         self._scratch_bytes = scratch_bytes
-        self._numbers = itertools.count()
 
     def new_root(self) -> Root:
         """A root with an empty scratch folder."""
-        return Root(next(self._numbers), self._scratch_bytes)
+        return Root(self._scratch_bytes)
 
     def prepare(self, parent: Ward) -> Prepared:
         """A root; the parent's open files are opened again in it."""
@@ -77,13 +75,12 @@ class Forking:
         root = self.new_root()
         try:
             root.copy_scratch(parent.place)
-            files = reopen_files(parent.process, parent.place, root)
+            files = reopen_files(parent.process, root)
         except (OSError, RecursionError, TamperedError) as error:
             root.remove()
             raise TamperedError(f"its files cannot be copied ({error})") from error
         passed = Passed(alone=False, root=True, scratch=SCRATCH, files=tuple(file.number for file in files))
-        folder = os.open(root.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return Prepared(place=root, passed=passed, descriptors=(folder, *(file.copy for file in files)))
+        return Prepared(place=root, passed=passed, descriptors=(root.open(), *(file.copy for file in files)))
 
     def check(self, ward: Ward) -> None:
         """See `check_view`."""

@@ -21,7 +21,7 @@ from axpo_envs.python_sandbox.cell import Display
 from axpo_envs.python_sandbox.interpreter import LINK, Interpreter
 from axpo_envs.python_sandbox.protocol import Setup
 from axpo_envs.python_sandbox.report import Isolation
-from axpo_envs.python_sandbox.views import ROOTS, SCRATCH, Root
+from axpo_envs.python_sandbox.views import BASE, SCRATCH, Root
 
 
 def become_first(link: socket.socket, setup: Setup, root: Root | None) -> NoReturn:
@@ -34,6 +34,8 @@ def become_first(link: socket.socket, setup: Setup, root: Root | None) -> NoRetu
     os.setpgid(0, 0)
     os.dup2(link.fileno(), LINK, inheritable=False)
     link = socket.socket(fileno=LINK)
+    if root is not None:
+        os.chdir(root.folder)
     os.closerange(3, LINK)
     os.closerange(LINK + 1, 1 << 20)
     try:
@@ -65,8 +67,8 @@ def _restrict(link: socket.socket, setup: Setup, root: Root | None) -> None:
         mechanisms.append("no_new_privs")
     if root is not None:
         if landlock.version():
-            landlock.confine(readable=(), writable=(str(ROOTS),))
-        os.chroot(root.folder)
+            landlock.confine(readable=(), writable=(str(BASE),))
+        os.chroot(".")
     if landlock.version() and setup.isolation != Isolation.NONE:
         mechanisms.append(f"Landlock (version {landlock.version()})")
     if setup.isolation != Isolation.NONE:

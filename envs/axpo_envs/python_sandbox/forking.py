@@ -17,8 +17,8 @@ from axpo_envs.python_sandbox.interpreter import NO_FORK, READY, Passed
 from axpo_envs.python_sandbox.supervision import Supervisor, TamperedError
 from axpo_envs.python_sandbox.ward import Ward
 
-_PATIENCE_S: Final = 10.0
-"""For what an interpreter does in milliseconds; one that takes longer is broken."""
+_PATIENCE_S: Final = 30.0
+"""For what an interpreter does in milliseconds; one that takes longer, on however busy a machine, is broken."""
 _CREDENTIALS_SIZE: Final = 12
 
 

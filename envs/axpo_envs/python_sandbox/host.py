@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -15,10 +16,11 @@ from axpo_envs.python_sandbox import frames
 from axpo_envs.python_sandbox.frames import Frame, FrameError
 from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
 from axpo_envs.python_sandbox.protocol import DROP, RUN, Request, Status
-from axpo_envs.python_sandbox.report import SandboxReport
+from axpo_envs.python_sandbox.report import Isolation, SandboxReport
 from axpo_envs.python_sandbox.start import Started, start
-from axpo_envs.python_sandbox.state import PythonState
+from axpo_envs.python_sandbox.state import PythonState, ReplayFault
 
+_LOGGER: Final = logging.getLogger(__name__)
 _REPLAY_PATIENCE: Final = 3.0
 _REBUILDS: Final = 8
 _GRACE_S: Final = 120.0
@@ -55,7 +57,8 @@ class Sandbox:
         allow_unsandboxed: where no sandbox can be set up, execute code with the rights of this process.
 
     Raises:
-        EnvConfigError: no sandbox can be set up here.
+        EnvConfigError: no sandbox can be set up here, or a module to preload cannot be imported.
+        InfrastructureFault: the sandbox ended while it started.
     """
 
     def __init__(self, limits: SandboxLimits, settings: SandboxSettings, *, allow_unsandboxed: bool = False) -> None:
@@ -67,6 +70,8 @@ class Sandbox:
         self._begin()
         self._started: Started | None
         self._started, self._report = start(limits, settings, allow_unsandboxed=allow_unsandboxed)
+        unsandboxed = self._report.isolation is Isolation.NONE
+        _LOGGER.log(logging.WARNING if unsandboxed else logging.INFO, "Python sandbox: %s", self._report)
         _sandboxes.add(self)
 
     @property
@@ -83,7 +88,8 @@ class Sandbox:
             seed: seeds the session's randomness if this is its first cell.
 
         Raises:
-            InfrastructureFault: the sandbox failed, or a replayed cell showed something else than it had before.
+            ReplayFault: a replayed cell showed something else than it had before.
+            InfrastructureFault: the sandbox failed.
         """
         self._hold(state, seed)
         with self._slots:
@@ -129,7 +135,7 @@ class Sandbox:
             if header["status"] == Status.MISSING:
                 return
             if header.get("digest") != cell.digest:
-                raise InfrastructureFault(
+                raise ReplayFault(
                     f"cell {number + 1} of {len(state.cells)} showed something else when it was executed again: "
                     f"{header['text'][:200]!r} {header['note']} (code: {cell.code[:200]!r})"
                 )
@@ -138,7 +144,7 @@ class Sandbox:
 
     def _ask(self, request: Request) -> Frame:
         limits = self._limits
-        started = self._ready()
+        started = self._running()
         ours, theirs = socket.socketpair()
         try:
             with ours:
@@ -154,18 +160,15 @@ class Sandbox:
             raise InfrastructureFault(f"the Python sandbox failed: {answer.header['note']}")
         return answer
 
-    def _ready(self) -> Started:
+    def _running(self) -> Started:
         """The warden, started anew if it is gone."""
         with self._lock:
             if self._started is None:
                 settings = replace(self._settings, isolation=self._report.isolation)
-                self._started, _ = start(self._limits, settings, allow_unsandboxed=self._allow_unsandboxed)
-            try:
-                self._started.wait_until_ready()
-            except (EnvConfigError, InfrastructureFault):
-                self._started.close()
-                self._started = None
-                raise
+                try:
+                    self._started, _ = start(self._limits, settings, allow_unsandboxed=self._allow_unsandboxed)
+                except EnvConfigError as error:
+                    raise InfrastructureFault(f"the Python sandbox cannot be started again: {error}") from error
             return self._started
 
     def _give_up(self, started: Started) -> None:
@@ -210,7 +213,8 @@ def _leave_all_to_parent() -> None:
 
 
 _sandboxes: Final[weakref.WeakSet[Sandbox]] = weakref.WeakSet()
-os.register_at_fork(after_in_child=_leave_all_to_parent)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_all_to_parent)
 
 
 def _read(answer: Frame, state: PythonState, code: str, seed: int) -> Outcome:

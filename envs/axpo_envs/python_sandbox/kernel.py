@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterable
 from enum import IntFlag
+from functools import cache
 from typing import Final
 
 from axpo_envs.python_sandbox import syscalls
@@ -23,12 +24,10 @@ _CAPABILITY_VERSION: Final = 0x20080522
 _CLONE_PARENT: Final = 0x8000
 _AT_FDCWD: Final = -100
 _AT_RECURSIVE: Final = 0x8000
+_OPEN_TREE_CLONE: Final = 1
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_NO_SYMLINKS: Final = 0x04
 _RESOLVE_BENEATH: Final = 0x08
-
-_libc: Final = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
 
 
 class Namespaces(IntFlag):
@@ -84,7 +83,7 @@ def call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None
     if number is None:
         raise UnknownMachineError(f"{os.uname().machine} has no system call {name} that is known here")
     given = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
-    returned = int(_libc.syscall(ctypes.c_long(number), *given))
+    returned = int(_libc().syscall(ctypes.c_long(number), *given))
     if returned < 0:
         error = ctypes.get_errno()
         raise OSError(error, f"{name}: {os.strerror(error)}")
@@ -120,6 +119,15 @@ def unmount(path: str) -> None:
     call("umount2", os.fsencode(path), mnt_detach)
 
 
+def copy_tree(path: str) -> int:
+    """Copies the mount at a path with all beneath it; returns a file descriptor of the copy (Linux 5.2 or newer).
+
+    The copy has no place in any tree: from its top, `..` leads nowhere. It goes when the descriptor is closed and
+    no process uses it any more.
+    """
+    return call("open_tree", _AT_FDCWD, os.fsencode(path), _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC)
+
+
 def change_root(new: str) -> None:
     """Makes a mount the root of this process's mount namespace and detaches the old root (pivot_root(2))."""
     os.chdir(new)
@@ -142,8 +150,8 @@ def forgo_privileges(keep: Iterable[int] = ()) -> None:
     for capability in range(64):
         # The bounding set can only be reduced by those who may; without it there is nothing to be gained anyway.
         if not kept >> capability & 1:
-            _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
-    _libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
+            _libc().prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
+    _libc().prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
     header = _CAPABILITY_VERSION.to_bytes(4, "little") + bytes(4)
     low, high = ((kept >> shift & 0xFFFFFFFF).to_bytes(4, "little") for shift in (0, 32))
     sets = low + low + bytes(4) + high + high + bytes(4)
@@ -173,7 +181,7 @@ def fork_sibling() -> int:
     assert number is not None
     flags = ctypes.c_long(_CLONE_PARENT | int(signal.SIGCHLD))
     null = ctypes.c_long(0)
-    child = int(_locked_libc.syscall(ctypes.c_long(number), flags, null, null, null, null))
+    child = int(_locked_libc().syscall(ctypes.c_long(number), flags, null, null, null, null))
     if child < 0:
         error = ctypes.get_errno()
         raise OSError(error, f"clone: {os.strerror(error)}")
@@ -186,7 +194,7 @@ def fork_without_threads() -> int:
     It is `os.fork` without its warning of just that.
     """
     ctypes.pythonapi.PyOS_BeforeFork()
-    child = int(_locked_libc.fork())
+    child = int(_locked_libc().fork())
     error = ctypes.get_errno()
     (ctypes.pythonapi.PyOS_AfterFork_Parent if child else ctypes.pythonapi.PyOS_AfterFork_Child)()
     if child < 0:
@@ -195,10 +203,21 @@ def fork_without_threads() -> int:
 
 
 def _prctl(option: int, argument: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(argument), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) < 0:
+    if _libc().prctl(option, ctypes.c_ulong(argument), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) < 0:
         error = ctypes.get_errno()
         raise OSError(error, f"prctl({option}, {argument}): {os.strerror(error)}")
 
 
-_locked_libc: Final = ctypes.PyDLL(None, use_errno=True)
-_locked_libc.syscall.restype = ctypes.c_long
+@cache
+def _libc() -> ctypes.CDLL:
+    library = ctypes.CDLL(None, use_errno=True)
+    library.syscall.restype = ctypes.c_long
+    return library
+
+
+@cache
+def _locked_libc() -> ctypes.PyDLL:
+    """The same library; its functions are called with the interpreter's lock held."""
+    library = ctypes.PyDLL(None, use_errno=True)
+    library.syscall.restype = ctypes.c_long
+    return library

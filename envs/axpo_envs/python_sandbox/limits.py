@@ -10,13 +10,23 @@ from typing import Final
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.python_sandbox.report import Isolation
 
+_WHOLE: Final = {
+    **dict.fromkeys(("memory_mb", "scratch_mb", "output_bytes", "figure_pixels"), 1),
+    **dict.fromkeys(("processes", "threads", "figures"), 0),
+}
+"""Limits that are whole numbers, and the least that each can be."""
+_MOST_OUTPUT: Final = 500_000
+_MOST_PIXELS: Final = 100_000_000
+"""What fits into the messages between host and sandbox."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxLimits:
     """How much the code of one cell may use.
 
     Raises:
-        EnvConfigError: a limit is not positive (`processes`, `threads` and `figures` may be 0).
+        EnvConfigError: a limit is not positive (`processes`, `threads` and `figures` may be 0) or too large, or is no
+            whole number though it counts something.
     """
 
     wall_s: float = 10.0
@@ -39,10 +49,20 @@ class SandboxLimits:
     """Pixels of a figure; a larger one is drawn smaller."""
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            value, least = getattr(self, name), 0 if name in ("processes", "threads", "figures") else 1e-3
-            if not least <= value < math.inf:
-                raise EnvConfigError(f"{name} must be at least {least:g} and finite; got {value}")
+        for name in ("wall_s", "cpu_s"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise EnvConfigError(f"{name} must be a positive number; got {value!r}")
+        for name, least in _WHOLE.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise EnvConfigError(f"{name} must be a whole number, at least {least}; got {value!r}")
+        if self.output_bytes > _MOST_OUTPUT:
+            raise EnvConfigError(f"output_bytes must be at most {_MOST_OUTPUT}; got {self.output_bytes}")
+        if self.figures * self.figure_pixels > _MOST_PIXELS:
+            raise EnvConfigError(
+                f"figures * figure_pixels must be at most {_MOST_PIXELS}; got {self.figures} * {self.figure_pixels}"
+            )
 
 
 DEFAULT_LIMITS: Final = SandboxLimits()
@@ -69,6 +89,10 @@ class SandboxSettings:
     """The sandbox to use; None for the best that this machine has."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.preload, tuple) or not isinstance(self.readable, tuple):
+            raise EnvConfigError(f"preload and readable must be tuples; got {self.preload!r} and {self.readable!r}")
+        if self.isolation is not None and self.isolation not in tuple(Isolation):
+            raise EnvConfigError(f"isolation must be one of {', '.join(Isolation)}, or None; got {self.isolation!r}")
         if self.live < 1 or self.concurrent < 1:
             raise EnvConfigError(f"live and concurrent must be at least 1; got {self.live} and {self.concurrent}")
         for path in self.readable:

@@ -42,7 +42,10 @@ class SandboxReport:
     """How branches come about."""
     shortcomings: tuple[str, ...] = ()
     """Why stronger mechanisms are not in force, one line each; empty for the strongest."""
+    missing: tuple[str, ...] = ()
+    """Modules to preload that are not installed: code that imports them gets a `ModuleNotFoundError`."""
 
     def __str__(self) -> str:
         text = f"{self.isolation} ({', '.join(self.mechanisms)}); branches by {self.branching}"
-        return "; ".join((text, *self.shortcomings))
+        absent = (f"not installed: {', '.join(self.missing)}",) if self.missing else ()
+        return "; ".join((text, *self.shortcomings, *absent))

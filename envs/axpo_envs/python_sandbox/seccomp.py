@@ -5,10 +5,11 @@ Most calls pass, some fail, a few wait until the warden, a process outside the s
 | call | answer |
 |---|---|
 | starting a process or thread, sending a signal, changing the root | the warden's |
+| executing a program | not permitted |
 | sockets (but a connected pair of its own), and all that makes one | not permitted |
 | memory shared between processes: shared mappings, System V, message queues, memory files | not permitted |
 | other processes: tracing, their memory, limits, priorities; own limits but that on memory | not permitted |
-| mounts, namespaces, kernel modules, keys, BPF, io_uring, clocks, quotas, watches on files | not permitted |
+| mounts, namespaces, kernel modules, keys, BPF, io_uring, clocks, quotas, watches and leases on files | not permitted |
 | calls newer than those known here, and calls for other architectures | unknown |
 
 Whoever shares no memory, no pipe and no signal with its siblings cannot learn of them: that keeps branches apart.
@@ -50,6 +51,7 @@ _ASKED: Final = ("chroot", "clone", "fork", "kill", "tgkill", "vfork")
 _UNKNOWN: Final = ("clone3",)
 """Arguments in memory cannot be judged; the C library then makes the older call."""
 _FORBIDDEN: Final = (
+    *("execve", "execveat"),
     *("accept", "accept4", "bind", "connect", "listen", "socket"),
     *("memfd_create", "memfd_secret", "mq_open", "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd"),
     *("remap_file_pages", "semctl", "semget", "semop", "semtimedop", "shmat", "shmctl", "shmdt", "shmget"),
@@ -111,8 +113,10 @@ _CHECKED: Final = {
         _Check(0, 1, differs=_ALLOW),
         _Check(1, signal.SIGKILL, differs=_REFUSE),
     ),
-    # Neither TIOCSTI nor TIOCLINUX: both type into a terminal.
-    "ioctl": (_Check(1, 0x5412, equal=_REFUSE), _Check(1, 0x541C, equal=_REFUSE)),
+    # F_SETOWN and F_SETOWN_EX have signals sent to any process; F_SETLEASE makes others wait; F_NOTIFY tells of them.
+    "fcntl": tuple(_Check(1, command, equal=_REFUSE) for command in (8, 15, 1024, 1026)),
+    # FIOSETOWN and SIOCSPGRP are F_SETOWN by other names; TIOCSTI and TIOCLINUX type into a terminal.
+    "ioctl": tuple(_Check(1, request, equal=_REFUSE) for request in (0x8901, 0x8902, 0x5412, 0x541C)),
 }
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Final
@@ -18,10 +19,10 @@ from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.python_sandbox import frames
 from axpo_envs.python_sandbox.frames import FrameError, Header
 from axpo_envs.python_sandbox.installation import hidden_paths, readable_paths
-from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.python_sandbox.limits import DEFAULT_LIMITS, SandboxLimits, SandboxSettings
 from axpo_envs.python_sandbox.protocol import BOOTSTRAP, Setup
 from axpo_envs.python_sandbox.report import BranchingKind, Isolation, SandboxReport
-from axpo_envs.python_sandbox.views import BASE, DEVICES, ROOTS, USER, find_ways
+from axpo_envs.python_sandbox.views import BASE, DEVICES, STAGE, USER, find_ways
 
 _START_S: Final = 120.0
 _END_S: Final = 5.0
@@ -60,7 +61,6 @@ class Started:
         """For packets to the warden."""
         self._startup = startup
         self._process = process
-        self._ready = False
         self._end = weakref.finalize(self, _end, process, (startup, control), arena)
 
     def set_up(self, setup: Setup) -> Header:
@@ -68,29 +68,29 @@ class Started:
 
         Raises:
             _RefusedError: it cannot.
+            InfrastructureFault: it does not answer, which says nothing of what it can.
         """
         try:
             frames.send(self._startup, asdict(setup))
             return self._receive()
+        except TimeoutError as error:
+            raise InfrastructureFault(f"the Python sandbox did not start within {_START_S:g} s") from error
         except (OSError, EOFError, FrameError) as error:
             raise _RefusedError(str(error)) from None
 
-    def wait_until_ready(self) -> None:
-        """Waits for the modules to be imported.
+    def wait_for_imports(self) -> tuple[str, ...]:
+        """Waits for the modules to be imported; returns those that are not installed.
 
         Raises:
             EnvConfigError: one of them cannot be imported in the sandbox.
             InfrastructureFault: it ended.
         """
-        if self._ready:
-            return
         try:
-            self._receive()
+            return tuple(self._receive()["missing"])
         except _RefusedError as error:
             raise EnvConfigError(f"a preloaded module cannot be imported in the Python sandbox: {error}") from None
         except (OSError, EOFError, FrameError) as error:
             raise InfrastructureFault(f"the Python sandbox ended while it started: {error}") from error
-        self._ready = True
 
     def close(self) -> None:
         """Ends it, and all that it has started."""
@@ -122,7 +122,8 @@ def start(
         allow_unsandboxed: go without isolation where none can be had.
 
     Raises:
-        EnvConfigError: none of the isolations that come into question can be had.
+        EnvConfigError: none of the isolations that come into question can be had, or a module cannot be imported.
+        InfrastructureFault: the sandbox ended while it started.
     """
     if sys.platform != "linux":
         raise EnvConfigError(f"the Python sandbox needs Linux; this is {sys.platform}")
@@ -133,9 +134,21 @@ def start(
         except _RefusedError as error:
             refusals.append(f"{isolation}: {error}")
     raise EnvConfigError(
-        f"no Python sandbox can be set up here ({'; '.join(refusals) or 'none was allowed'}); "
+        f"no Python sandbox can be set up here ({'; '.join(refusals) or 'no isolation was asked for'}); "
         "allow_unsandboxed=True executes code with all rights of this process instead"
     )
+
+
+def available_isolations() -> tuple[Isolation, ...]:
+    """The isolations that can be had here, from the strongest on; each is started once to see."""
+    found = []
+    for isolation in Isolation:
+        settings = SandboxSettings(isolation=isolation, preload=())
+        with suppress(EnvConfigError):
+            started, _ = start(DEFAULT_LIMITS, settings, allow_unsandboxed=False)
+            started.close()
+            found.append(isolation)
+    return tuple(found)
 
 
 def _candidates(settings: SandboxSettings, *, allow_unsandboxed: bool) -> Iterator[Isolation]:
@@ -169,11 +182,15 @@ def _start_with(
         started = _spawn(isolation, readable, arena, errors)
         try:
             header = started.set_up(setup)
+            missing = started.wait_for_imports()
         except _RefusedError as error:
             started.close()
             errors.seek(0)
             complaint = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
             raise _RefusedError(complaint or str(error)) from None
+        except BaseException:
+            started.close()
+            raise
     mechanisms = tuple(header["mechanisms"])
     if isolation is not Isolation.NONE and not any(mechanism.startswith("Landlock") for mechanism in mechanisms):
         refusals = [*refusals, "this kernel offers no Landlock"]
@@ -181,9 +198,10 @@ def _start_with(
     if branching is BranchingKind.FORK:
         # It served to mount the sandbox's own world on, which has moved away.
         arena.rmdir()
-    return started, SandboxReport(
-        isolation=isolation, mechanisms=mechanisms, branching=branching, shortcomings=tuple(refusals)
+    report = SandboxReport(
+        isolation=isolation, mechanisms=mechanisms, branching=branching, shortcomings=tuple(refusals), missing=missing
     )
+    return started, report
 
 
 def _spawn(isolation: Isolation, readable: Iterable[Path], arena: Path, errors: IO[bytes]) -> Started:
@@ -239,7 +257,7 @@ def _bubblewrap(readable: Iterable[Path]) -> list[str]:
         command += ["--dev-bind", device, device]
     for link, goal in ways.links.items():
         command += ["--symlink", str(goal), str(link)]
-    return [*command, "--proc", "/proc", "--dir", str(BASE), "--dir", str(ROOTS)]
+    return [*command, "--proc", "/proc", "--dir", str(BASE), "--dir", str(STAGE)]
 
 
 def _end(process: subprocess.Popen[bytes], connections: Iterable[socket.socket], arena: Path) -> None:

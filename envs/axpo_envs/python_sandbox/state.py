@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from axpo_envs.errors import InfrastructureFault
 from axpo_envs.python_sandbox.digests import first_key, next_key
+
+
+class ReplayFault(InfrastructureFault):
+    """A cell showed something else when it was executed again, so the interpreter after it cannot be had again.
+
+    What it shows is no function of the cells and the seed (it prints the time, say), or Python and its libraries are
+    other ones here.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

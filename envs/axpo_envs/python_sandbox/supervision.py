@@ -14,6 +14,9 @@ from axpo_envs.python_sandbox.interpreter import LINK
 from axpo_envs.python_sandbox.views import Root
 
 _CLONE_THREAD: Final = 0x10000
+_CLONE_NAMESPACES: Final = 0x7E020000
+_FORK_FLAGS: Final = 0x1208000 | 0xFF
+"""Flags of `clone` that make a process as `fork` does: its parent, where ids are stored, the signal at its end."""
 _KEPT_FLAGS: Final = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -39,6 +42,22 @@ class Allowance:
         """Begins anew with what is allowed from now on."""
         self.fork, self.child_entering = fork, False
         self.processes, self.threads = processes, threads
+
+    def take(self, question: seccomp.Question, *, is_interpreter: bool) -> int:
+        """Takes leave to start the process or thread that is asked for; 0, or the error number where there is none."""
+        flags = question.arguments[0] if question.call == "clone" else 0
+        if flags & _CLONE_NAMESPACES:
+            return errno.EPERM
+        # A child that shares memory or files with its parent would share them with its siblings.
+        if self.fork and is_interpreter and question.call != "vfork" and not flags & ~_FORK_FLAGS:
+            self.fork, self.child_entering = False, True
+            return 0
+        threaded = bool(flags & _CLONE_THREAD)
+        if not (self.threads if threaded else self.processes):
+            return errno.EAGAIN
+        self.threads -= threaded
+        self.processes -= not threaded
+        return 0
 
 
 class Supervisor:
@@ -79,25 +98,9 @@ class Supervisor:
             case "chroot":
                 return 0 if allowance.child_entering and question.process != group else errno.EPERM
             case "clone" | "fork" | "vfork":
-                is_interpreter = question.process == group
-                threaded = question.call == "clone" and bool(question.arguments[0] & _CLONE_THREAD)
-                return _refusal_to_start(allowance, is_interpreter=is_interpreter, threaded=threaded)
+                return allowance.take(question, is_interpreter=question.process == group)
             case _:
                 return 0 if _targets_itself(question) else errno.EPERM
-
-
-def _refusal_to_start(allowance: Allowance, *, is_interpreter: bool, threaded: bool) -> int:
-    if allowance.fork and is_interpreter and not threaded:
-        allowance.fork, allowance.child_entering = False, True
-        return 0
-    left = allowance.threads if threaded else allowance.processes
-    if not left:
-        return errno.EAGAIN
-    if threaded:
-        allowance.threads -= 1
-    else:
-        allowance.processes -= 1
-    return 0
 
 
 def _targets_itself(question: seccomp.Question) -> bool:
@@ -142,15 +145,15 @@ def check_view(process: int, root: Root, own: frozenset[str]) -> None:
     """
     folder = Path(f"/proc/{process}")
     try:
-        if (folder / "root").readlink() != root.folder:
+        if not root.is_root_of(folder):
             raise TamperedError("it did not take its root")
-        if not (folder / "cwd").readlink().is_relative_to(root.folder):
+        if not root.has_folder(folder / "cwd"):
             raise TamperedError("its working folder is another's")
         for entry in (folder / "fd").iterdir():
-            target = str(entry.readlink())
-            if target in own and entry.name in ("1", "2", str(LINK)):
+            if entry.name in ("1", "2", str(LINK)) and str(entry.readlink()) in own:
                 continue
-            if not Path(target).is_relative_to(root.folder) and not stat.S_ISCHR(entry.stat().st_mode):
+            mode = entry.stat().st_mode
+            if not stat.S_ISCHR(mode) and not (stat.S_ISREG(mode) and root.has_file(entry)):
                 raise TamperedError("it holds on to something that is not its own")
     except OSError as error:
         raise TamperedError(f"it cannot be looked into ({error.strerror})") from error
@@ -166,7 +169,7 @@ class OpenFile:
     """The new file descriptor, on the child's copy of the file."""
 
 
-def reopen_files(process: int, root: Root, copy: Root) -> list[OpenFile]:
+def reopen_files(process: int, copy: Root) -> list[OpenFile]:
     """Opens an interpreter's open files again where its child has its copies, at the same positions.
 
     Raises:
@@ -176,7 +179,7 @@ def reopen_files(process: int, root: Root, copy: Root) -> list[OpenFile]:
     try:
         for entry in Path(f"/proc/{process}/fd").iterdir():
             if int(entry.name) > 2 and stat.S_ISREG(entry.stat().st_mode):
-                files.append(OpenFile(int(entry.name), _reopen(process, int(entry.name), root, copy)))
+                files.append(OpenFile(int(entry.name), _reopen(process, int(entry.name), copy)))
     except (OSError, ValueError) as error:
         for file in files:
             os.close(file.copy)
@@ -184,7 +187,7 @@ def reopen_files(process: int, root: Root, copy: Root) -> list[OpenFile]:
     return files
 
 
-def _reopen(process: int, number: int, root: Root, copy: Root) -> int:
+def _reopen(process: int, number: int, copy: Root) -> int:
     entry = Path(f"/proc/{process}/fd/{number}")
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/fdinfo/{number}").read_text().splitlines())
     if entry.stat().st_nlink == 0:
@@ -193,9 +196,10 @@ def _reopen(process: int, number: int, root: Root, copy: Root) -> int:
             while os.sendfile(opened, source.fileno(), None, 1 << 20):
                 pass
     else:
-        folder = os.open(copy.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = copy.open()
         try:
-            path = entry.readlink().relative_to(root.folder)
+            # The path begins at the top of the root, for it is mounted nowhere.
+            path = entry.readlink().relative_to("/")
             opened = kernel.open_beneath(folder, str(path), int(fields["flags"], 8) & _KEPT_FLAGS)
         finally:
             os.close(folder)

@@ -26,10 +26,10 @@ SCRATCH: Final = "/scratch"
 DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 """The devices that it sees."""
 
-ROOTS: Final = Path("/roots")
-"""The folder of all roots, as the warden sees it."""
 BASE: Final = Path("/base")
-"""What they are copies of."""
+"""What all roots are copies of, as the warden sees it."""
+STAGE: Final = Path("/stage")
+"""The folder on which the warden puts them together."""
 
 _MOST_FILES: Final = 4096
 _MOST_DEPTH: Final = 15
@@ -101,7 +101,7 @@ def enter_world(folder: Path, readable: Iterable[Path]) -> None:
     kernel.mount("none", "/", flags=MountFlags.RECURSIVE | MountFlags.PRIVATE)
     kernel.mount("tmpfs", str(folder), "tmpfs", _PLAIN, "mode=755")
     _show(readable, folder)
-    for path in (Path("/proc"), BASE, ROOTS):
+    for path in (Path("/proc"), BASE, STAGE):
         _inside(folder, path).mkdir()
     kernel.mount("proc", str(_inside(folder, Path("/proc"))), "proc", _PLAIN | MountFlags.NOEXEC)
     kernel.change_root(str(folder))
@@ -126,20 +126,60 @@ def make_base(readable: Iterable[Path], hidden: Iterable[Path]) -> None:
 class Root:
     """The root of one interpreter: the base, and a scratch folder at its usual place.
 
+    It is mounted nowhere, so that whoever holds a folder of it cannot climb to the roots of others.
+
     Args:
-        number: names it; unique as long as the sandbox lives.
         scratch_bytes: size of the scratch folder.
     """
 
-    __slots__ = ("folder", "scratch")
+    __slots__ = ("_device", "_tree", "folder", "scratch")
 
-    def __init__(self, number: int, scratch_bytes: int) -> None:
-        self.folder = ROOTS / str(number)
+    def __init__(self, scratch_bytes: int) -> None:
+        kernel.mount(str(BASE), str(STAGE), flags=MountFlags.BIND | MountFlags.RECURSIVE)
+        try:
+            options = f"mode=700,size={scratch_bytes},nr_inodes={_MOST_FILES}"
+            scratch = str(_inside(STAGE, Path(SCRATCH)))
+            kernel.mount("tmpfs", scratch, "tmpfs", _PLAIN | MountFlags.NOEXEC, options)
+            self._tree = kernel.copy_tree(str(STAGE))
+        finally:
+            kernel.unmount(str(STAGE))
+        self.folder = Path(f"/proc/self/fd/{self._tree}")
         self.scratch = _inside(self.folder, Path(SCRATCH))
-        self.folder.mkdir()
-        kernel.mount(str(BASE), str(self.folder), flags=MountFlags.BIND | MountFlags.RECURSIVE)
-        options = f"mode=700,size={scratch_bytes},nr_inodes={_MOST_FILES}"
-        kernel.mount("tmpfs", str(self.scratch), "tmpfs", _PLAIN | MountFlags.NOEXEC, options)
+        self._device = self.scratch.stat().st_dev
+
+    def open(self) -> int:
+        """A file descriptor of its top folder, good for becoming a process's root and for looking up paths."""
+        return os.open(self.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def is_root_of(self, process: Path) -> bool:
+        """Whether it is the root of the process with this folder in /proc."""
+        top = os.open(process / "root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return _is_top(top) and self._is_below(top)
+        finally:
+            os.close(top)
+
+    def has_folder(self, folder: Path) -> bool:
+        """Whether a folder is in it, however that was reached."""
+        here = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            while not _is_top(here):
+                above = os.open("..", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+                os.close(here)
+                here = above
+            return self._is_below(here)
+        finally:
+            os.close(here)
+
+    def has_file(self, file: Path) -> bool:
+        """Whether a file is in its scratch folder, or where nothing can be written, which is alike in all roots."""
+        return file.stat().st_dev == self._device or bool(os.statvfs(file).f_flag & os.ST_RDONLY)
+
+    def _is_below(self, top: int) -> bool:
+        try:
+            return os.stat(SCRATCH.lstrip("/"), dir_fd=top, follow_symlinks=False).st_dev == self._device
+        except FileNotFoundError:
+            return False
 
     def copy_scratch(self, source: Root) -> None:
         """Fills the scratch folder with the files, folders and symbolic links of another, which must be at rest.
@@ -152,8 +192,7 @@ class Root:
 
     def remove(self) -> None:
         """Takes the root away; the scratch folder's memory is free as soon as no process uses it."""
-        kernel.unmount(str(self.folder))
-        self.folder.rmdir()
+        os.close(self._tree)
 
 
 class Line:
@@ -203,6 +242,10 @@ class Line:
                     inner.rename(self.scratch / uuid.uuid4().hex)
                 entry.rmdir()
         self.scratch.rmdir()
+
+
+def _is_top(folder: int) -> bool:
+    return os.path.samestat(os.fstat(folder), os.stat("..", dir_fd=folder))
 
 
 def _is_folder(path: Path) -> bool:

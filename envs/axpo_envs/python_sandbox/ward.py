@@ -54,8 +54,10 @@ class Ward:
         return str(self.place.scratch) if isinstance(self.place, Line) else SCRATCH
 
     def pause(self) -> None:
-        """Stops it until `resume`; its children run on."""
-        self._signal(signal.SIGSTOP)
+        """Stops it until `resume`, and waits until it stands still; its children run on."""
+        if not self.ended.done():
+            self._signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self.process, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Lets it run."""

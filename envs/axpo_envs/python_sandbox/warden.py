@@ -206,18 +206,22 @@ class Warden:
         child.place = prepared.place
         child.own |= {output.name}
         await self._check(child)
+        child.resume()
         return child
 
     async def _settle(self, ward: Ward) -> Ward:
         """An interpreter that has executed a cell, at rest, rid of the threads and processes that the cell started."""
-        if ward.allowance.processes < self._limits.processes or has_threads(ward.process):
-            ward = await replace(ward, self._supervisor)
+        has_forked = ward.allowance.processes < self._limits.processes
+        # It may not start anything once it has been looked at.
         ward.allowance.set()
+        if has_forked or has_threads(ward.process):
+            ward = await replace(ward, self._supervisor)
         await self._check(ward)
-        ward.pause()
         return ward
 
     async def _check(self, ward: Ward) -> None:
+        """Pauses an interpreter, for one that runs could hide things from view, and checks what it reaches."""
+        ward.pause()
         try:
             self._branching.check(ward)
         except TamperedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from axpo_envs.tools.tool import Effects, ToolArgumentError, ToolContext
 from axpo_envs.types import Question, ToolResult, ToolStatus
 
 _MOST_CODE: Final = 100_000
+_DRAWING: Final = "matplotlib.pyplot"
 
 
 class PythonTool:
@@ -38,9 +40,9 @@ class PythonTool:
 
     The state is the executed cells with a digest of what each showed. The interpreter is a cache of it: a branch forks
     it with a copy of its scratch folder (a fork costs milliseconds, the copy what its files cost), or replays the cells
-    elsewhere, in another process or where the sandbox cannot fork. A replay that shows something else than
-    the first time is an `InfrastructureFault`: code that prints the time cannot be branched there. Randomness is a
-    function of the episode's seed: `random`, numpy's generators (`default_rng()` without a seed included), `secrets`
+    elsewhere, in another process or where the sandbox cannot fork. A replay that shows something else than the first
+    time is a `ReplayFault`, an infrastructure fault: code that prints the time cannot be branched there. Randomness is
+    a function of the episode's seed: `random`, numpy's generators (`default_rng()` without a seed included), `secrets`
     and `os.urandom`; `random.Random()` without a seed is not.
 
     Tools of equal settings share a sandbox. It ends with the last of them, and with the process.
@@ -51,7 +53,9 @@ class PythonTool:
         settings: what the sandbox is like besides.
 
     Raises:
-        EnvConfigError: no sandbox can be set up here, and `allow_unsandboxed` is False; the message says why.
+        EnvConfigError: no sandbox can be set up here, and `allow_unsandboxed` is False, or a module to preload cannot
+            be imported; the message says why.
+        InfrastructureFault: the sandbox ended while it started.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class PythonTool:
         settings: SandboxSettings = DEFAULT_SETTINGS,
     ) -> None:
         self._arguments = (limits, settings, allow_unsandboxed)
-        self._sandbox = _shared_sandbox(limits, settings, allow_unsandboxed)
+        self._sandbox = _SANDBOXES.get(limits, settings, allow_unsandboxed)
 
     @property
     def name(self) -> str:
@@ -73,11 +77,12 @@ class PythonTool:
     def description(self) -> str:
         """What it does, for the policy."""
         limits = self._arguments[0]
+        figures = "" if _DRAWING in self.report.missing else ", and figures drawn with matplotlib"
         return (
             "Executes Python code in an interpreter that keeps its variables, imports and files between calls, like a "
-            "notebook. Shows what the code prints, the value of its last expression, and figures drawn with "
-            f"matplotlib. No network; files in the working folder only. A call may take {limits.wall_s:g} s and "
-            f"{limits.memory_mb} MB; one that takes more is stopped, and the interpreter is as before it."
+            f"notebook. Shows what the code prints and the value of its last expression{figures}. No network; files in "
+            f"the working folder only. A call may take {limits.wall_s:g} s and {limits.memory_mb} MB; one that takes "
+            "more is stopped, and the interpreter is as before it."
         )
 
     @property
@@ -129,7 +134,8 @@ class PythonTool:
         """Executes the code after the cells of the state.
 
         Raises:
-            InfrastructureFault: the sandbox failed, or a replayed cell showed something else than it had before.
+            ReplayFault: a replayed cell showed something else than it had before.
+            InfrastructureFault: the sandbox failed.
         """
         outcome = self._sandbox.run(state, arguments["code"], seed=context.seed)
         return _result(outcome), outcome.state
@@ -149,7 +155,8 @@ def _result(outcome: Outcome) -> ToolResult:
             status = ToolStatus.OK if outcome.succeeded else ToolStatus.ERROR
         case stopped:
             status = ToolStatus.TIMEOUT if stopped is Status.TIMEOUT else ToolStatus.ERROR
-            text += f"[Stopped: {outcome.note}. The interpreter is as it was before this call.]"
+            separator = "" if not text or text.endswith("\n") else "\n"
+            text += f"{separator}[Stopped: {outcome.note}. The interpreter is as it was before this call.]"
     images = tuple(
         ImageRef(np.frombuffer(pixels, dtype=np.uint8).reshape(height, width, 3))
         for width, height, pixels in outcome.figures
@@ -159,17 +166,29 @@ def _result(outcome: Outcome) -> ToolResult:
     return ToolResult(status=status, content=(*((text,) if text else ()), *images))
 
 
-_sandboxes: Final[weakref.WeakValueDictionary[tuple[Any, ...], Sandbox]] = weakref.WeakValueDictionary()
-_sandboxes_lock: Final = threading.Lock()
+class _Sandboxes:
+    """The sandboxes in use, one for equal arguments; it ends with the last tool that holds it."""
+
+    def __init__(self) -> None:
+        self._alive: weakref.WeakValueDictionary[tuple[Any, ...], Sandbox] = weakref.WeakValueDictionary()
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """Forgets who holds the lock: in a process that was just forked, a thread that is not there."""
+        self._lock = threading.Lock()
+
+    def get(self, limits: SandboxLimits, settings: SandboxSettings, allow_unsandboxed: bool) -> Sandbox:
+        with self._lock:
+            key = (limits, settings, allow_unsandboxed)
+            sandbox = self._alive.get(key)
+            if sandbox is None:
+                sandbox = self._alive[key] = Sandbox(limits, settings, allow_unsandboxed=allow_unsandboxed)
+            return sandbox
 
 
-def _shared_sandbox(limits: SandboxLimits, settings: SandboxSettings, allow_unsandboxed: bool) -> Sandbox:
-    with _sandboxes_lock:
-        key = (limits, settings, allow_unsandboxed)
-        sandbox = _sandboxes.get(key)
-        if sandbox is None:
-            sandbox = _sandboxes[key] = Sandbox(limits, settings, allow_unsandboxed=allow_unsandboxed)
-        return sandbox
+_SANDBOXES: Final = _Sandboxes()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_SANDBOXES.renew_lock)
 
 
 def _rebuild(limits: SandboxLimits, settings: SandboxSettings, allow_unsandboxed: bool) -> PythonTool:
