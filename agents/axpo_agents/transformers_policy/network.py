@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from axpo_agents.transformers_policy.choices import Choices, choice_logprobs
 from axpo_agents.transformers_policy.contexts import never_sampled
 from axpo_agents.transformers_policy.errors import PolicyError
 from axpo_agents.transformers_policy.image_attention import IMAGE_ATTENTION
@@ -22,6 +23,8 @@ from axpo_agents.transformers_policy.tree_attention import TreeMask
 from axpo_agents.transformers_policy.vision import Grid, Patchifier
 from axpo_envs.images import ImageRef
 
+_PLAIN_HEADS: Final = ("qwen3_vl", "qwen2_5_vl", "qwen3", "qwen2")
+"""Families whose logits are what the output layer makes of the last hidden states, and nothing else."""
 _FEATURE_BYTES: Final = 2**30
 """Memory for what a frozen tower made of images."""
 
@@ -169,39 +172,59 @@ class Network:
         self,
         batch: TokenBatch,
         *,
-        keep: torch.Tensor | int,
+        keep: int,
         features: ImageFeatures | None = None,
         cache: SlotCache | None = None,
-        mask: torch.Tensor | TreeMask | None = None,
+        mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Next-token logits, float32, with -inf for ids that are never sampled.
 
         Args:
             batch: what to read.
-            keep: the last so many positions of every row, giving (rows, keep, vocabulary); or a bool tensor of shape
-                (rows, length), giving (number of True, vocabulary).
+            keep: how many positions of every row, the last ones.
             features: of the batch's images at least.
             cache: keys and values of what was read before; the batch is added to it.
-            mask: bool tensor of shape (rows, 1, length, slots + length), or that of a tree in one row; None is plain
-                causal attention.
+            mask: bool tensor of shape (rows, 1, length, slots + length); None is plain causal attention.
+
+        Returns:
+            Shape (rows, keep, vocabulary).
         """
-        options: dict[str, Any] = {"attention_mask": mask}
-        if isinstance(mask, TreeMask):
-            options = {"attention_mask": mask.mask, "tree_parts": mask.parts}
-        if batch.images and features is not None:
-            options["mm_encoder_outputs"] = {"image": features.ordered(batch.images)}
-        positions = batch.positions if self.axes > 1 else batch.positions[0]
         with self._forward_mode():
             output = self.model(
-                input_ids=batch.ids,
-                position_ids=positions,
+                **self._inputs(batch, features, mask),
                 past_key_values=None if cache is None else cache.library_cache,
                 use_cache=cache is not None,
                 logits_to_keep=keep,
-                **options,
             )
-        logits: torch.Tensor = output.logits.float().index_fill_(-1, self._forbidden, -torch.inf)
-        return logits
+        return self._possible(output.logits)
+
+    def logprobs(
+        self,
+        batch: TokenBatch,
+        choices: Choices,
+        *,
+        mask: TreeMask | None = None,
+        features: ImageFeatures | None = None,
+    ) -> torch.Tensor:
+        """Log-probabilities of choices made in a batch, float32, shape (choices,).
+
+        Args:
+            batch: what to read.
+            choices: what is scored.
+            mask: that of a tree in one row; None is plain causal attention.
+            features: of the batch's images at least.
+        """
+        inputs = self._inputs(batch, features, mask) | {"use_cache": False}
+        places = torch.from_numpy(choices.places).to(self.device)
+        vocabulary = self.text_config.vocab_size
+        with self._forward_mode():
+            if self.model.config.model_type not in _PLAIN_HEADS:
+                logits = self._possible(self.model(**inputs, logits_to_keep=places).logits)
+                return choice_logprobs(logits, lambda part: part, choices, vocabulary=vocabulary)
+            hidden = self.model.model(**inputs).last_hidden_state[places]
+            return choice_logprobs(
+                hidden, lambda p: self._possible(self.model.lm_head(p)), choices, vocabulary=vocabulary
+            )
 
     def step_logits(
         self, tokens: torch.Tensor, positions: torch.Tensor, cache: SlotCache, visible: torch.Tensor | None
@@ -226,6 +249,21 @@ class Network:
         )
         return self.logits(batch, keep=1, cache=cache, mask=mask)[:, -1]
 
+    def _inputs(
+        self, batch: TokenBatch, features: ImageFeatures | None, mask: torch.Tensor | TreeMask | None
+    ) -> dict[str, Any]:
+        inputs: dict[str, Any] = {"attention_mask": mask}
+        if isinstance(mask, TreeMask):
+            inputs = {"attention_mask": mask.mask, "tree_parts": mask.parts}
+        if batch.images and features is not None:
+            inputs["mm_encoder_outputs"] = {"image": features.ordered(batch.images)}
+        positions = batch.positions if self.axes > 1 else batch.positions[0]
+        return {"input_ids": batch.ids, "position_ids": positions, **inputs}
+
+    def _possible(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits in float32, with -inf for ids that are never sampled."""
+        return logits.float().index_fill_(-1, self._forbidden, -torch.inf)
+
     def _forward_mode(self) -> AbstractContextManager[Any]:
         # The library recomputes activations in training mode only, and nothing else depends on the mode.
         if self._checkpointing and self.model.training != torch.is_grad_enabled():
@@ -249,17 +287,3 @@ class Network:
             options = {"cu_seqlens": whole, "image_count": len(images)}
         output = tower(patches, grid_thw=grids, return_dict=True, **options)
         return [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
-
-
-def chosen_logprobs(logits: torch.Tensor, rows: torch.Tensor, tokens: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Log-probabilities of tokens under rows of logits.
-
-    Args:
-        logits: shape (n, vocabulary).
-        rows: which row each token is drawn from, shape (m,).
-        tokens: their ids, shape (m,).
-        temperature: divides the logits; above 0.
-    """
-    if temperature != 1.0:
-        logits = logits / temperature
-    return logits[rows, tokens] - logits.logsumexp(-1)[rows]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from axpo_agents.passes import Pass
-from axpo_agents.transformers_policy.network import Network, chosen_logprobs
+from axpo_agents.transformers_policy.choices import Choices
+from axpo_agents.transformers_policy.network import Network
 from axpo_agents.transformers_policy.score_query import ScoreQuery
 from axpo_agents.transformers_policy.token_tree import TokenTree
 from axpo_agents.transformers_policy.tree_attention import TreeAttention, tree_mask
@@ -28,16 +29,15 @@ def score_tree(
     asked = np.stack([np.concatenate(predictors), np.concatenate([query.targets for query in queries])])
     # One row of logits for every place that predicts something, and one log-probability for every way it goes on.
     pairs, answers = np.unique(asked, axis=1, return_inverse=True)
-    places, rows = np.unique(pairs[0], return_inverse=True)
+    predicting, rows = np.unique(pairs[0], return_inverse=True)
     mask = tree_mask(tree, attention, network.device)
     batch = network.collate([tree.reading], align="left", padding=mask.padding)
-    keep = np.zeros(batch.filled.shape, dtype=np.bool_)
-    keep[0, places] = True
-    features = network.encode_images(batch.images)
-    logits = network.logits(batch, keep=torch.from_numpy(keep).to(network.device), features=features, mask=mask)
-    index = [torch.from_numpy(array).to(network.device) for array in (rows, pairs[1], answers.reshape(-1))]
-    logprobs = chosen_logprobs(logits, index[0], index[1], temperature)
-    return list(torch.split(logprobs[index[2]], [len(query.targets) for query in queries]))
+    places = np.zeros(batch.filled.shape, dtype=np.bool_)
+    places[0, predicting] = True
+    choices = Choices(places=places, rows=rows.reshape(-1), tokens=pairs[1], temperature=temperature)
+    logprobs = network.logprobs(batch, choices, mask=mask, features=network.encode_images(batch.images))
+    index = torch.from_numpy(answers.reshape(-1)).to(network.device)
+    return list(torch.split(logprobs[index], [len(query.targets) for query in queries]))
 
 
 def plan_tree(queries: Sequence[ScoreQuery], *, tokens: int) -> tuple[Pass, ...]:

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 import torch
 
+from axpo_agents.transformers_policy.choices import Choices
 from axpo_agents.transformers_policy.image_features import ImageFeatures
-from axpo_agents.transformers_policy.network import Network, chosen_logprobs
+from axpo_agents.transformers_policy.network import Network
 from axpo_agents.transformers_policy.score_query import ScoreQuery
 
 _SHORTEST: Final = 0.6
@@ -46,10 +47,9 @@ def _score_batch(
 ) -> tuple[torch.Tensor, ...]:
     # Padding stands behind the tokens, where causal attention never sees it.
     batch = network.collate([row.reading for row in rows], align="left")
-    keep = np.zeros(batch.filled.shape, dtype=np.bool_)
+    places = np.zeros(batch.filled.shape, dtype=np.bool_)
     for index, row in enumerate(rows):
-        keep[index, row.predictors] = True
-    logits = network.logits(batch, keep=torch.from_numpy(keep).to(network.device), features=features)
-    tokens = torch.from_numpy(np.concatenate([row.targets for row in rows])).to(network.device)
-    logprobs = chosen_logprobs(logits, torch.arange(len(tokens), device=network.device), tokens, temperature)
-    return torch.split(logprobs, [len(row.targets) for row in rows])
+        places[index, row.predictors] = True
+    tokens = np.concatenate([row.targets for row in rows])
+    choices = Choices(places=places, rows=np.arange(len(tokens)), tokens=tokens, temperature=temperature)
+    return torch.split(network.logprobs(batch, choices, features=features), [len(row.targets) for row in rows])
