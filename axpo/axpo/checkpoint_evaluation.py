@@ -1,8 +1,9 @@
-"""Defines `evaluate_checkpoint`: finds a checkpoint and its environment, and evaluates it."""
+"""Defines `evaluate_checkpoint`: finds a checkpoint, or a server, and its environment, and evaluates it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from axpo.evaluation import Evaluation, EvaluationPlan, evaluate
 from axpo.runlog import CHECKPOINTS, CONFIG
 from axpo.trainer import load_settings
 from axpo.validation import check_model
+from axpo_agents.policy import TokenPolicy
 from axpo_agents.transformers_policy import load_policy
 
 
@@ -33,6 +35,13 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
         CheckpointError: every checkpoint of the run is damaged.
     """
     config = checked(config)
+    if config.is_remote != (config.tokenizer is not None):
+        wanted = "the checkpoint that the server runs" if config.is_remote else "none without a server's address"
+        raise ConfigError(f"tokenizer: expected {wanted}; got {config.tokenizer}")
+    if config.is_remote:
+        if config.env is None:
+            raise ConfigError("env: a server knows no environment, so it takes --env to say where its policy acts")
+        return config
     folder = Path(config.checkpoint).expanduser()
     if (folder / CHECKPOINTS).is_dir():
         newest = newest_checkpoint(folder / CHECKPOINTS, warn=warn)
@@ -60,7 +69,8 @@ def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None]
 
     Raises:
         ConfigError: a value is unusable.
-        PolicyError: the checkpoint cannot be loaded.
+        PolicyError: the checkpoint cannot be loaded, or the server cannot do what is needed.
+        InfrastructureFault: the server stayed unreachable.
     """
     if config.env is None:
         raise ConfigError("env: expected an environment; got none")
@@ -68,7 +78,6 @@ def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None]
     if "split" not in arguments:
         arguments = with_split(config.env, arguments, config.split)
     env = make_env(config.env, arguments)
-    policy = load_policy(config.checkpoint, load_settings(config.policy, seed=config.seed))
     sampling = SamplingConfig(
         questions=config.at_a_time,
         group_size=config.samples,
@@ -79,4 +88,20 @@ def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None]
     plan = EvaluationPlan(
         questions=config.questions, sampling=sampling, seed=config.seed, success_threshold=config.success_threshold
     )
-    return evaluate(policy, env, plan, progress=progress)
+    with _opened(config) as policy:
+        return evaluate(policy, env, plan, progress=progress)
+
+
+@contextmanager
+def _opened(config: EvalConfig) -> Iterator[TokenPolicy]:
+    if config.tokenizer is None:
+        yield load_policy(config.checkpoint, load_settings(config.policy, seed=config.seed))
+        return
+    from axpo_agents.remote_policy import RemoteSettings, load_remote_policy
+    from axpo_envs.web import EnvironmentKey
+
+    key = None if config.key_variable is None else EnvironmentKey(config.key_variable)
+    # Rewards do not read log-probabilities, so any server that returns token ids will do.
+    settings = RemoteSettings(url=config.checkpoint, key=key, raw_logprobs=True)
+    with load_remote_policy(config.tokenizer, settings) as policy:
+        yield policy

@@ -15,7 +15,12 @@ class EvalConfig:
     """An evaluation of a checkpoint on held-out questions."""
 
     checkpoint: Annotated[Name, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT")]
-    """A run's folder (its newest checkpoint is taken), a checkpoint's folder, `tiny`, or a Hugging Face id."""
+    """A run's folder (its newest checkpoint is taken), a checkpoint's folder, `tiny`, a Hugging Face id, or the address
+    of a server such as `http://host:8000/v1`."""
+    tokenizer: Name | None = None
+    """With a server: the checkpoint it runs, for its tokenizer and image settings (a folder or Hugging Face id)."""
+    key_variable: Name | None = None
+    """With a server: the environment variable that holds its key."""
     env: Name | None = None
     """Gymnasium id of the environment; by default the one that a run's checkpoint was trained in, with its
     arguments."""
@@ -40,4 +45,9 @@ class EvalConfig:
     success_threshold: Number = 0.5
     """A rollout with a reward below it is wrong."""
     policy: ModelConfig = field(default_factory=ModelConfig)
-    """How the policy is loaded."""
+    """How the policy is loaded; of no effect with a server."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the policy runs behind a server."""
+        return self.checkpoint.startswith(("http://", "https://"))

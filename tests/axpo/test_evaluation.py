@@ -10,6 +10,9 @@ import axpo
 from axpo.config import ConfigError, SamplingConfig
 from axpo.display import Silent
 from axpo.evaluation import EvaluationPlan, evaluate
+from axpo_agents.testing.completions_server import CompletionsServer
+from axpo_agents.tiny import tiny_folder
+from axpo_agents.transformers_policy import load_policy
 from axpo_envs import ExactMatch, ListQuestions, Question, ToolEnv, ToolEnvSpec
 
 SAMPLING = SamplingConfig(questions=2, group_size=4)
@@ -96,11 +99,29 @@ class TestCheckpoint:
         other = axpo.EvalConfig(checkpoint=str(run.folder), env="axpo/VisualZoom-v0")
         assert axpo.locate_checkpoint(other, warn=pytest.fail).env_args == ()
 
+    def test_a_policy_behind_a_server_is_evaluated_as_one_here(self, toy_env):
+        settings = {"env": toy_env.ENV_ID, "questions": 2, "samples": 4, "max_turn_tokens": 8}
+        with CompletionsServer(load_policy("tiny")) as server:
+            remote = axpo.EvalConfig(checkpoint=server.url, tokenizer=str(tiny_folder()), **settings)
+            evaluation = axpo.evaluate_checkpoint(axpo.locate_checkpoint(remote, warn=pytest.fail))
+        local = axpo.evaluate_checkpoint(axpo.EvalConfig(checkpoint="tiny", **settings))
+        counts = [{name: metric["n"] for name, metric in e.as_record()["metrics"].items()} for e in (evaluation, local)]
+        assert counts[0]["pass1"] == counts[1]["pass1"] == 2
+
     @pytest.mark.parametrize(
         ("settings", "problem"),
         [
             ({"checkpoint": "tiny-random"}, "env: tiny-random is no run's checkpoint, so it takes --env"),
             ({"checkpoint": "tiny-random", "questions": 0}, "questions: expected greater than or equal to 1; got 0"),
+            (
+                {"checkpoint": "http://host/v1", "env": "axpo/VisualZoom-v0"},
+                "tokenizer: expected the checkpoint that the",
+            ),
+            ({"checkpoint": "http://host/v1", "tokenizer": "tiny"}, "env: a server knows no environment"),
+            (
+                {"checkpoint": "tiny", "tokenizer": "tiny"},
+                "tokenizer: expected none without a server's address; got tiny",
+            ),
             ({"checkpoint": "./nowhere"}, "model: there is no folder nowhere"),
         ],
     )

@@ -17,7 +17,7 @@ from axpo_envs.web.retries import Retries, asked_seconds
 try:
     import httpx
 except ImportError as error:
-    raise EnvConfigError("web services need httpx: pip install 'axpo[search]'") from error
+    raise EnvConfigError("web services need httpx: pip install 'axpo[search]' or 'axpo[remote]'") from error
 
 MAX_ANSWER_BYTES: Final = 32 << 20
 """Size of an answer; a longer one is a fault of the service."""

@@ -1,0 +1,9 @@
+"""Defines the policy whose model runs behind a server with the interface of vLLM."""
+
+from __future__ import annotations
+
+from axpo_agents.remote_policy.loading import load_remote_policy
+from axpo_agents.remote_policy.policy import RemotePolicy
+from axpo_agents.remote_policy.settings import RemoteSettings
+
+__all__ = ["RemotePolicy", "RemoteSettings", "load_remote_policy"]
