@@ -7,18 +7,25 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+import tyro
 from rich.console import Console
 from rich.table import Table
 
 from axpo import atomic
 from axpo_benchmarks.machine import provenance
+from axpo_benchmarks.speed.left_out import LeftOut
 from axpo_benchmarks.speed.rows import Ratio, Row, as_record
 
 PARTS: Final = {
     "environment": "axpo_benchmarks.speed.environment",
     "tools": "axpo_benchmarks.speed.tools",
+    "python": "axpo_benchmarks.speed.python_tool",
+    "training": "axpo_benchmarks.speed.training",
+    "rollout": "axpo_benchmarks.speed.rollout",
+    "trl": "axpo_benchmarks.speed.trl_step",
+    "tool-step": "axpo_benchmarks.speed.tool_step",
     "step": "axpo_benchmarks.speed.training_step",
 }
 """Parts of the table and the modules whose `measure` gives their rows."""
@@ -28,21 +35,33 @@ PARTS: Final = {
 class SpeedConfig:
     """Measure speed: ratios within one run, and costs on this machine."""
 
+    parts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Parts to measure (environment, tools, python, training, rollout, trl, tool-step, step); all by default."""
     only: tuple[str, ...] = ()
-    """Parts to measure (environment, tools, step); all by default."""
+    """The same as an option."""
     json: Path | None = None
     """Write the rows, the machine and the versions to this file."""
 
 
 def run_speed(config: SpeedConfig) -> int:
-    """Measures and prints; returns the exit code: 2 for a part that does not exist."""
-    if unknown := sorted(set(config.only) - set(PARTS)):
-        print(f"axpo-bench: only: expected some of {', '.join(PARTS)}; got {unknown[0]!r}", file=sys.stderr)
+    """Measures, prints and writes; returns the exit code.
+
+    It is 2 for a part that does not exist, and 1 for one that was asked for but cannot be measured here.
+    """
+    asked = (*config.parts, *config.only)
+    if unknown := sorted(set(asked) - set(PARTS)):
+        print(f"axpo-bench: expected some of {', '.join(PARTS)}; got {unknown[0]!r}", file=sys.stderr)
         return 2
     rows: list[Row] = []
     for part, module in PARTS.items():
-        if not config.only or part in config.only:
+        if asked and part not in asked:
+            continue
+        try:
             rows += importlib.import_module(module).measure()
+        except LeftOut as reason:
+            print(f"axpo-bench: {part} is left out: {reason}", file=sys.stderr)
+            if asked:
+                return 1
     Console().print(_table(rows))
     if config.json is not None:
         record = {**provenance(), "rows": [as_record(row) for row in rows]}

@@ -9,6 +9,7 @@ import pytest
 
 from axpo_benchmarks import speed_table
 from axpo_benchmarks.cli import main
+from axpo_benchmarks.speed.left_out import LeftOut
 from axpo_benchmarks.speed.rows import Absolute, Ratio, median_seconds
 
 
@@ -53,8 +54,9 @@ def test_rows_are_written_with_what_they_depend_on(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.usefixtures("parts")
-def test_one_part_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["speed", "--only", "fast"]) == 0
+@pytest.mark.parametrize("asked", [["fast"], ["--only", "fast"]])
+def test_one_part_can_be_asked_for(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["speed", *asked]) == 0
     output = capsys.readouterr().out
     assert "slow way / fast way" in output
     assert "a step" not in output
@@ -64,6 +66,19 @@ def test_one_part_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_part_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["speed", "--only", "warp"]) == 2
     assert "expected some of fast, slow; got 'warp'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("parts")
+def test_a_part_that_cannot_be_measured_here_is_left_out_aloud(capsys: pytest.CaptureFixture[str]) -> None:
+    def measure() -> None:
+        raise LeftOut("it needs a rocket: pip install rocket")
+
+    sys.modules["fake_slow"].measure = measure  # type: ignore[attr-defined]
+    assert main(["speed"]) == 0
+    said = capsys.readouterr()
+    assert "slow way / fast way" in said.out
+    assert "slow is left out: it needs a rocket" in said.err
+    assert main(["speed", "slow"]) == 1
 
 
 def test_every_part_of_the_table_exists() -> None:

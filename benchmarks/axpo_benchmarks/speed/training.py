@@ -62,9 +62,7 @@ def measure(shapes: tuple[Shape, ...] = SHAPES, *, repeats: int = 3) -> list[Row
     return [row for shape in shapes for row in _measure_shape(shape, rows, tree, repeats)]
 
 
-def _measure_shape(
-    shape: Shape, rows: TransformersPolicy, tree: TransformersPolicy, repeats: int
-) -> Iterator[Row]:
+def _measure_shape(shape: Shape, rows: TransformersPolicy, tree: TransformersPolicy, repeats: int) -> Iterator[Row]:
     sequences = make_group(shape)
     # The last token of a sequence is predicted, never read.
     padded = len(sequences) * (max(len(sequence.ids) for sequence in sequences) - 1)

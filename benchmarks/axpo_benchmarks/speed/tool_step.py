@@ -1,0 +1,123 @@
+"""Measures whole tool-using steps of the embedded policy (AXPO on VisualZoom), plain form / ours.
+
+The plain form samples with `PlainPolicy` and trains padded rows. Both write the same tokens, so their steps do the same
+work: the same turns, crops, branches and training items.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from statistics import median
+from typing import Final
+
+from axpo.advantages import compute_advantages
+from axpo.batching import build_batch
+from axpo.comparison import EMBEDDED
+from axpo.config import TrainConfig
+from axpo.environments import make_worlds
+from axpo.optimizer import Optimizer
+from axpo.questions import training_questions
+from axpo.sampling import resample, sample_groups
+from axpo.selection import select_prefixes
+from axpo.types import Group
+from axpo.update import Objective, update
+from axpo_agents.policy import TokenPolicy
+from axpo_agents.tiny import tiny_folder
+from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
+from axpo_benchmarks.speed.pairs import Pairs, measure_pairs
+from axpo_benchmarks.speed.plain import PlainPolicy
+from axpo_benchmarks.speed.rows import Absolute, Row
+
+STEP: Final = replace(
+    EMBEDDED,
+    sampling=replace(EMBEDDED.sampling, questions=4),
+    optim=replace(EMBEDDED.optim, lr=1e-4),
+)
+"""4 groups of 8 rollouts, two branches of 4 continuations."""
+
+
+def measure(config: TrainConfig = STEP, *, repeats: int = 10) -> list[Row]:
+    """Steps on as many sets of questions as there are repeats; every step starts from the shipped weights."""
+    policy, rows = (load_policy("tiny", LoadSettings(packing=packing)) for packing in ("tree", "rows"))
+    ours, plain = ToolStep(policy, policy, config), ToolStep(rows, PlainPolicy(rows, tiny_folder()), config)
+
+    def start_anew() -> None:
+        plain.restore()
+        ours.restore()
+
+    return list(_rows(plain, ours, measure_pairs(plain, ours, repeats=repeats, prepare=start_anew)))
+
+
+class ToolStep:
+    """A whole step: questions, rollouts, branches, advantages, reference and update.
+
+    Args:
+        policy: what is trained.
+        sampler: what samples; `policy` itself or its plain form.
+        config: sizes and settings, with a learning rate.
+
+    Attributes:
+        rollout_seconds: seconds of sampling and resampling, environment included, by step.
+        training_seconds: seconds of everything behind them, by step.
+        groups: what the last step sampled.
+    """
+
+    def __init__(self, policy: TransformersPolicy, sampler: TokenPolicy, config: TrainConfig) -> None:
+        self._policy = policy
+        self._sampler = sampler
+        self._config = config
+        self._env = make_worlds(config.env, config.env_args).training
+        self._reference = policy.reference()
+        self._optimizer = Optimizer(policy.trainable_parameters(), config.optim)
+        self._start = {name: value.clone() for name, value in policy.model.state_dict().items()}
+        self.rollout_seconds: list[float] = []
+        self.training_seconds: list[float] = []
+        self.groups: tuple[Group, ...] = ()
+
+    def restore(self) -> None:
+        """Goes back to the weights of the start, with a new optimizer."""
+        self._policy.model.load_state_dict(self._start)
+        self._optimizer = Optimizer(self._policy.trainable_parameters(), self._config.optim)
+
+    def __call__(self) -> None:
+        """Takes a step; each has questions of its own."""
+        step = len(self.rollout_seconds) + 1
+        began = time.perf_counter()
+        self.groups = self._roll(step)
+        rolled = time.perf_counter()
+        self._train(step)
+        self.rollout_seconds.append(rolled - began)
+        self.training_seconds.append(time.perf_counter() - rolled)
+
+    def _roll(self, step: int) -> tuple[Group, ...]:
+        config, policy, env = self._config, self._sampler, self._env
+        questions = training_questions(env.questions, seed=config.seed, step=step, count=config.sampling.questions)
+        groups = sample_groups(questions, policy, env, config.sampling, seed=step)
+        points = select_prefixes(groups, config.selection, seed=step)
+        return resample(groups, points, policy, env, config.sampling, seed=step)
+
+    def _train(self, step: int) -> None:
+        config, policy = self._config, self._policy
+        advantages = compute_advantages(self.groups, config.advantages)
+        minibatches = build_batch(advantages, config.loss, config.optim, plan=policy.plan, seed=step)
+        update(policy, self._optimizer, minibatches, Objective(loss=config.loss, reference=self._reference))
+        policy.advance_version()
+        self._reference.forget()
+
+
+def _rows(plain: ToolStep, ours: ToolStep, steps: Pairs) -> Iterator[Row]:
+    # The first step of each has warmed up.
+    rollouts = Pairs(first=tuple(plain.rollout_seconds[1:]), second=tuple(ours.rollout_seconds[1:]))
+    training = Pairs(first=tuple(plain.training_seconds[1:]), second=tuple(ours.training_seconds[1:]))
+    yield steps.ratio("tool-using step, plain / ours", None)
+    yield rollouts.ratio("its rollouts, plain / ours", None)
+    yield training.ratio("its training, plain / ours", None)
+    for name, whole, part in (
+        ("plain", steps.first, rollouts.first),
+        ("ours", steps.second, rollouts.second),
+    ):
+        yield Absolute(name=f"tool-using step, {name}", value=median(whole), unit="s", limit=None)
+        share = 100 * sum(part) / sum(whole)
+        yield Absolute(name=f"share of rollouts in it, {name}", value=share, unit="%", limit=None)
