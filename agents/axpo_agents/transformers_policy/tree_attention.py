@@ -125,8 +125,20 @@ def attend_tree(
     if isinstance(attention_mask, BlockMask):
         attended, _ = flex_attention_forward(module, query, key, value, attention_mask, **options)
         return attended, None
+    if query.shape[2] == 1 and not options.get("dropout"):
+        return _of_one_token(query, key, value, attention_mask, options["scaling"]), None
     result: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     return result
+
+
+def _of_one_token(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
+) -> torch.Tensor:
+    # Heads that share keys stand side by side as if they were tokens, so that no key is read twice.
+    rows, heads, _, size = query.shape
+    packed = query.view(rows, key.shape[1], heads // key.shape[1], size)
+    attended = torch.nn.functional.scaled_dot_product_attention(packed, key, value, attn_mask=mask, scale=scale)
+    return attended.reshape(rows, 1, heads, size)
 
 
 def _by_parts(
