@@ -13,7 +13,8 @@ from transformers.utils import cached_file
 
 from axpo_agents.transformers_policy.errors import PolicyError
 from axpo_agents.transformers_policy.image_attention import IMAGE_ATTENTION
-from axpo_agents.transformers_policy.tree_attention import TREE_ATTENTION
+from axpo_agents.transformers_policy.rms_norm import fuse_norms
+from axpo_agents.transformers_policy.text_attention import TEXT_ATTENTION
 from axpo_agents.transformers_policy.vision import ImageSettings
 
 IMAGE_FAMILIES: Final = ("qwen3_vl", "qwen2_5_vl")
@@ -119,10 +120,12 @@ class Checkpoint:
             raise PolicyError(f"{self.name}: expected {weight} of shape {tuple(expected)}; got {tuple(found)}")
         if self.shows_images:
             tower = IMAGE_ATTENTION if self.config.model_type == "qwen3_vl" else "sdpa"
-            model.set_attn_implementation({"text_config": TREE_ATTENTION, "vision_config": tower})
+            model.set_attn_implementation({"text_config": TEXT_ATTENTION, "vision_config": tower})
         else:
-            model.set_attn_implementation(TREE_ATTENTION)
-        return model.to(device).eval()
+            model.set_attn_implementation(TEXT_ATTENTION)
+        model = model.to(device).eval()
+        fuse_norms(model)
+        return model
 
     def _load_config(self) -> Any:
         try:

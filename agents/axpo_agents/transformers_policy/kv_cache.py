@@ -16,6 +16,8 @@ import numpy.typing as npt
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from axpo_agents.transformers_policy.trunks import Stem, Trunk, TrunkRows, rows_by_trunk
+
 _GROWTH: Final = 64
 """Slots that a full buffer gains at least; half of its size if that is more."""
 
@@ -110,10 +112,21 @@ def _enlarged(buffer: torch.Tensor, capacity: int) -> torch.Tensor:
 
 
 class SlotCache:
-    """The keys and values of a batch of rows."""
+    """The keys and values of a batch of rows.
 
-    def __init__(self, layer_count: int) -> None:
+    Args:
+        layer_count: layers of the model.
+        trunks: what stands before each row's slots; () where nothing does.
+        device: where the trunks are.
+    """
+
+    def __init__(
+        self, layer_count: int, trunks: Sequence[Trunk | None] = (), device: torch.device | None = None
+    ) -> None:
         self.layers = [SlotLayer() for _ in range(layer_count)]
+        self.trunks = tuple(trunks)
+        self.shared: tuple[TrunkRows, ...] = rows_by_trunk(trunks, device or torch.device("cpu"))
+        """The rows of each trunk."""
         self.library_cache = Cache(layers=self.layers)
         """The same as a model's forward takes it."""
         self.owned: npt.NDArray[np.bool_] = np.zeros((0, 0), dtype=np.bool_)
@@ -126,8 +139,21 @@ class SlotCache:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the buffers."""
+        """Memory of the buffers, without the trunks'."""
         return sum(layer.nbytes for layer in self.layers)
+
+    @property
+    def stems(self) -> dict[int, Stem]:
+        """The stems of all trunks, by identity."""
+        return {id(rows.trunk.stem): rows.trunk.stem for rows in self.shared}
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Tokens of each row, shape (rows,)."""
+        sizes: npt.NDArray[np.int64] = self.owned.sum(axis=1)
+        if self.trunks:
+            sizes += np.array([0 if trunk is None else trunk.length for trunk in self.trunks], dtype=np.int64)
+        return sizes
 
 
 class Pick(NamedTuple):
@@ -142,14 +168,16 @@ class Pick(NamedTuple):
 
 
 def gather(picks: Sequence[Pick], layer_count: int) -> SlotCache:
-    """A new cache whose rows are copies of picked rows, their slots moved together at the front."""
-    counts = np.array([pick.kept for pick in picks])
+    """A new cache whose rows are copies of picked rows, their slots moved together at the front; trunks are shared."""
+    trunks = [_trunk(pick) for pick in picks]
+    counts = np.array([p.kept - (0 if t is None else t.length) for p, t in zip(picks, trunks, strict=True)])
     width = int(counts.max())
-    gathered = SlotCache(layer_count)
+    stems = [trunk.stem for trunk in trunks if trunk is not None]
+    gathered = SlotCache(layer_count, trunks, stems[0].keys[0].device) if stems else SlotCache(layer_count)
     gathered.owned = np.arange(width) < counts[:, None]
     members: dict[int, list[int]] = {}
     for index, pick in enumerate(picks):
-        if pick.kept:
+        if counts[index]:
             members.setdefault(id(pick.cache), []).append(index)
     for targets in members.values():
         source = picks[targets[0]].cache
@@ -172,6 +200,24 @@ def gather(picks: Sequence[Pick], layer_count: int) -> SlotCache:
     return gathered
 
 
+def _trunk(pick: Pick) -> Trunk | None:
+    """As much of the row's trunk as is picked."""
+    trunk = pick.cache.trunks[pick.row] if pick.cache is not None and pick.cache.trunks else None
+    return None if trunk is None else Trunk(trunk.stem, min(trunk.length, pick.kept))
+
+
+def planted(pick: Pick, layer_count: int) -> Pick:
+    """The same tokens as the trunk of a row that owns nothing: rows gathered from it share them."""
+    row = gather([pick], layer_count)
+    stem = Stem(
+        keys=tuple(layer.keys[0, :, : pick.kept] for layer in row.layers),
+        values=tuple(layer.values[0, :, : pick.kept] for layer in row.layers),
+    )
+    cache = SlotCache(layer_count, [Trunk(stem, pick.kept)], stem.keys[0].device)
+    cache.owned = np.zeros((1, 0), dtype=np.bool_)
+    return Pick(cache, 0, pick.kept)
+
+
 class PrefixMemory:
     """Rows that were read lately, found again by their first tokens. Oldest caches go first when memory runs out.
 
@@ -188,12 +234,13 @@ class PrefixMemory:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the kept caches."""
-        return sum(cache.nbytes for cache, _ in self._caches)
+        """Memory of the kept caches, each stem counted once."""
+        stems = {key: stem for cache, _ in self._caches for key, stem in cache.stems.items()}
+        return sum(cache.nbytes for cache, _ in self._caches) + sum(stem.nbytes for stem in stems.values())
 
     def remember(self, cache: SlotCache, rows: Mapping[int, tuple[int, ...]]) -> None:
         """Keeps a cache, if it fits at all, for the sake of some of its rows; each comes with the tokens it holds."""
-        if cache.nbytes > self.limit:
+        if cache.nbytes + sum(stem.nbytes for stem in cache.stems.values()) > self.limit:
             return
         self._caches.append((cache, [(tokens, row) for row, tokens in rows.items()]))
         while self.nbytes > self.limit:

@@ -189,9 +189,11 @@ class Network:
         Returns:
             Shape (rows, keep, vocabulary).
         """
+        trunks = {"trunks": cache.shared} if cache is not None and cache.shared else {}
         with self._forward_mode():
             output = self.model(
                 **self._inputs(batch, features, mask),
+                **trunks,
                 past_key_values=None if cache is None else cache.library_cache,
                 use_cache=cache is not None,
                 logits_to_keep=keep,

@@ -16,12 +16,14 @@ import numpy.typing as npt
 import torch
 
 from axpo_agents.policy import Prefix, Sampled
-from axpo_agents.transformers_policy.kv_cache import Pick, PrefixMemory, SlotCache, gather
+from axpo_agents.transformers_policy.kv_cache import Pick, PrefixMemory, SlotCache, gather, planted
 from axpo_agents.transformers_policy.network import Network
 from axpo_agents.transformers_policy.prefixes import PrefixReader, Target
 from axpo_agents.types import FinishReason, Sampling
 
 _BELOW_ONE: Final = 1 - 2**-50
+TRUNK_TOKENS: Final = 4096
+"""Turns after a prefix share its keys and values without copies where turns x tokens reach this many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,7 @@ class Sampler:
         order = {id(target): index for index, target in enumerate(distinct)}
         places = [order[id(target)] for target in turns.targets]
         picks, logits = self._reader.read(distinct)
+        picks = [self._plant(pick, places.count(place)) for place, pick in enumerate(picks)]
         # Distinct prefixes that were read together lie in their cache as the turns do.
         alone = len(picks) == len(places) and len({id(pick.cache) for pick in picks}) == 1
         cache = picks[0].cache if alone else None
@@ -171,6 +174,13 @@ class Sampler:
         )
         return front, logits[torch.tensor(places, device=device)]
 
+    def _plant(self, pick: Pick, turns: int) -> Pick:
+        """A prefix of many turns becomes a trunk that they share, where that is known to pay."""
+        grown = pick.cache is not None and pick.cache.trunks
+        if turns < 2 or grown or turns * pick.kept < TRUNK_TOKENS or self.network.device.type != "cpu":
+            return pick
+        return planted(pick, self.network.layer_count)
+
     def _visible(self, cache: SlotCache, steps: int) -> torch.Tensor | None:
         if cache.owned.all():
             return None
@@ -180,7 +190,7 @@ class Sampler:
     def _narrow(self, front: _Front, turns: _Turns, alive: torch.Tensor, step: int) -> _Front:
         """A smaller cache with the rows that go on."""
         larger = front.close(np.full(len(alive), step))
-        sizes = larger.owned.sum(axis=1).tolist()
+        sizes = larger.sizes.tolist()
         rows = alive.nonzero()[:, 0].tolist()
         cache = gather([Pick(larger, row, sizes[row]) for row in rows], self.network.layer_count)
         return _Front(

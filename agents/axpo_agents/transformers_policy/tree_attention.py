@@ -1,4 +1,4 @@
-"""Defines attention over a token tree: by parts (plain CPU kernels), by a dense mask, or by flex attention's blocks.
+"""Defines who sees whom in a token tree: in parts (plain CPU kernels), by a dense mask, or by flex attention's blocks.
 
 All three see the same: a token sees its ancestors' tokens and the earlier ones of its own segment. The dense mask is
 the plain form that the others must equal. It costs length^2, so it stops paying where responses are as long as prompts.
@@ -10,20 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.flex_attention import flex_attention_forward
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
+from axpo_agents.transformers_policy.merging import merge
 from axpo_agents.transformers_policy.token_tree import TokenTree
-
-TREE_ATTENTION: Final = "axpo_token_tree"
-"""Name under which the library knows it."""
 
 
 class TreeAttention(StrEnum):
@@ -98,52 +92,21 @@ def parts_of(tree: TokenTree) -> tuple[Part, ...]:
     return (*causal, *shared)
 
 
-def attend_tree(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | BlockMask | None,
-    **options: Any,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Attention by `tree_parts` or by a block mask where such a thing is given, else the library's sdpa attention.
-
-    Args:
-        module: the attention layer.
-        query: shape (rows, heads, length, head size); one row by parts.
-        key: shape (rows, key heads, length, head size).
-        value: likewise.
-        attention_mask: see `TreeMask.mask`.
-        options: `tree_parts`, and what the library gives every attention.
-
-    Returns:
-        Shape (rows, length, heads, head size), and None.
-    """
-    parts = options.pop("tree_parts", None)
-    if parts is not None:
-        return _by_parts(query, key, value, parts, options["scaling"]), None
-    if isinstance(attention_mask, BlockMask):
-        attended, _ = flex_attention_forward(module, query, key, value, attention_mask, **options)
-        return attended, None
-    if query.shape[2] == 1 and not options.get("dropout"):
-        return _of_one_token(query, key, value, attention_mask, options["scaling"]), None
-    result: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    return result
-
-
-def _of_one_token(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
-) -> torch.Tensor:
-    # Heads that share keys stand side by side as if they were tokens, so that no key is read twice.
-    rows, heads, _, size = query.shape
-    packed = query.view(rows, key.shape[1], heads // key.shape[1], size)
-    attended = torch.nn.functional.scaled_dot_product_attention(packed, key, value, attn_mask=mask, scale=scale)
-    return attended.reshape(rows, 1, heads, size)
-
-
-def _by_parts(
+def attend_by_parts(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, parts: tuple[Part, ...], scale: float
 ) -> torch.Tensor:
+    """Attention over a tree in one row, on a CPU.
+
+    Args:
+        query: shape (1, heads, length, head size).
+        key: shape (1, key heads, length, head size).
+        value: likewise.
+        parts: see `parts_of`.
+        scale: multiplies the scores.
+
+    Returns:
+        Shape (1, length, heads, head size).
+    """
     # Key heads become the batch, so that heads which share one read it in place.
     _, heads, length, size = query.shape
     grouped = query[0].view(len(key[0]), heads // len(key[0]), length, size)
@@ -181,7 +144,8 @@ class _AttendByParts(torch.autograd.Function):
             if part.causal:
                 output[:, :, part.queries], normalizer[:, :, part.queries] = out, lse
             else:
-                _merge(output[:, :, part.queries], normalizer[:, :, part.queries], out, lse)
+                before = output[:, :, part.queries], normalizer[:, :, part.queries]
+                output[:, :, part.queries], normalizer[:, :, part.queries] = merge(before, (out, lse))
         output = output.to(query.dtype)
         ctx.save_for_backward(query, key, value, output, normalizer)
         ctx.parts, ctx.scale = parts, scale
@@ -221,14 +185,6 @@ def _of(
     return query[:, :, part.queries], k, v
 
 
-def _merge(output: torch.Tensor, normalizer: torch.Tensor, more: torch.Tensor, lse: torch.Tensor) -> None:
-    """Adds a part to what the queries have attended so far, in place."""
-    total = torch.logaddexp(normalizer, lse)
-    before, share = (normalizer - total).exp(), (lse - total).exp()
-    output.mul_(before[..., None]).add_(more * share[..., None])
-    normalizer.copy_(total)
-
-
 def _mask_function(sub_end: torch.Tensor) -> Callable[..., torch.Tensor]:
     def sees(batch: Any, head: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         del batch, head
@@ -242,7 +198,3 @@ def _bucket(length: int) -> int:
     beyond the 128 tokens of a block."""
     step = max(128, (1 << length.bit_length()) // 16)
     return -(-length // step) * step
-
-
-AttentionInterface.register(TREE_ATTENTION, attend_tree)
-AttentionMaskInterface.register(TREE_ATTENTION, sdpa_mask)
