@@ -28,15 +28,16 @@ def test_merging_the_worked_value() -> None:
     assert normalizer.item() == pytest.approx(math.log(3))
 
 
+@pytest.mark.parametrize(("dtype", "precision"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
 @pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("masked", [False, True])
-def test_attention_equals_that_over_copies(length: int, masked: bool) -> None:
+def test_attention_equals_that_over_copies(length: int, masked: bool, dtype: torch.dtype, precision: float) -> None:
     """Rows 0 and 2 share a trunk of 5 tokens, row 3 sees 4 of them, row 1 has none."""
     torch.manual_seed(0)
     rows, heads, kinds, slots, size = 4, 4, 2, length + (6 if masked else 0), 8
-    query = torch.randn(rows, heads, length, size)
+    query = torch.randn(rows, heads, length, size).to(dtype)
     key, value, trunk_key, trunk_value = (
-        torch.randn(n, kinds, m, size) for n, m in ((rows, slots),) * 2 + ((1, 5),) * 2
+        torch.randn(n, kinds, m, size).to(dtype) for n, m in ((rows, slots),) * 2 + ((1, 5),) * 2
     )
     causal = torch.ones(length, slots, dtype=torch.bool).tril(slots - length)
     seen = causal.expand(rows, 1, length, slots).clone()
@@ -56,7 +57,8 @@ def test_attention_equals_that_over_copies(length: int, masked: bool) -> None:
         for trunk, mine in ((trunk_key, key), (trunk_value, value))
     )
     theirs = torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=whole, scale=0.3)
-    assert torch.allclose(ours, theirs.transpose(1, 2), atol=1e-5)
+    assert torch.allclose(ours, theirs.transpose(1, 2), atol=precision)
+    assert ours.dtype == dtype
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "qwen2_5_vl", "qwen3"])

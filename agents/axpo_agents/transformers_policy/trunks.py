@@ -102,14 +102,15 @@ def attend_over_trunks(
     # Heads that share keys stand side by side as if they were tokens.
     grouped = query.reshape(rows, kinds, heads // kinds * length, size)
     attended = _flash(grouped, key, value, _additive(mask, query, key), scale)
-    output, normalizer = torch.zeros_like(grouped), grouped.new_full(grouped.shape[:-1], -torch.inf)
+    output = torch.zeros_like(grouped)
+    normalizer = torch.full(grouped.shape[:-1], -torch.inf, device=query.device)
     for members, keys, values in trunks:
         queries = grouped[members].transpose(0, 1)
         more, lse = _flash(queries.reshape(1, kinds, -1, size), keys[None], values[None], None, scale)
         output[members] = more.view(queries.shape).transpose(0, 1)
         normalizer[members] = lse.view(queries.shape[:-1]).transpose(0, 1)
     joined, _ = merge(attended, (output, normalizer))
-    return joined.view(rows, heads, length, size).transpose(1, 2)
+    return joined.to(query.dtype).view(rows, heads, length, size).transpose(1, 2)
 
 
 def _flash(
