@@ -47,7 +47,7 @@ def plan_tree(queries: Sequence[ScoreQuery], *, tokens: int) -> tuple[Pass, ...]
     then it is taken apart into sequences, neighbours together.
 
     Args:
-        queries: what is to be scored; those without tokens belong to no pass.
+        queries: what is to be scored.
         tokens: most tokens of a pass; a longer sequence has a pass of its own.
     """
     tree = tree_of(queries)
