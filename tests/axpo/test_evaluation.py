@@ -11,7 +11,6 @@ from axpo.config import ConfigError, SamplingConfig
 from axpo.display import Silent
 from axpo.evaluation import EvaluationPlan, evaluate
 from axpo_agents.testing.completions_server import CompletionsServer
-from axpo_agents.tiny import tiny_folder
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs import ExactMatch, ListQuestions, Question, ToolEnv, ToolEnvSpec
 
@@ -102,7 +101,7 @@ class TestCheckpoint:
     def test_a_policy_behind_a_server_is_evaluated_as_one_here(self, toy_env):
         settings = {"env": toy_env.ENV_ID, "questions": 2, "samples": 4, "max_turn_tokens": 8}
         with CompletionsServer(load_policy("tiny")) as server:
-            remote = axpo.EvalConfig(checkpoint=server.url, tokenizer=str(tiny_folder()), **settings)
+            remote = axpo.EvalConfig(checkpoint=server.url, tokenizer="tiny", **settings)
             evaluation = axpo.evaluate_checkpoint(axpo.locate_checkpoint(remote, warn=pytest.fail))
         local = axpo.evaluate_checkpoint(axpo.EvalConfig(checkpoint="tiny", **settings))
         counts = [{name: metric["n"] for name, metric in e.as_record()["metrics"].items()} for e in (evaluation, local)]
