@@ -11,8 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
+from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.transformers_policy.scoring import Packing, Scorer
+from axpo_agents.transformers_policy.text_attention import attend
 from axpo_agents.transformers_policy.tree_attention import TreeAttention, _bucket
 from axpo_agents.types import TokenSequence
 
@@ -180,6 +181,13 @@ def test_a_tree_reads_shared_tokens_once_and_rows_read_them_anew(
     hook.remove()
     length = len(prompt.ids) + 20
     assert read == [length, 3 * length]
+
+
+@pytest.mark.parametrize("more", ["softcap", "position_bias", "s_aux"])
+def test_attention_that_is_more_than_a_softmax_is_refused_not_approximated(more: str) -> None:
+    states = torch.zeros(1, 2, 3, 4)
+    with pytest.raises(PolicyError, match=f"plain softmax attention; Module asks for {more}"):
+        attend(torch.nn.Module(), states, states, states, None, scaling=1.0, **{more: 1.0})
 
 
 def test_lengths_of_padded_trees_are_few_and_little_longer() -> None:

@@ -47,7 +47,7 @@ class Network:
     """A model of the Transformers library behind the few operations that sampling and scoring need.
 
     Args:
-        model: the model, in evaluation mode, with sdpa attention.
+        model: the model, as `Checkpoint.model` prepares it.
         patchifier: prepares images; None for a model without an image tower.
         vocabulary: number of ids that the tokenizer can decode; ids from there on are never sampled.
         adapters: entered around every forward pass; switches adapters off for a reference policy.

@@ -14,11 +14,15 @@ from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from axpo_agents.transformers_policy.errors import PolicyError
 from axpo_agents.transformers_policy.tree_attention import Part, attend_by_parts
 from axpo_agents.transformers_policy.trunks import TrunkRows, attend_over_trunks
 
 TEXT_ATTENTION: Final = "axpo_text"
 """Name under which the library knows it."""
+
+_MORE: Final = ("softcap", "position_bias", "s_aux")
+"""What the library hands to attention that is more than a softmax; left out it would be wrong without a word."""
 
 
 def attend(
@@ -42,7 +46,12 @@ def attend(
 
     Returns:
         Shape (rows, length, heads, head size), and None.
+
+    Raises:
+        PolicyError: the model asks for more than softmax attention.
     """
+    if more := [name for name in _MORE if options.get(name) is not None]:
+        raise PolicyError(f"expected a model with plain softmax attention; {type(module).__name__} asks for {more[0]}")
     scale = float(options["scaling"])
     tree_parts: tuple[Part, ...] | None = options.pop("tree_parts", None)
     trunks: tuple[TrunkRows, ...] = options.pop("trunks", ())
