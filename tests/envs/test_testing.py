@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
-import numpy as np
 import pytest
 
 from axpo_envs import EpisodeState, Question, Snapshot, ToolEnv, Transition
