@@ -8,6 +8,7 @@ from typing import Final
 
 from axpo.config import AdvantageConfig
 from axpo.types import Advantage, Branch, Group
+from axpo_agents.errors import NonFiniteError
 from axpo_agents.types import Rollout
 
 STD_EPSILON: Final = 1e-6
@@ -21,7 +22,7 @@ def compute_advantages(groups: Sequence[Group], config: AdvantageConfig) -> tupl
     group. With branches:
 
     - Eq. 2: a continuation is normalized among its siblings; only what was sampled after the frozen prefix is covered.
-    - Eq. 3: the source's recovery reward is 1 if a sibling's reward reaches `success_threshold`, else 0.
+    - Eq. 3: the source's recovery reward, see `recovery_reward`: 1 or 0 where rewards are binary, as in the paper.
     - Eq. 4: the source's sampled tokens up to the cut, earlier turns included, get the normalized recovery reward
       within the group, of which only this one reward is replaced; the source's tokens behind the cut are covered by
       nothing. Every other rollout keeps its advantage in the unmodified group.
@@ -37,6 +38,7 @@ def compute_advantages(groups: Sequence[Group], config: AdvantageConfig) -> tupl
 
     Raises:
         ValueError: a rollout was recorded without tokens, or two branches froze prefixes of one rollout.
+        NonFiniteError: a reward, or an advantage made of it, is infinite or not a number.
     """
     return tuple(
         advantage
@@ -47,20 +49,42 @@ def compute_advantages(groups: Sequence[Group], config: AdvantageConfig) -> tupl
 
 
 def normalize(rewards: Sequence[float]) -> list[float]:
-    """(r - mean) / (sample standard deviation + 1e-6); exactly 0 where all rewards are equal.
+    """(r - mean) / (sample standard deviation + 1e-6); exactly 0 where all rewards are equal, NaN where one (or the
+    deviation) is not finite.
 
     Worked value: (1, 0, 0, 0) has mean 1/4 and standard deviation 1/2: (1.5, -0.5, -0.5, -0.5), up to 1e-6.
     """
+    count = len(rewards)
+    if not all(map(math.isfinite, rewards)):
+        return [math.nan] * count
     if not rewards or min(rewards) == max(rewards):
-        return [0.0] * len(rewards)
-    mean = math.fsum(rewards) / len(rewards)
-    std = math.sqrt(math.fsum((reward - mean) ** 2 for reward in rewards) / (len(rewards) - 1))
+        return [0.0] * count
+    mean = math.fsum(reward / count for reward in rewards)
+    std = math.hypot(*(reward - mean for reward in rewards)) / math.sqrt(count - 1)
+    if not math.isfinite(std):
+        return [math.nan] * count
     return [(reward - mean) / (std + STD_EPSILON) for reward in rewards]
 
 
 def is_recovered(branch: Branch, *, success_threshold: float) -> bool:
     """Eq. 3: whether some continuation succeeded."""
     return any(continuation.reward >= success_threshold for continuation in branch.continuations)
+
+
+def recovery_reward(source: Rollout, branch: Branch, *, success_threshold: float) -> float:
+    """Eq. 3 on the scale of the group's own rewards.
+
+    The paper's rewards are 0 and 1, and so is its recovery reward. Written into a group of other rewards (-1 and +1, a
+    penalty or bonus, 0 to 10, F1), a 0 can be a gain and a 1 a loss. So the prefix of a source that recovered gets the
+    best of its continuations' rewards, at least the source's own, and one that did not keeps the source's own.
+    On binary rewards this is the paper's formula. On any scale the advantage of Eq. 4 is at most the source's ordinary
+    one where nothing recovered (it is equal), and at least that where something did.
+
+    Worked values: source -1, continuations (-1, -1), threshold 0: -1. Source 0, continuations (10, 0), threshold 5: 10.
+    """
+    if not is_recovered(branch, success_threshold=success_threshold):
+        return source.reward
+    return max(source.reward, *(continuation.reward for continuation in branch.continuations))
 
 
 def _separate(index: int, group: Group, config: AdvantageConfig) -> Iterator[Advantage]:
@@ -71,7 +95,7 @@ def _separate(index: int, group: Group, config: AdvantageConfig) -> Iterator[Adv
         if branch is None:
             yield _advantage(index, rollout, value)
         else:
-            recovery = float(is_recovered(branch, success_threshold=config.success_threshold))
+            recovery = recovery_reward(rollout, branch, success_threshold=config.success_threshold)
             replaced = [*rewards[:number], recovery, *rewards[number + 1 :]]
             yield _advantage(index, rollout, normalize(replaced)[number], stop=_cut(branch, rollout))
     if config.continuation_loss:
@@ -118,6 +142,11 @@ def _advantage(
         raise ValueError(
             f"a rollout of question {rollout.episode.question.id!r} was recorded without tokens: "
             "text agents can be evaluated, not trained"
+        )
+    if not math.isfinite(value):
+        raise NonFiniteError(
+            f"expected finite advantages; got {value} for a rollout of question {rollout.episode.question.id!r} "
+            f"with a reward of {rollout.reward}"
         )
     last = len(rollout.completions) - 1
     end = rollout.turn_offset(last) + len(rollout.completions[last].ids)

@@ -17,7 +17,8 @@ def select_prefixes(groups: Sequence[Group], config: SelectionConfig, *, seed: i
     """Chooses the prefixes of one step: step 2 of "One training step" (algorithm.md).
 
     Candidates are the sources of triggered groups: groups whose tool-using rollouts exist and are all
-    wrong. The budget of floor(r * B * N / K) prefixes, with B * N the rollouts that there are, is spent
+    wrong. A source that wrote nothing behind its cut had no room for a token there, and neither would its continuations
+    have: it is no candidate. The budget of floor(r * B * N / K) prefixes, with B * N the rollouts that there are, is spent
     breadth first: round d takes the d-th candidate of every question that has one. Within a question and
     within a round the least confident goes first, so a budget that ends within a round drops that round's
     most confident candidates (where the paper is silent); ties go to the earlier group, then rollout.
@@ -30,9 +31,7 @@ def select_prefixes(groups: Sequence[Group], config: SelectionConfig, *, seed: i
     Returns:
         The points in the order of their selection; () if the budget is below one prefix or nothing is triggered.
     """
-    rollouts = sum(len(group.rollouts) for group in groups)
-    # The decimal as written: 0.29 * 100 is 28.999999999999996 in binary.
-    budget = math.floor(Fraction(str(config.budget)) * rollouts / config.continuations)
+    budget = prefix_budget(config, sum(len(group.rollouts) for group in groups))
     rng = random.Random(seed)
     queues = [_candidates(index, group, config) for index, group in enumerate(groups)]
     for queue in queues:
@@ -45,6 +44,14 @@ def select_prefixes(groups: Sequence[Group], config: SelectionConfig, *, seed: i
         if len(selected) >= budget:
             break
     return tuple(selected[:budget])
+
+
+def prefix_budget(config: SelectionConfig, rollouts: int) -> int:
+    """floor(r * B * N / K) for B * N rollouts, exactly, r being the decimal as it was written.
+
+    Worked value: r = 0.29, K = 1 and 100 rollouts give 29; in binary, 0.29 * 100 is 28.999999999999996.
+    """
+    return math.floor(Fraction(str(config.budget)) * rollouts / config.continuations)
 
 
 def is_triggered(group: Group, *, success_threshold: float) -> bool:
@@ -89,9 +96,11 @@ def _rank(points: list[BranchPoint], ranking: Ranking, rng: random.Random) -> No
 
 
 def _at_tool_call(rollout: Rollout) -> _Place | None:
-    """Behind the opening tag of the first call; None where no token is known to open one (agents without tokens)."""
+    """Behind the opening tag of the first call; None where nothing follows, or where no token is known to open one."""
     for turn, completion in enumerate(rollout.completions):
         if completion.call is not None and completion.cut is not None:
+            if completion.cut >= len(completion.ids):
+                return None
             return _Place(turn, completion.cut, _mean_probability(completion, *completion.call))
     return None
 

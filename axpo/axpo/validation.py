@@ -6,6 +6,8 @@ import importlib.util
 import json
 import math
 from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ import torch
 from axpo.config import ConfigError, Method, ModelConfig, SelectionConfig, TrainConfig
 from axpo.config_file import checked
 from axpo.environments import parse_env_args
+from axpo.selection import prefix_budget
 
 TINY_LR: Final = 1e-4
 """Learning rate of the tiny models where none is given."""
@@ -108,13 +111,18 @@ def _check_selection(config: TrainConfig) -> None:
             f"since both say which reward is a success; got {advantages.success_threshold}"
         )
     rollouts = config.sampling.questions * config.sampling.group_size
-    prefixes = math.floor(effective_selection(config).budget * rollouts / selection.continuations)
-    if effective_selection(config).budget > 0 and prefixes == 0:
+    effective = effective_selection(config)
+    if effective.budget > 0 and prefix_budget(effective, rollouts) == 0:
         raise ConfigError(
             f"selection.budget: {selection.budget} of {rollouts} rollouts is less than one prefix with "
             f"{selection.continuations} continuations, so no prefix would ever be selected; expected at least "
-            f"{selection.continuations / rollouts:g}, or --method grpo"
+            f"{_rounded_up(Fraction(selection.continuations, rollouts))}, or --method grpo"
         )
+
+
+def _rounded_up(value: Fraction) -> str:
+    """A decimal of at most six places that is not below the value."""
+    return f"{Decimal(math.ceil(value * 10**6)) / 10**6:f}"
 
 
 def _is_tiny(model: str) -> bool:

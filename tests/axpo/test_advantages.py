@@ -6,12 +6,13 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from axpo.advantages import compute_advantages, normalize
+from axpo.advantages import compute_advantages, normalize, recovery_reward
 from axpo.config import AdvantageConfig
 from axpo.types import Branch, BranchPoint, Group
+from axpo_agents.errors import NonFiniteError
 
 THINK = "<think>t</think><tool_call>"  # 4 tokens
 TOOL = THINK + "{}</tool_call>"
@@ -105,11 +106,75 @@ def test_two_sources_in_one_group_are_each_computed_alone(toy):
     assert values(group) == pytest.approx(expected, abs=1e-12)
 
 
-def test_recovery_compares_with_the_threshold_and_counts_as_one(toy):
+def test_recovery_compares_with_the_threshold_and_takes_the_best_reward(toy):
     group = make_group(toy, 0, 0, 0, 0, branches=(grow(toy, 0, 0.4, 0.2, 0.2, 0.2),))
     assert compute_advantages([group], AdvantageConfig())[0].value == 0
     recovered = compute_advantages([group], AdvantageConfig(success_threshold=0.4))[0].value
-    assert recovered == pytest.approx(ONE_OF_FOUR[0])
+    assert recovered == pytest.approx(0.3 / (0.2 + 1e-6))  # 0.4 among (0.4, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "continuations", "threshold", "expected"),
+    [
+        ((-1, -1, 1, 1), (-1, -1), 0.0, -1.0),
+        ((-1, -1, -1, -1), (-1, 1), 0.0, 1.0),
+        ((0, 10, 10, 0), (10, 0), 5.0, 10.0),
+        ((-0.1, 0, 0, 0), (-0.1, -0.1), 0.5, -0.1),
+        ((0.4, 0.45, 0.45, 0.45), (0.6, 0.1), 0.5, 0.6),
+        ((0.4, 0.45, 0.45, 0.45), (0.45, 0.45), 0.5, 0.4),
+        ((0, 0, 0, 1), (1, 0), 0.5, 1.0),
+        ((0, 0, 0, 1), (0, 0), 0.5, 0.0),
+    ],
+)
+def test_the_recovery_reward_lives_on_the_scale_of_the_group(toy, rewards, continuations, threshold, expected):
+    branch = grow(toy, 0, *continuations)
+    group = make_group(toy, *rewards, branches=(branch,))
+    assert recovery_reward(group.rollouts[0], branch, success_threshold=threshold) == expected
+    first = compute_advantages([group], AdvantageConfig(success_threshold=threshold))[0]
+    assert first.value == normalize([expected, *rewards[1:]])[0]
+
+
+scales = st.tuples(st.floats(-10, 10), st.floats(0.01, 20))
+levels = st.lists(st.sampled_from([0.0, 0.1, 0.4, 0.45, 0.6, 1.0]), min_size=2, max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(group=levels, continuations=levels, scale=scales, threshold=st.floats(0.05, 0.95))
+def test_on_any_scale_failed_prefixes_gain_nothing_and_recovered_ones_lose_nothing(
+    toy, group, continuations, scale, threshold
+):
+    low, width = scale
+    rewards, regrown = ([low + width * level for level in values] for values in (group, continuations))
+    limit = low + width * threshold
+    branch = grow(toy, 0, *regrown)
+    plain = make_group(toy, *rewards)
+    credited = compute_advantages(
+        [plain.with_branches((branch,))], AdvantageConfig(success_threshold=limit, continuation_loss=False)
+    )
+    ordinary = compute_advantages([plain], AdvantageConfig())
+    if any(reward >= limit for reward in regrown):
+        assert credited[0].value >= ordinary[0].value - 1e-9
+    else:
+        assert credited[0].value == ordinary[0].value
+    assert [a.value for a in credited[1:]] == [a.value for a in ordinary[1:]]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rewards=st.lists(st.sampled_from([0.0, 1.0]), min_size=1),
+    continuations=st.lists(st.sampled_from([0.0, 1.0]), min_size=1),
+)
+def test_on_binary_rewards_the_recovery_reward_is_the_papers(toy, rewards, continuations):
+    group = make_group(toy, 0.0, *rewards, branches=(grow(toy, 0, *continuations),))
+    paper = float(any(continuations))
+    assert compute_advantages([group], AdvantageConfig())[0].value == normalize([paper, *rewards])[0]
+
+
+@pytest.mark.parametrize("reward", [math.nan, math.inf, 1.7e308])
+def test_rewards_that_are_not_finite_are_refused_with_their_question(toy, reward):
+    group = make_group(toy, reward, -reward)
+    with pytest.raises(NonFiniteError, match="question 'q0'"):
+        compute_advantages([group], AdvantageConfig())
 
 
 def test_the_turns_before_the_cut_belong_to_the_prefix(toy):

@@ -202,6 +202,24 @@ class TestTogether:
         resolved(TrainConfig(sampling=SamplingConfig(questions=4, group_size=4)))
 
     @pytest.mark.parametrize(
+        ("budget", "questions", "size", "k"), [(0.07, 5, 20, 7), (0.29, 10, 10, 29), (0.57, 10, 10, 57)]
+    )
+    def test_a_budget_of_exactly_one_prefix_is_accepted(self, budget: float, questions: int, size: int, k: int) -> None:
+        sampling = SamplingConfig(questions=questions, group_size=size)
+        resolved(TrainConfig(sampling=sampling, selection=SelectionConfig(budget=budget, continuations=k)))
+
+    @pytest.mark.parametrize(("questions", "size", "k"), [(3, 5, 4), (3, 3, 5), (7, 3, 8)])
+    def test_the_budget_that_a_refusal_asks_for_is_accepted(self, questions: int, size: int, k: int) -> None:
+        config = TrainConfig(
+            sampling=SamplingConfig(questions=questions, group_size=size),
+            selection=SelectionConfig(budget=0.01, continuations=k),
+        )
+        with pytest.raises(ConfigError, match="expected at least") as refusal:
+            resolved(config)
+        asked = float(str(refusal.value).split("expected at least ")[1].split(",")[0])
+        resolved(replace(config, selection=replace(config.selection, budget=asked)))
+
+    @pytest.mark.parametrize(
         ("config", "problem"),
         [
             (TrainConfig(sampling=SamplingConfig(max_turn_tokens=9, max_episode_tokens=8)), "max_turn_tokens"),

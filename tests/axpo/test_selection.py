@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from axpo.config import Cut, Ranking, SelectionConfig
-from axpo.selection import is_triggered, select_prefixes
+from axpo.selection import is_triggered, prefix_budget, select_prefixes
 from axpo.types import Group
 
 TOOL = "<think>t</think><tool_call>{}</tool_call>"
@@ -81,6 +81,20 @@ def test_ties_go_to_the_earlier_group_and_rollout(toy):
 def test_the_budget_is_floored_in_decimal(toy, budget, continuations, rollouts, prefixes):
     group = group_of(toy, *[(TOOL, 0, 0.5)] * rollouts)
     assert len(chosen([group], budget=budget, continuations=continuations)) == prefixes
+
+
+@given(hundredths=st.integers(1, 300), rollouts=st.integers(1, 300), continuations=st.integers(2, 8))
+def test_the_budget_is_exact(hundredths, rollouts, continuations):
+    config = SelectionConfig(budget=hundredths / 100, continuations=continuations)
+    assert prefix_budget(config, rollouts) == hundredths * rollouts // (100 * continuations)
+
+
+def test_sources_without_room_behind_the_tag_are_no_candidates(toy):
+    full = "<think>t</think><tool_call>"
+    groups = [group_of(toy, (full, 0, 0.1), (TOOL, 0, 0.9)), group_of(toy, (full, 0, 0.1), (full, 0, 0.1))]
+    assert is_triggered(groups[1], success_threshold=0.5)
+    for cut in (Cut.TOOL_CALL, Cut.QUESTION):
+        assert chosen(groups, budget=4.0, cut=cut) == [(0, 1)]
 
 
 def test_nothing_is_selected_of_nothing():
