@@ -27,7 +27,7 @@ from axpo.rollout_records import (
 from axpo.types import BranchPoint, Group
 from axpo_agents.types import Rollout
 from axpo_envs.images import ImageRef
-from axpo_envs.parsing import CALL_OPEN, parse_turn
+from axpo_envs.parsing import parse_turn
 from axpo_envs.types import CallRecord, Parts, Question, Turn
 
 ROLLOUTS_FILE: Final = "rollouts.jsonl"

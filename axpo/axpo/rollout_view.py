@@ -11,7 +11,8 @@ from typing import Final
 
 from axpo.pictures import Album, Drawing, Picture, draw_box
 from axpo.rollout_records import SavedCall, SavedCut, SavedImage, SavedRollout, SavedTurn
-from axpo_envs.parsing import ANSWER_CLOSE, ANSWER_OPEN, parse_turn
+from axpo_envs.parsing import parse_turn
+from axpo_envs.tags import ANSWER_CLOSE, ANSWER_OPEN
 from axpo_envs.types import CallOutcome, ToolStatus
 
 _ANSWER: Final = re.compile(f"{ANSWER_OPEN}.*?{ANSWER_CLOSE}", re.DOTALL)

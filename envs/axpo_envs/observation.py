@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Final, TypedDict
 
 from axpo_envs.images import ImageRef, Pixels
+from axpo_envs.tags import RESPONSE_CLOSE, RESPONSE_OPEN, TAGS, quote_parts
 from axpo_envs.types import CallRecord, EpisodeState, Parts
 
-RESPONSE_OPEN: Final = "<tool_response>\n"
-RESPONSE_CLOSE: Final = "\n</tool_response>"
-BETWEEN_RESPONSES: Final = f"{RESPONSE_CLOSE}\n{RESPONSE_OPEN}"
-"""Stands between the results of several calls of one turn."""
+BETWEEN_RESPONSES: Final = f"\n{RESPONSE_CLOSE}\n{RESPONSE_OPEN}\n"
+"""Stands, as a part of its own, between the results of several calls of one turn; no result can hold it."""
 
 _ANSWER_IGNORED: Final = (
     "\nNote: the answer was ignored because the turn also called a tool; answer in a turn of its own."
@@ -31,17 +30,19 @@ def join_results(calls: Iterable[CallRecord], *, answer_ignored: bool) -> Parts:
     """The results of one turn's calls as one observation without its outer tags.
 
     Several results are separated by a closing and an opening `<tool_response>` tag, so that one pair of tags around
-    the whole, which chat templates add to a tool's message, leaves each result in a pair of its own.
+    the whole, which chat templates add to a tool's message, leaves each result in a pair of its own. What tools wrote
+    is quoted, so that no result holds such a tag.
     """
     parts: Parts = ()
     for number, record in enumerate(calls):
-        parts += (BETWEEN_RESPONSES, *record.result.content) if number else record.result.content
+        content = quote_parts(record.result.content, TAGS)
+        parts += (BETWEEN_RESPONSES, *content) if number else content
     return (*parts, _ANSWER_IGNORED) if answer_ignored else parts
 
 
 def wrap_results(parts: Parts) -> Parts:
     """An observation of tool results in its outer `<tool_response>` tags."""
-    return (RESPONSE_OPEN, *parts, RESPONSE_CLOSE)
+    return (f"{RESPONSE_OPEN}\n", *parts, f"\n{RESPONSE_CLOSE}")
 
 
 def to_observation(parts: Parts) -> Observation:

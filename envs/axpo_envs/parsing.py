@@ -1,21 +1,25 @@
 r"""Defines `parse_turn`, which reads thinking, tool calls and the answer out of an assistant turn and never raises.
 
+A turn is read from its start, and a structure that has begun is read to its end before anything else: tags within
+thinking, within a call or between a pair of answer tags are text there.
+
 | what the turn holds | what becomes of it |
 |---|---|
-| `<think>...</think>` | thinking; tags inside it are text |
-| a first `</think>` without `<think>` before it | everything before it is thinking (the prompt opened it) |
+| `<think>...</think>` | thinking, up to the first closing tag |
+| a first `</think>` outside calls and answers, no `<think>` before | all before it is thinking (the prompt opened it) |
 | `<think>` without `</think>` | everything after it is thinking |
-| `<tool_call>{"name": ..., "arguments": {...}}</tool_call>` | a call; missing arguments are `{}` |
+| `<tool_call>{"name": ..., "arguments": {...}}</tool_call>` | a call; its JSON strings may hold any tag |
 | the same with the arguments as a JSON string | a call; the string is read as JSON |
-| `<tool_call><function=F><parameter=P>value</parameter></function></tool_call>` | a call; its values are untyped |
+| `<tool_call><function=F><parameter=P>value</parameter></function></tool_call>` | a call of untyped values |
 | `<tool_call>` without `</tool_call>` before the next `<tool_call>` or the end | `UNCLOSED` |
-| no JSON, no object, several objects in one pair of tags | `MALFORMED` |
+| the same with `</think>` behind it that no JSON string holds, no `<think>` before | text (of opened thinking) |
+| no JSON, no object, several objects in one pair of tags | `MALFORMED`; ends at the next tag of a call |
 | no name, a name that is no string, arguments that are no object | `MALFORMED` |
 | NaN, Infinity, numbers beyond 1e308 or 300 digits, half a surrogate pair, more than 64 levels | `MALFORMED` |
-| several pairs of tags | several calls, in order; an argument that quotes one of these tags writes `\u003c` for `<` |
+| several pairs of tags | several calls, in order |
 | a stray closing tag | text |
-| `<answer>...</answer>` outside thinking and calls | the answer, stripped; the last one counts |
-| `<answer>` without `</answer>`, or with thinking or a call before it | text, no answer |
+| `<answer>...</answer>` outside thinking and calls | the answer, stripped; it may quote tags; the last one counts |
+| `<answer>` without `</answer>` before the next `<answer>` or the end | text, no answer |
 | `\boxed{...}` outside thinking and calls, braces balanced | the answer, as `AnswerFormat` says; the last one counts |
 | calls and an answer | both are returned; the environment runs the calls and ignores the answer |
 
@@ -26,24 +30,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from axpo_envs.call_extent import CallExtents
 from axpo_envs.strict_json import JsonError, read_json
 from axpo_envs.surrogates import has_surrogates
+from axpo_envs.tags import ANSWER_OPEN, THINK_CLOSE
 from axpo_envs.types import CallOutcome, ToolCall
 
-THINK_OPEN: Final = "<think>"
-THINK_CLOSE: Final = "</think>"
-CALL_OPEN: Final = "<tool_call>"
-CALL_CLOSE: Final = "</tool_call>"
-ANSWER_OPEN: Final = "<answer>"
-ANSWER_CLOSE: Final = "</answer>"
-
-_OPENING: Final = re.compile("<think>|<tool_call>")
-_CALL_TAG: Final = re.compile("</?tool_call>")
+_OPENING: Final = re.compile(r"</?think>|<tool_call>|<answer>|\\boxed\{")
+_ANSWER_TAG: Final = re.compile("</?answer>")
 _FUNCTION: Final = re.compile(r"\s*<function=([^>\s]+)>(.*)</function>\s*", re.DOTALL)
 _PARAMETER: Final = re.compile(r"\s*<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
 _BOXED: Final = "\\boxed{"
@@ -103,31 +102,20 @@ class ParsedTurn:
 
 
 def parse_turn(text: str, *, answers: AnswerFormat = AnswerFormat.EITHER) -> ParsedTurn:
-    """Reads an assistant turn. Takes any string and never raises; the module's table lists every outcome."""
-    thoughts: list[str] = []
-    spans: list[TextSpan] = []
-    calls: list[ParsedCall] = []
-    plain: list[str] = []
-    position = _end_of_opened_thinking(text)
-    if position:
-        thoughts.append(text[: position - len(THINK_CLOSE)])
-        spans.append(TextSpan(0, position))
+    """Reads an assistant turn. Takes any string and never raises; the module's table lists every outcome.
+
+    It takes time in proportion to the turn's length, whatever the turn is.
+    """
+    reading = _Reading(text)
+    position = 0
     while (match := _OPENING.search(text, position)) is not None:
-        plain.append(text[position : match.start()])
-        if match.group() == CALL_OPEN:
-            calls.append(_parse_call(text, match))
-            position = calls[-1].span.stop
-        else:
-            close = text.find(THINK_CLOSE, match.end())
-            position = len(text) if close < 0 else close + len(THINK_CLOSE)
-            thoughts.append(text[match.end() :] if close < 0 else text[match.end() : close])
-            spans.append(TextSpan(match.start(), position))
-    plain.append(text[position:])
+        position = reading.take(match)
+    reading.keep_text(len(text))
     return ParsedTurn(
-        thinking="\n".join(thoughts) if spans else None,
-        thinking_spans=tuple(spans),
-        calls=tuple(calls),
-        answer=_find_answer(plain, answers),
+        thinking="\n".join(reading.thoughts) if reading.spans else None,
+        thinking_spans=tuple(reading.spans),
+        calls=tuple(reading.calls),
+        answer=_find_answer(reading, answers),
     )
 
 
@@ -137,24 +125,95 @@ def clip(text: str, limit: int = 80) -> str:
     return shown.encode("utf-8", "backslashreplace").decode()
 
 
-def _end_of_opened_thinking(text: str) -> int:
-    """Where thinking ends that began before the text did; 0 if none did."""
-    close = text.find(THINK_CLOSE)
-    if close < 0 or 0 <= text.find(THINK_OPEN) < close:
-        return 0
-    return close + len(THINK_CLOSE)
+class _Reading:
+    """What was found in a turn so far."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.thoughts: list[str] = []
+        self.spans: list[TextSpan] = []
+        self.calls: list[ParsedCall] = []
+        self.tagged: list[str] = []
+        self.plain: list[str] = []
+        self._seen = 0
+        self._extents = CallExtents(text)
+        self._boxes: dict[int, int] | None = None
+        self._next_answer = -1
+
+    def take(self, opening: re.Match[str]) -> int:
+        """Reads the structure that begins with a tag to its end; returns where the turn goes on."""
+        match opening.group():
+            case "<think>":
+                return self._think(opening)
+            case "</think>":
+                return self._end_opened_thinking(opening)
+            case "<tool_call>":
+                return self._call(opening)
+            case "<answer>":
+                return self._answer(opening)
+            case _:
+                return self._box(opening)
+
+    def keep_text(self, stop: int) -> None:
+        """Adds what was passed over to the text in which answers are looked for."""
+        self.plain.append(self.text[self._seen : stop])
+        self._seen = stop
+
+    def _think(self, opening: re.Match[str]) -> int:
+        close = self.text.find(THINK_CLOSE, opening.end())
+        stop = len(self.text) if close < 0 else close + len(THINK_CLOSE)
+        self.keep_text(opening.start())
+        self.thoughts.append(self.text[opening.end() : stop if close < 0 else close])
+        self.spans.append(TextSpan(opening.start(), stop))
+        self._seen = stop
+        return stop
+
+    def _end_opened_thinking(self, closing: re.Match[str]) -> int:
+        """The prompt had opened thinking: whatever was found before its end was thought of, not done."""
+        if not self.spans:
+            self.calls, self.tagged, self.plain = [], [], []
+            self.thoughts.append(self.text[: closing.start()])
+            self.spans.append(TextSpan(0, closing.end()))
+            self._seen = closing.end()
+        return closing.end()
+
+    def _call(self, opening: re.Match[str]) -> int:
+        extent = self._extents.find(opening.end())
+        body = self.text[opening.end() : extent.body_stop]
+        if not (extent.closed or extent.in_string or self.spans) and THINK_CLOSE in body:
+            # Thinking that the prompt had opened mentions the tag.
+            return opening.end()
+        self.keep_text(opening.start())
+        span = TextSpan(opening.start(), extent.stop)
+        self.calls.append(_parse_body(body, span) if extent.closed else _unclosed(body, span, extent.in_string))
+        self._seen = extent.stop
+        return extent.stop
+
+    def _answer(self, opening: re.Match[str]) -> int:
+        tag = _ANSWER_TAG.search(self.text, opening.end())
+        if tag is None or tag.group() == ANSWER_OPEN:
+            return opening.end()
+        self.tagged.append(self.text[opening.end() : tag.start()].strip())
+        return tag.end()
+
+    def _box(self, opening: re.Match[str]) -> int:
+        if self._boxes is None:
+            self._boxes = dict(_boxes(self.text))
+        start = opening.end()
+        if self._next_answer < start:
+            found = self.text.find(ANSWER_OPEN, start)
+            self._next_answer = len(self.text) if found < 0 else found
+        stop = self._boxes.get(start)
+        return start if stop is None or self._next_answer < stop else stop
 
 
-def _parse_call(text: str, opening: re.Match[str]) -> ParsedCall:
-    closing = _CALL_TAG.search(text, opening.end())
-    if closing is not None and closing.group() == CALL_CLOSE:
-        return _parse_body(text[opening.end() : closing.start()], TextSpan(opening.start(), closing.end()))
-    stop = len(text) if closing is None else closing.start()
+def _unclosed(body: str, span: TextSpan, in_string: bool) -> ParsedCall:
+    where = "; the turn ends within a JSON string of it" if in_string else ""
     return ParsedCall(
-        call=ToolCall(name="", arguments=text[opening.end() : stop]),
+        call=ToolCall(name="", arguments=body),
         defect=CallOutcome.UNCLOSED,
-        problem="the opening tool_call tag was never closed; expected a closing tag after the call",
-        span=TextSpan(opening.start(), stop),
+        problem=f"the opening tool_call tag was never closed{where}; expected a closing tag after the call",
+        span=span,
     )
 
 
@@ -222,40 +281,37 @@ def _kind(value: Any) -> str:
             return "object"
 
 
-def _find_answer(plain: list[str], answers: AnswerFormat) -> str | None:
+def _find_answer(reading: _Reading, answers: AnswerFormat) -> str | None:
     """The last answer in the text outside thinking and calls."""
-    if answers is not AnswerFormat.BOXED and (tagged := _last_found(plain, _last_tagged)) is not None:
+    if answers is not AnswerFormat.BOXED and reading.tagged:
+        tagged = reading.tagged[-1]
         boxed = _last_boxed(tagged)
         return boxed.strip() if boxed is not None and tagged == f"{_BOXED}{boxed}}}" else tagged
-    if answers is not AnswerFormat.TAG and (boxed := _last_found(plain, _last_boxed)) is not None:
-        return boxed.strip()
-    return None
-
-
-def _last_found(texts: list[str], find: Callable[[str], str | None]) -> str | None:
-    return next((found for text in reversed(texts) if (found := find(text)) is not None), None)
-
-
-def _last_tagged(text: str) -> str | None:
-    """What stands after the last opening tag that is closed before the next one, stripped."""
-    for piece in reversed(text.split(ANSWER_OPEN)[1:]):
-        content, closing, _ = piece.partition(ANSWER_CLOSE)
-        if closing:
-            return content.strip()
+    if answers is not AnswerFormat.TAG:
+        found = (boxed for text in reversed(reading.plain) if (boxed := _last_boxed(text)) is not None)
+        return next((boxed.strip() for boxed in found), None)
     return None
 
 
 def _last_boxed(text: str) -> str | None:
-    r"""The content of the last `\boxed{...}` to close; braces must balance, escaped ones do not count."""
-    last: tuple[int, int] | None = None
+    r"""The content of the last `\boxed{...}` to close."""
+    closed = list(_boxes(text))
+    return text[slice(*closed[-1])] if closed else None
+
+
+def _boxes(text: str) -> Iterator[tuple[int, int]]:
+    r"""First character and end of the content of every `\boxed{...}`, in the order in which they close.
+
+    Braces must balance, escaped ones do not count.
+    """
     openings: list[int | None] = []
     for match in _BRACE.finditer(text):
         brace = match.group()
         if brace == "}" and openings:
             inside = openings.pop()
-            last = last if inside is None else (inside, match.start())
+            if inside is not None:
+                yield inside, match.start()
         elif brace == "{":
             openings.append(None)
         elif brace == _BOXED:
             openings.append(match.end())
-    return None if last is None else text[slice(*last)]

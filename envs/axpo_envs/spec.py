@@ -13,6 +13,7 @@ from axpo_envs.images import ImageRef
 from axpo_envs.parsing import AnswerFormat
 from axpo_envs.questions import QuestionSource
 from axpo_envs.rewards import Reward
+from axpo_envs.surrogates import well_formed
 from axpo_envs.tools.tool import FingerprintedTool, Tool
 
 
@@ -52,6 +53,7 @@ class ToolEnvSpec:
     restored only where they are equal."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "instructions", well_formed(self.instructions))
         for name, least in (("max_turns", 0), ("max_calls_per_turn", 1)):
             if getattr(self, name) < least:
                 raise EnvConfigError(f"{self.env_id}: expected {name} >= {least}; got {getattr(self, name)}")

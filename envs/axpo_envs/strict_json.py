@@ -19,8 +19,12 @@ class JsonError(ValueError):
     """A text is no such JSON; the message completes "the call ..."."""
 
 
-def read_json(text: str) -> Any:
+def read_json(text: str, *, halves: bool = False) -> Any:
     """Reads strict JSON: no NaN or infinity, at most `MAX_DIGITS` and `MAX_DEPTH`, no half surrogate pairs.
+
+    Args:
+        text: the JSON.
+        halves: let half surrogate pairs pass, for a caller who repairs them.
 
     Raises:
         JsonError: it is none.
@@ -34,6 +38,8 @@ def read_json(text: str) -> Any:
         raise JsonError(f"is nested more than {MAX_DEPTH} levels deep") from None
     if _is_deeper(data, MAX_DEPTH):
         raise JsonError(f"is nested more than {MAX_DEPTH} levels deep")
+    if halves:
+        return data
     if has_surrogates(text) or ("\\u" in text and has_surrogates(json.dumps(data, ensure_ascii=False))):
         raise JsonError("holds half of a surrogate pair")
     return data

@@ -7,9 +7,14 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from axpo_envs.images import ImageRef
+from axpo_envs.surrogates import well_formed
 
 Parts: TypeAlias = tuple[str | ImageRef, ...]
 """Text and images in the order in which a policy reads them."""
+
+
+def _well_formed_parts(parts: Parts) -> Parts:
+    return tuple(well_formed(part) if isinstance(part, str) else part for part in parts)
 
 
 class Label(StrEnum):
@@ -70,7 +75,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One task: what is asked, and what a right answer is."""
+    """One task: what is asked, and what a right answer is. Half of a surrogate pair in its texts becomes U+FFFD."""
 
     id: str
     """Unique within its source."""
@@ -84,6 +89,12 @@ class Question:
     """Demands beyond the answer."""
     source: str = ""
     """Fingerprint of the question source that made it; a snapshot is only restored where it matches."""
+
+    def __post_init__(self) -> None:
+        # No tokenizer and no file takes half of a surrogate pair.
+        object.__setattr__(self, "id", well_formed(self.id))
+        object.__setattr__(self, "prompt", _well_formed_parts(self.prompt))
+        object.__setattr__(self, "answer", well_formed(self.answer))
 
     @property
     def images(self) -> tuple[ImageRef, ...]:
@@ -108,7 +119,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """What came of a call."""
+    """What came of a call. Half of a surrogate pair in its text becomes U+FFFD."""
 
     status: ToolStatus = ToolStatus.OK
     """How the execution ended."""
@@ -116,6 +127,9 @@ class ToolResult:
     """What the policy reads: text and images."""
     seconds: float = 0.0
     """Wall-clock time of the execution. Excluded from digests and comparisons of trajectories."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "content", _well_formed_parts(self.content))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,13 @@
 import itertools
 import json
+import re
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from axpo_envs import call_extent, parsing
 from axpo_envs.examples import BAD_TURNS, call_turn
 from axpo_envs.parsing import AnswerFormat, parse_turn
 from axpo_envs.types import CallOutcome, ToolCall
@@ -97,15 +100,55 @@ def test_a_forgotten_close_spares_the_next_call() -> None:
     assert second.defect is None
 
 
-def test_other_tags_within_an_argument_are_part_of_it() -> None:
-    (call,) = parse_turn(call_turn("f", {"a": "write <think> and <answer>5</answer>"})).calls
-    assert call.arguments == {"a": "write <think> and <answer>5</answer>"}
+TAGS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>", "<tool_response>", "\\boxed{"]
 
 
-def test_the_tags_of_a_call_are_quoted_by_escaping_them() -> None:
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("before", ["", "I look first.\n", "<think>a</think>"])
+def test_any_tag_within_an_argument_is_part_of_it(tag: str, before: str) -> None:
+    (call,) = parse_turn(before + call_turn("f", {"a": f"quote {tag} here", tag: [tag]})).calls
+    assert call.arguments == {"a": f"quote {tag} here", tag: [tag]}
+    assert call.defect is None
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("before", ["", "I look first.\n", "<think>a</think>"])
+def test_any_tag_within_a_parameter_is_part_of_it(tag: str, before: str) -> None:
+    call = f"<tool_call>\n<function=f>\n<parameter=a>\nquote {tag} here\n</parameter>\n</function>\n</tool_call>"
+    first, second = parse_turn(before + call + CALL).calls
+    assert first.arguments == {"a": f"quote {tag} here"}
+    assert second.arguments == {"a": 1}
+
+
+def test_the_tags_of_a_call_may_be_escaped() -> None:
     quoted = '<tool_call>{"name": "f", "arguments": {"a": "\\u003ctool_call>\\u003c/tool_call>"}}</tool_call>'
     (call,) = parse_turn(quoted).calls
     assert call.arguments == {"a": "<tool_call></tool_call>"}
+
+
+def test_a_malformed_call_that_quotes_tags_is_one_malformed_call() -> None:
+    text = '<tool_call>{"name": "f", "arguments": {"a": "</think> and </tool_call>"}</tool_call>'
+    (call,) = parse_turn(text).calls
+    assert call.defect is CallOutcome.MALFORMED
+    assert call.span == (0, len(text))
+
+
+def test_a_call_that_ends_within_a_string_says_so() -> None:
+    (call,) = parse_turn('<tool_call>{"name": "f", "arguments": {"a": "split at </think> ple').calls
+    assert call.defect is CallOutcome.UNCLOSED
+    assert "within a JSON string" in call.problem
+
+
+def test_a_tag_that_opened_thinking_mentions_is_text() -> None:
+    turn = parse_turn(f"I could use <tool_call> here</think>so {CALL}")
+    assert turn.thinking == "I could use <tool_call> here"
+    assert [call.defect for call in turn.calls] == [None]
+
+
+def test_a_quotation_mark_never_closed_spares_the_next_call() -> None:
+    first, second = parse_turn(f'<tool_call>{{"name": "g</tool_call> {CALL}').calls
+    assert first.defect is CallOutcome.MALFORMED
+    assert second.defect is None
 
 
 def test_several_calls_keep_their_order() -> None:
@@ -149,10 +192,22 @@ def test_a_turn_without_tags_has_no_thinking_no_call_and_no_answer() -> None:
         ("<answer>4</answer> no: <answer>5</answer>", "5", None, "5"),
         ("<answer>4 <answer>5</answer>", "5", None, "5"),
         ("<answer></answer>", "", None, ""),
-        ("<answer>5", None, None, None),
         ("<answer>5</answer> or <answer>6", "5", None, "5"),
         ("a</answer><answer>5</answer>b</answer>", "5", None, "5"),
-        (f"<answer>5 {CALL}</answer>", None, None, None),
+        ("<answer>5", None, None, None),
+        (f"<answer>5 {CALL}", None, None, None),
+        (f"<answer>5 {CALL}</answer>", f"5 {CALL}", None, f"5 {CALL}"),
+        ("<answer>the <think> tag</answer>", "the <think> tag", None, "the <think> tag"),
+        ("<answer>the </think> tag</answer>", "the </think> tag", None, "the </think> tag"),
+        ("<answer>the <tool_call> tag</answer>", "the <tool_call> tag", None, "the <tool_call> tag"),
+        ("<think>a</think><answer>the </think> tag</answer>", "the </think> tag", None, "the </think> tag"),
+        ("<think>is it <answer>5</answer>?</think><answer>6</answer>", "6", None, "6"),
+        ("is it <answer>5</answer>?</think><answer>6</answer>", "6", None, "6"),
+        ("<think>is it <answer>5</answer>?</think>", None, None, None),
+        ("is it <answer>5</answer>?</think>", None, None, None),
+        ("\\boxed{the <think> tag}", None, "the <think> tag", "the <think> tag"),
+        ("\\boxed{the </think> tag}", None, "the </think> tag", "the </think> tag"),
+        ("\\boxed{<answer>5</answer>}", "5", "<answer>5</answer>", "5"),
         ("<answer>5 <think>6</answer></think>7</answer>", None, None, None),
         ("so \\boxed{4} or \\boxed{5}", None, "5", "5"),
         ("\\boxed{\\frac{1}{2}}", None, "\\frac{1}{2}", "\\frac{1}{2}"),
@@ -207,7 +262,9 @@ def test_any_text_is_read_without_raising_and_its_spans_are_apart(text: str, ans
         assert (call.defect is None) == (call.problem == "")
 
 
-PLAIN = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+PLAIN = st.lists(st.sampled_from(TAGS) | st.text(st.characters(exclude_categories=["Cs"]), max_size=6), max_size=4).map(
+    "".join
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | PLAIN,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN, inner, max_size=3),
@@ -215,18 +272,22 @@ JSON = st.recursive(
 )
 
 
-@given(PLAIN.filter(bool), st.dictionaries(PLAIN, JSON, max_size=4), st.booleans())
-def test_what_is_written_as_a_call_is_read_as_that_call(name: str, arguments: dict[str, object], escape: bool) -> None:
+@given(PLAIN.filter(bool), st.dictionaries(PLAIN, JSON, max_size=4), st.booleans(), st.booleans())
+def test_what_is_written_as_a_call_is_read_as_that_call(
+    name: str, arguments: dict[str, object], escape: bool, thinks: bool
+) -> None:
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=escape)
-    assume("tool_call>" not in body)
-    (call,) = parse_turn(f"<think>x</think><tool_call>\n{body}\n</tool_call>").calls
+    thinking = "<think>x</think>" if thinks else ""
+    (call,) = parse_turn(f"{thinking}<tool_call>\n{body}\n</tool_call>").calls
     assert call.defect is None
     assert call.call.name == name
     assert call.arguments == arguments
     assert json.loads(call.call.arguments) == arguments
 
 
-WORDS = st.text(st.characters(codec="utf-8", exclude_characters="<>\r"), max_size=12)
+WORDS = st.lists(
+    st.sampled_from(TAGS) | st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=6), max_size=4
+).map("".join)
 
 
 @given(st.dictionaries(st.from_regex(r"\A[a-z_]{1,8}\Z"), WORDS, max_size=4))
@@ -234,3 +295,78 @@ def test_what_is_written_as_a_function_call_is_read_as_that_call(arguments: dict
     parameters = "".join(f"<parameter={name}>\n{value}\n</parameter>\n" for name, value in arguments.items())
     (call,) = parse_turn(f"<tool_call>\n<function=f>\n{parameters}</function>\n</tool_call>").calls
     assert call.arguments == arguments
+
+
+class CountedPattern:
+    """A pattern that counts the characters it looks at."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern = pattern
+        self.looked_at = 0
+
+    def match(self, text: str, position: int = 0) -> re.Match[str] | None:
+        match = self.pattern.match(text, position)
+        # Of those that are tried, only a string that is never closed is looked for to the end in vain.
+        vain = len(text) - position if text.startswith('"', position) else 1
+        self.looked_at += vain if match is None else match.end() - position + 1
+        return match
+
+    def search(self, text: str, position: int = 0) -> re.Match[str] | None:
+        match = self.pattern.search(text, position)
+        self.looked_at += (len(text) if match is None else match.end()) - position
+        return match
+
+    def fullmatch(self, text: str) -> re.Match[str] | None:
+        self.looked_at += len(text)
+        return self.pattern.fullmatch(text)
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        self.looked_at += len(text)
+        return self.pattern.finditer(text)
+
+
+def looked_at(text: str) -> int:
+    """Characters that all patterns look at while a turn is read."""
+    with pytest.MonkeyPatch.context() as patch:
+        counted = []
+        for module in (parsing, call_extent):
+            for name, value in list(vars(module).items()):
+                if isinstance(value, re.Pattern):
+                    counted.append(CountedPattern(value))
+                    patch.setattr(module, name, counted[-1])
+        parsing.parse_turn(text)
+    return sum(pattern.looked_at for pattern in counted)
+
+
+PIECES = st.sampled_from(
+    [
+        *TAGS,
+        '"',
+        "\\",
+        '\\"',
+        '<tool_call>{"',
+        '<tool_call>{\\"',
+        "<function=f>",
+        "<parameter=a>",
+        "</parameter>",
+        "</function>",
+        "{",
+        "}",
+        " ",
+        "x",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, min_size=1, max_size=5).map("".join), st.lists(PIECES, max_size=4).map("".join))
+@example('<tool_call>{"a', "")
+@example('<tool_call>{\\"', "")
+@example("<tool_call><function=f><parameter=a>", "</parameter><parameter=b>")
+@example("<tool_call><function=f><parameter=a></parameter>", "")
+@example("\\boxed{", "<answer>" + "}" * 400)
+@example("<answer>", "")
+def test_reading_takes_work_in_proportion_to_the_length(repeated: str, end: str) -> None:
+    short, long = repeated * 200 + end, repeated * 400 + end
+    assert looked_at(long) <= 2.2 * looked_at(short) + 100
+    assert looked_at(long) <= 20 * len(long) + 100

@@ -19,6 +19,7 @@ from PIL import Image
 from axpo_envs import EnvConfigError, ImageRef, Label, Question, QuestionSource
 from axpo_envs.task_questions import TaskQuestions, load_questions
 from axpo_envs.task_questions.problems import MAX_SHOWN
+from axpo_envs.task_questions.task_row import lay_out
 
 
 def row(**fields: Any) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def test_every_problem_of_a_file_is_told_with_line_and_field(tmp_path: Path) -> 
     with pytest.raises(EnvConfigError) as caught:
         load_questions(path)
     text = str(caught.value)
-    assert text.startswith(f"{path}: 10 problems\n")
+    assert text.startswith(f"{path}: 9 problems\n")
     for part in (
         "row 2 (line 2), field 'prompt': expected text; got 3",
         "row 2 (line 2), field 'answer': missing: expected text, a number or true / false; "
@@ -196,7 +197,6 @@ def test_every_problem_of_a_file_is_told_with_line_and_field(tmp_path: Path) -> 
         "row 5 (line 5), field 'labels': expected labels out of must_act, must_not_act; got 'sometimes'",
         "row 6 (line 6), field 'prompt': expected text; got an empty text",
         "row 6 (line 6), field 'answer': expected text, a number or true / false; got nan",
-        "row 7 (line 7), field 'answer': expected text, a number or true / false; got half of a surrogate pair",
     ):
         assert part in text
 
@@ -375,3 +375,29 @@ def test_a_data_set_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(EnvConfigError, match=r"pip install 'axpo\[datasets\]'"):
         load_questions("hf:owner/name")
+
+
+def test_half_a_surrogate_pair_in_a_row_is_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('{"id": "a", "prompt": "cut \\ud83d", "answer": "\\ude00 x"}\n', encoding="utf-8")
+    question = load_questions(path).question(0)
+    assert question.prompt == ("cut \ufffd",)
+    assert question.answer == "\ufffd x"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "images", "order"),
+    [
+        ("Say \\<image>", 0, ("Say <image>",)),
+        ("Say \\<image>", 1, (0, "Say <image>")),
+        ("<image>says \\<image2>", 1, (0, "says <image2>")),
+        ("\\<image> is <image>", 1, ("<image> is ", 0)),
+    ],
+)
+def test_a_backslash_makes_a_placeholder_text(prompt: str, images: int, order: tuple[str | int, ...]) -> None:
+    assert lay_out(prompt, images) == order
+
+
+def test_a_placeholder_without_an_image_names_the_escape() -> None:
+    with pytest.raises(ValueError, match=r"\\<image> is the text itself"):
+        lay_out("Say <image>", 0)

@@ -49,7 +49,7 @@ def corpus_digest(path: Path) -> str:
 def _document(line: bytes, where: str) -> Document:
     try:
         # Some editors begin a file with a byte order mark.
-        return Document.from_row(read_json(line.decode("utf-8-sig")))
+        return Document.from_row(read_json(line.decode("utf-8-sig"), halves=True))
     except UnicodeDecodeError as error:
         raise EnvConfigError(f"{where}: expected UTF-8 text; byte {error.start} of the line is none") from None
     except JsonError as error:

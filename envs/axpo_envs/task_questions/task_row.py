@@ -3,7 +3,8 @@
 | field | holds |
 |---|---|
 | `id` | text or an integer; unique |
-| `prompt` | text; `<image>` stands for the next image, `<image2>` for the second; without either, images come first |
+| `prompt` | text; `<image>` stands for the next image, `<image2>` for the second; without either, images come first; \
+`\\<image>` is the text itself |
 | `answer` | text, a number or true / false |
 | `images` | optional: an image or a list of images (see `TaskImage.read`); the name `image` is taken, too |
 | `hops` | optional: calls that an answer needs at least |
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from axpo_envs.brief import brief
-from axpo_envs.surrogates import has_surrogates
+from axpo_envs.surrogates import well_formed
 from axpo_envs.task_questions.problems import Problems
 from axpo_envs.task_questions.task_image import ImageProblemError, TaskImage
 from axpo_envs.types import Label, Parts, Question
@@ -32,7 +33,8 @@ from axpo_envs.types import Label, Parts, Question
 FIELDS: Final = ("id", "prompt", "answer", "images", "hops", "labels", "split")
 """Names of the fields that are read."""
 
-_PLACEHOLDER: Final = re.compile(r"<image(\d*)>")
+_PLACEHOLDER: Final = re.compile(r"(?<!\\)<image(\d*)>")
+_ESCAPED: Final = re.compile(r"\\(<image\d*>)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,24 +127,28 @@ def read_task_row(row: Mapping[str, Any], where: str, folder: Path, problems: Pr
 def lay_out(text: str, images: int) -> tuple[str | int, ...]:
     """A prompt's text with image numbers (from 0) in place of its placeholders, or after the images without any.
 
-    Worked value: `("<image>Compare it with <image2>.", 2)` gives `(0, "Compare it with ", 1, ".")`.
+    Worked value: `("<image>Compare it with <image2>.", 2)` gives `(0, "Compare it with ", 1, ".")`. A backslash before
+    a placeholder makes it text: `("Say \\<image>", 0)` gives `("Say <image>",)`.
 
     Raises:
         ValueError: a placeholder has no image, or an image no placeholder.
     """
     pieces = _PLACEHOLDER.split(text)
     if len(pieces) == 1:
-        return (*range(images), text)
+        return (*range(images), _ESCAPED.sub(r"\1", text))
     shown: list[str | int] = []
     following = 0
     for place, piece in enumerate(pieces):
         if place % 2 == 0:
-            shown += [piece] if piece else []
+            shown += [_ESCAPED.sub(r"\1", piece)] if piece else []
             continue
         number = int(piece) - 1 if piece else following
         following += not piece
         if not 0 <= number < images:
-            raise _FieldProblemError(f"it shows image {number + 1} of {images}; placeholders are <image> and <imageN>")
+            raise _FieldProblemError(
+                f"it shows image {number + 1} of {images}; placeholders are <image> and <imageN>, "
+                "and \\<image> is the text itself"
+            )
         shown.append(number)
     if unseen := sorted(set(range(images)) - set(shown)):
         raise _FieldProblemError(f"it has placeholders, but none for image {unseen[0] + 1} of {images}")
@@ -173,9 +179,7 @@ def _read_text(value: Any, expected: str) -> str:
         raise _FieldProblemError(f"{expected}; got {brief(value)}")
     if not value.strip():
         raise _FieldProblemError(f"{expected}; got an empty text")
-    if has_surrogates(value):
-        raise _FieldProblemError(f"{expected}; got half of a surrogate pair in {brief(value)}")
-    return value
+    return well_formed(value)
 
 
 def _read_hops(value: Any) -> int | None:
