@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from axpo_envs.tools.schema_references import resolve
 from axpo_envs.tools.tool import Tool
 
 BAD_TURNS: Final = (
@@ -33,6 +34,7 @@ BAD_TURNS: Final = (
 )
 """Turns that a policy may write and that none may take badly."""
 
+_MAX_DEPTH: Final = 32
 _ODD_VALUES: Final[tuple[Any, ...]] = (None, True, -1, 10**200, 1e300, "", "\x00", [], [[]], {}, {"": None})
 
 
@@ -50,9 +52,7 @@ def example_turns(tools: Sequence[Tool], *, variant: int = 0) -> tuple[str, ...]
 
 def example_arguments(schema: Mapping[str, Any], *, variant: int = 0) -> dict[str, Any]:
     """Values for the required arguments of an object schema: small numbers (ascending in arrays), short texts."""
-    definitions = schema.get("$defs", {})
-    properties = schema.get("properties", {})
-    return {name: _example(properties.get(name, {}), definitions, variant) for name in schema.get("required", ())}
+    return _Examples(schema).arguments(schema, variant)
 
 
 def odd_arguments(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -62,32 +62,44 @@ def odd_arguments(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> tu
     return (*replaced, {**arguments, "no such argument": 1}, {})
 
 
-def _example(schema: Mapping[str, Any], definitions: Mapping[str, Any], number: int) -> Any:
-    if "$ref" in schema:
-        return _example(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, number)
-    if choices := schema.get("anyOf") or schema.get("oneOf"):
-        return _example(choices[0], definitions, number)
-    if values := schema.get("enum") or ([schema["const"]] if "const" in schema else []):
-        return values[number % len(values)]
-    return _example_of_type(schema, definitions, number)
+class _Examples:
+    """Makes examples after one schema document."""
 
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
 
-def _example_of_type(schema: Mapping[str, Any], definitions: Mapping[str, Any], number: int) -> Any:
-    example: Any
-    match schema.get("type"):
-        case "integer" | "number":
-            least = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
-            example = min(least + number, schema.get("maximum", least + number))
-        case "array":
-            items = [*schema.get("prefixItems", ())]
-            items += [schema.get("items", {})] * (max(schema.get("minItems", 1), 1) - len(items))
-            example = [_example(item, definitions, number + place) for place, item in enumerate(items)]
-        case "object":
-            example = example_arguments({"$defs": definitions, **schema}, variant=number)
-        case "boolean":
-            example = number % 2 == 1
-        case "null":
-            example = None
-        case _:
-            example = "ab"[number % 2] * max(1, schema.get("minLength", 1))
-    return example
+    def arguments(self, schema: Mapping[str, Any], number: int, depth: int = 0) -> dict[str, Any]:
+        properties = schema.get("properties", {})
+        return {name: self._example(properties.get(name, {}), number, depth) for name in schema.get("required", ())}
+
+    def _example(self, schema: Any, number: int, depth: int) -> Any:
+        # What is required of itself has no example that ends.
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
+            return {}
+        if "$ref" in schema:
+            return self._example(resolve(schema["$ref"], self._root), number, depth + 1)
+        if choices := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
+            return self._example(choices[0], number, depth + 1)
+        if values := schema.get("enum") or ([schema["const"]] if "const" in schema else []):
+            return values[number % len(values)]
+        return self._of_type(schema, number, depth + 1)
+
+    def _of_type(self, schema: Mapping[str, Any], number: int, depth: int) -> Any:
+        example: Any
+        match schema.get("type", "object" if "properties" in schema else None):
+            case "integer" | "number":
+                least = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
+                example = min(least + number, schema.get("maximum", least + number))
+            case "array":
+                items = [*schema.get("prefixItems", ())]
+                items += [schema.get("items", {})] * (max(schema.get("minItems", 1), 1) - len(items))
+                example = [self._example(item, number + place, depth) for place, item in enumerate(items)]
+            case "object":
+                example = self.arguments(schema, number, depth)
+            case "boolean":
+                example = number % 2 == 1
+            case "null":
+                example = None
+            case _:
+                example = "ab"[number % 2] * max(1, schema.get("minLength", 1))
+        return example

@@ -5,6 +5,7 @@
 | cannot be read (see `axpo_envs.parsing`) | `MALFORMED` or `UNCLOSED` | `ERROR` | stays |
 | names no tool of the environment | `UNKNOWN_TOOL` | `ERROR` | stays |
 | does not fit the tool's schema | `INVALID_ARGUMENTS` | `ERROR` | stays |
+| cannot be checked within the tool's time limit | `INVALID_ARGUMENTS` | `TIMEOUT` | stays |
 | fits, but a limit forbids it | `OVER_LIMIT` | `DENIED` | stays |
 | is ready to run, and the gate withholds it | `WITHHELD` | `DENIED` or `DRY_RUN` | stays |
 | runs, and the tool raises `ToolError` | `EXECUTED` | `ERROR` | stays |

@@ -9,9 +9,9 @@ from typing import Any
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault, ToolFault
 from axpo_envs.parsing import ParsedCall, clip
-from axpo_envs.strict_json import JsonError, read_json
 from axpo_envs.toolbox import Toolbox
-from axpo_envs.tools.tool import Tool, ToolError
+from axpo_envs.tools.argument_types import type_arguments
+from axpo_envs.tools.tool import Tool, ToolError, ToolTimeout
 from axpo_envs.types import CallOutcome, ToolCall, ToolStatus
 
 
@@ -54,10 +54,14 @@ def judge_call(parsed: ParsedCall, toolbox: Toolbox, *, forbidden: str = "") -> 
         return Decision(call=call, outcome=CallOutcome.UNKNOWN_TOOL, problem=problem)
     written = parsed.arguments
     if parsed.untyped:
-        written = _type_arguments(written, tool.parameters)
+        written = type_arguments(written, tool.parameters)
         call = replace(call, arguments=json.dumps(written, ensure_ascii=False))
     try:
         arguments = tool.validate(written)
+    except ToolTimeout as error:
+        problem = f"the arguments of {tool.name} could not be checked: {error}"
+        invalid, status = CallOutcome.INVALID_ARGUMENTS, ToolStatus.TIMEOUT
+        return Decision(call=call, outcome=invalid, status=status, problem=problem)
     except ToolError as error:
         problem = f"the arguments of {tool.name} are invalid: {error}"
         return Decision(call=call, outcome=CallOutcome.INVALID_ARGUMENTS, problem=problem)
@@ -77,28 +81,3 @@ def fault_of(tool: Tool, call: ToolCall, error: Exception) -> ToolFault:
     raised = f"tool {tool.name!r} raised {type(error).__name__}: {error} (arguments {clip(call.arguments, 400)})"
     # Settings are wrong, and the message says which: it is nothing that a policy could mend.
     return ToolFault(raised if isinstance(error, EnvConfigError) else raised + advice)
-
-
-def _type_arguments(arguments: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Bare texts as the schema asks for them: strings stay where a string is allowed, the rest is read as JSON."""
-    properties = schema.get("properties", {})
-    typed: dict[str, Any] = {}
-    for name, text in arguments.items():
-        typed[name] = text
-        if not _admits_string(properties.get(name, {}), schema.get("$defs", {})):
-            try:
-                typed[name] = read_json(text)
-            except JsonError:
-                continue
-    return typed
-
-
-def _admits_string(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> bool:
-    if "$ref" in schema:
-        return _admits_string(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions)
-    if choices := [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
-        return any(_admits_string(choice, definitions) for choice in choices)
-    kinds = schema.get("type", "string" if "enum" not in schema and "const" not in schema else None)
-    if kinds is None:
-        return any(isinstance(value, str) for value in schema.get("enum", [schema.get("const")]))
-    return kinds == "string" or (isinstance(kinds, list) and "string" in kinds)

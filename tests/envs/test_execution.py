@@ -161,8 +161,8 @@ def test_bare_texts_are_read_after_the_tools_schema() -> None:
     )
     turn = f"<tool_call>\n<function=show>\n{parameters}</function>\n</tool_call>"
     (record,) = execute(turn, Toolbox([show]))
-    assert record.result.content == ("('12', 3, 'null', [1, 2])",)
-    assert record.call.arguments == '{"text": "12", "n": 3, "maybe": "null", "items": [1, 2]}'
+    assert record.result.content == ("('12', 3, None, [1, 2])",)
+    assert record.call.arguments == '{"text": "12", "n": 3, "maybe": null, "items": [1, 2]}'
     (record,) = execute(turn.replace("\n3\n", "\nthree\n"), Toolbox([show]))
     assert record.outcome is CallOutcome.INVALID_ARGUMENTS
 

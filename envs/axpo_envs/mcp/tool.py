@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import jsonschema
-from jsonschema.validators import validator_for
 from mcp import types
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.event_loop import run_coroutine
 from axpo_envs.images import ImageRef
+from axpo_envs.mcp.argument_schema import ArgumentSchema
 from axpo_envs.mcp.connection import Connection
 from axpo_envs.mcp.content import parts_of
-from axpo_envs.parsing import clip
-from axpo_envs.tools.tool import Effects, ToolArgumentError, ToolContext
+from axpo_envs.tools.tool import Effects, ToolContext
 from axpo_envs.types import Parts, Question, ToolResult, ToolStatus
-
-_SHOWN_PROBLEMS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +60,13 @@ class McpTool:
         self._name = name
         self._effects = effects
         self._limits = limits
-        schema = {"type": "object", "properties": {}, **offered.input_schema}
-        dialect = validator_for(schema, default=jsonschema.Draft202012Validator)
+        where = f"{connection.server}, tool {offered.name!r}"
         try:
-            dialect.check_schema(schema)
-        except jsonschema.SchemaError as error:
-            problem = f"{connection.server}: the schema of {offered.name!r} is no JSON schema: {error.message}"
-            raise EnvConfigError(problem) from None
-        # With an empty registry a reference to elsewhere is never fetched.
-        self._validator = dialect(schema, registry=Registry())
+            self._schema = ArgumentSchema(offered.input_schema, where=where)
+        except ValueError as error:
+            advice = "; only=[...] takes the server's other tools"
+            raise EnvConfigError(f"{where}: its inputSchema is no JSON schema of arguments: {error}{advice}") from None
+        schema = self._schema.document
         self._parameters = {key: value for key, value in schema.items() if key != "$schema"}
 
     def __repr__(self) -> str:
@@ -122,16 +113,10 @@ class McpTool:
         """The arguments, unchanged, if they fit the server's schema.
 
         Raises:
-            ToolArgumentError: they do not.
+            ToolArgumentError: they do not, or are too many to check.
+            ToolTimeout: checking took longer than a call may.
         """
-        try:
-            errors = list(itertools.islice(self._validator.iter_errors(dict(arguments)), _SHOWN_PROBLEMS))
-        except Unresolvable:
-            # What the schema leaves open, the server knows.
-            return dict(arguments)
-        if errors:
-            problems = (f"{error.json_path.removeprefix('$.')}: {clip(error.message, 160)}" for error in errors)
-            raise ToolArgumentError("; ".join(problem.removeprefix("$: ") for problem in problems))
+        self._schema.check(arguments, limit_s=self._limits.timeout_s)
         return dict(arguments)
 
     def initial_state(self, question: Question) -> None:

@@ -78,6 +78,7 @@ class Tool(Protocol):
 
         Raises:
             ToolArgumentError: they do not fit; the message says what was expected, and is shown to the policy.
+            ToolTimeout: to check them would take longer than a call may.
         """
         ...
 
