@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from axpo_envs.images import Size
 from axpo_envs.tools.tool import ToolError
+
+__all__ = ["Coords", "PixelBox", "Size", "describe", "extent", "pixel_box", "written_box"]
 
 
 class Coords(StrEnum):
@@ -21,15 +24,6 @@ class Coords(StrEnum):
     """Pixels of the original image (DeepEyes)."""
     NORM1 = "norm1"
     """Shares of the image's width and height, 0 to 1 (pixel-reasoner)."""
-
-
-class Size(NamedTuple):
-    """The size of an image in pixels."""
-
-    width: int
-    """Pixels from left to right."""
-    height: int
-    """Pixels from top to bottom."""
 
 
 class PixelBox(NamedTuple):

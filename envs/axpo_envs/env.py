@@ -26,11 +26,11 @@ from gymnasium.error import ResetNeeded
 from axpo_envs.digest import next_digest, opening_digest
 from axpo_envs.errors import EnvConfigError, SnapshotError
 from axpo_envs.execution import Executor
-from axpo_envs.images import ImageRef
 from axpo_envs.observation import Observation, join_results, to_observation, transcript, wrap_results
 from axpo_envs.parsing import ParsedTurn, parse_turn
 from axpo_envs.questions import QuestionSource
 from axpo_envs.rewards import score
+from axpo_envs.showing import Showing
 from axpo_envs.snapshot import SCHEMA_VERSION, Snapshot
 from axpo_envs.spaces import ImagesSpace, TextSpace
 from axpo_envs.spec import ToolEnvSpec
@@ -61,8 +61,18 @@ class ToolEnv(gymnasium.Env[Observation, str]):
     def __init__(self, spec: ToolEnvSpec, *, render_mode: str | None = None) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise EnvConfigError(f"expected render_mode None or 'ansi'; got {render_mode!r}")
+        self._showing = Showing(
+            view_size=spec.view_size,
+            result_view_size=spec.result_view_size,
+            view=spec.view,
+            background=spec.background,
+        )
         self._executor = Executor(
-            toolbox=Toolbox(spec.tools), max_calls=spec.max_calls_per_turn, gate=spec.gate, audit=spec.audit
+            toolbox=Toolbox(spec.tools),
+            max_calls=spec.max_calls_per_turn,
+            showing=self._showing,
+            gate=spec.gate,
+            audit=spec.audit,
         )
         self._rules = spec
         self._fingerprint = spec.fingerprint
@@ -128,10 +138,7 @@ class ToolEnv(gymnasium.Env[Observation, str]):
 
     def opening(self, state: EpisodeState) -> Parts:
         """The question's prompt as the policy sees it, images passed through the view."""
-        view = self._rules.view
-        if view is None:
-            return state.question.prompt
-        return tuple(view(part) if isinstance(part, ImageRef) else part for part in state.question.prompt)
+        return self._showing.of_question(state.question.prompt)
 
     def observe(self, state: EpisodeState) -> Observation:
         """What `reset`, `step` or a `restore` to that state shows: only what is new, nothing once it has ended."""
@@ -256,7 +263,7 @@ class ToolEnv(gymnasium.Env[Observation, str]):
 
     def _act(self, state: EpisodeState, text: str, parsed: ParsedTurn) -> Transition:
         calls, tool_states = self._executor.execute(parsed.calls, state)
-        observation = join_results(calls, answer_ignored=parsed.answer is not None)
+        observation = join_results(calls, answer_ignored=parsed.answer is not None, show=self._showing.of_result)
         turn = Turn(text=text, calls=calls, observation=observation)
         after = replace(
             state, turns=(*state.turns, turn), tool_states=tool_states, digest=next_digest(state, turn, None)

@@ -16,16 +16,19 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.frozen import ADVICE, find_mutable
 from axpo_envs.gate import Audit, CallRequest, Gate, Ruling, Verdict
-from axpo_envs.images import ImageRef
+from axpo_envs.image_files import ImageProblemError, check_count
+from axpo_envs.images import ImageRef, Size
 from axpo_envs.judging import Decision, fault_of, judge_call
 from axpo_envs.parsing import ParsedCall
+from axpo_envs.showing import Showing
 from axpo_envs.toolbox import Toolbox, ToolStates
 from axpo_envs.tools.tool import Tool, ToolContext, ToolError, ToolTimeout
 from axpo_envs.types import CallOutcome, CallRecord, EpisodeState, ToolResult, ToolStatus
@@ -41,6 +44,8 @@ class Executor:
     """The tools."""
     max_calls: int
     """Calls executed per turn."""
+    showing: Showing = field(default_factory=Showing)
+    """How images are shown to the policy."""
     gate: Gate | None = None
     """Decides about the calls that are ready to run; None lets every one run."""
     audit: Audit | None = None
@@ -58,7 +63,7 @@ class Executor:
         """
         records: list[CallRecord] = []
         states = dict(state.tool_states)
-        images = episode_images(state)
+        images, shown = episode_images(state), self._shown_sizes(state)
         before = sum(len(turn.calls) for turn in state.turns)
         for number, parsed in enumerate(calls):
             over = f"at most {self.max_calls} calls are executed per turn" if number >= self.max_calls else ""
@@ -67,11 +72,19 @@ class Executor:
                 record = _refusal(decision)
             else:
                 seed = call_seed(state.seed, before + number)
-                context = ToolContext(question=state.question, images=images, seed=seed)
+                context = ToolContext(
+                    question=state.question,
+                    images=images,
+                    seed=seed,
+                    shown=shown,
+                    view_size=self.showing.view_size,
+                    background=self.showing.background,
+                )
                 result, new = self._run(decision, decision.tool, states.get(decision.tool.name), context)
                 if new is not _NO_STATE:
                     states[decision.tool.name] = new
                 images += _images(result)
+                shown += self.showing.sizes_of_result(result.content)
                 record = CallRecord(call=decision.call, outcome=CallOutcome.EXECUTED, result=result)
             records.append(self._told(state, record))
         return tuple(records), tuple(states.items())
@@ -80,6 +93,11 @@ class Executor:
         """Records the calls of a turn that a limit forbids to run."""
         decisions = (judge_call(parsed, self.toolbox, forbidden=reason) for parsed in calls)
         return tuple(self._told(state, _refusal(decision)) for decision in decisions)
+
+    def _shown_sizes(self, state: EpisodeState) -> tuple[Size, ...]:
+        """The sizes at which the policy was shown `episode_images`."""
+        results = (self.showing.sizes_of_result(record.result.content) for turn in state.turns for record in turn.calls)
+        return tuple(itertools.chain(self.showing.sizes_of_question(state.question.prompt), *results))
 
     def _ask_gate(self, decision: Decision, state: EpisodeState, number: int) -> Decision:
         if self.gate is None or decision.tool is None:
@@ -160,6 +178,10 @@ def _checked(returned: Any, state: Any) -> tuple[ToolResult, Any]:
             raise TypeError(f"step must return (ToolResult, new state); got {returned!r}")
     if not isinstance(result.content, tuple) or not all(isinstance(part, str | ImageRef) for part in result.content):
         raise TypeError(f"a result's content must be a tuple of str and ImageRef; got {result.content!r}")
+    try:
+        check_count(len(_images(result)))
+    except ImageProblemError as error:
+        raise ToolError(f"the tool's result cannot be shown: {error}") from None
     if new is state:
         return result, _NO_STATE
     if new is None or state is None:

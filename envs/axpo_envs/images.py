@@ -1,19 +1,29 @@
-"""Defines `ImageRef`, the immutable image that questions, tool results and observations refer to."""
+"""Defines `ImageRef`, the immutable image that questions, tool results and observations refer to, and its `Size`."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from axpo_envs.image_files import open_image
+from axpo_envs.image_decoding import WHITE, Colour, Pixels, decode_image, pixels_of, pixels_of_array
+from axpo_envs.image_files import check_size, read_image_file
 
-Pixels = npt.NDArray[np.uint8]
+__all__ = ["ImageRef", "Pixels", "Size"]
+
+
+class Size(NamedTuple):
+    """The size of an image in pixels."""
+
+    width: int
+    """Pixels from left to right."""
+    height: int
+    """Pixels from top to bottom."""
 
 
 class ImageRef:
@@ -27,7 +37,7 @@ class ImageRef:
         pixels: uint8 array of shape (H, W, 3), RGB. It is made read-only; pass a copy to keep writing.
 
     Raises:
-        ValueError: the array is not uint8 of shape (H, W, 3) with H, W >= 1.
+        ValueError: the array is not uint8 of shape (H, W, 3) with H, W >= 1, or has too many pixels.
     """
 
     __slots__ = ("_digest", "pixels")
@@ -37,24 +47,51 @@ class ImageRef:
     def __init__(self, pixels: Pixels) -> None:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
             raise ValueError(f"an image is a uint8 array of shape (H, W, 3); got {pixels.dtype} {pixels.shape}")
+        check_size(pixels.shape[1], pixels.shape[0])
         pixels.flags.writeable = False
         self.pixels = pixels
         self._digest: str | None = None
 
     @classmethod
-    def from_pil(cls, image: Image.Image) -> ImageRef:
-        """Takes any Pillow image; converts it to RGB."""
-        return cls(np.asarray(image.convert("RGB")).copy())
+    def from_pil(cls, image: Image.Image, *, background: Colour = WHITE) -> ImageRef:
+        """Takes a Pillow image of any mode as it is meant to be seen: see `axpo_envs.image_decoding`.
 
-    @classmethod
-    def from_file(cls, path: str | Path) -> ImageRef:
-        """Reads an image file of any format that Pillow knows (see `open_image`).
+        Args:
+            image: the image; an EXIF orientation that it still carries is applied.
+            background: what transparent images are laid on.
 
         Raises:
-            OSError, SyntaxError: there is no such file, or it is no image.
+            ImageProblemError: its file is damaged or of a format that is not read, or its values are no image's.
         """
-        with open_image(Path(path).read_bytes()) as image:
-            return cls.from_pil(image)
+        return cls(pixels_of(image, background=background))
+
+    @classmethod
+    def from_array(cls, array: npt.NDArray[Any], *, background: Colour = WHITE) -> ImageRef:
+        """Copies a uint8 array of shape (H, W), (H, W, 3) or (H, W, 4).
+
+        Raises:
+            ImageProblemError: it is another array.
+        """
+        return cls(pixels_of_array(array, background=background))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, background: Colour = WHITE) -> ImageRef:
+        """Decodes the bytes of an image file: see `axpo_envs.image_files` and `axpo_envs.image_decoding`.
+
+        Raises:
+            ImageProblemError: it is no such file, too large, or damaged.
+        """
+        return cls(decode_image(data, background=background))
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, background: Colour = WHITE) -> ImageRef:
+        """Reads an image file as `from_bytes` does.
+
+        Raises:
+            OSError: it cannot be read.
+            ImageProblemError: it is no such file, too large, or damaged.
+        """
+        return cls.from_bytes(read_image_file(path), background=background)
 
     def to_pil(self) -> Image.Image:
         """The same pixels as a Pillow image."""
@@ -77,6 +114,11 @@ class ImageRef:
         return int(self.pixels.shape[0])
 
     @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return Size(self.width, self.height)
+
+    @property
     def digest(self) -> str:
         """Hash of shape and pixels, 32 hexadecimal digits; computed on first use, once per reference."""
         if self._digest is None:
@@ -97,15 +139,10 @@ class ImageRef:
         return f"ImageRef({self.width}x{self.height}, {self.digest[:8]})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _image_from_png, (self.to_png(),)
+        return ImageRef.from_bytes, (self.to_png(),)
 
     def __copy__(self) -> ImageRef:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ImageRef:
         return self
-
-
-def _image_from_png(data: bytes) -> ImageRef:
-    with Image.open(io.BytesIO(data)) as image:
-        return ImageRef.from_pil(image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, TypedDict
 
 from axpo_envs.images import ImageRef, Pixels
@@ -26,16 +26,21 @@ class Observation(TypedDict):
     """New images as uint8 arrays (H, W, 3), in the order in which the policy sees them."""
 
 
-def join_results(calls: Iterable[CallRecord], *, answer_ignored: bool) -> Parts:
+def join_results(calls: Iterable[CallRecord], *, answer_ignored: bool, show: Callable[[Parts], Parts] = tuple) -> Parts:
     """The results of one turn's calls as one observation without its outer tags.
 
     Several results are separated by a closing and an opening `<tool_response>` tag, so that one pair of tags around
     the whole, which chat templates add to a tool's message, leaves each result in a pair of its own. What tools wrote
     is quoted, so that no result holds such a tag.
+
+    Args:
+        calls: what was called.
+        answer_ignored: the turn gave an answer, too.
+        show: a result's parts as the policy sees them.
     """
     parts: Parts = ()
     for number, record in enumerate(calls):
-        content = quote_parts(record.result.content, TAGS)
+        content = quote_parts(show(record.result.content), TAGS)
         parts += (BETWEEN_RESPONSES, *content) if number else content
     return (*parts, _ANSWER_IGNORED) if answer_ignored else parts
 

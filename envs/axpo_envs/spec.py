@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.gate import Audit, Gate
+from axpo_envs.image_decoding import WHITE, Colour
 from axpo_envs.images import ImageRef
 from axpo_envs.parsing import AnswerFormat
 from axpo_envs.questions import QuestionSource
 from axpo_envs.rewards import Reward
 from axpo_envs.surrogates import well_formed
-from axpo_envs.tools.tool import FingerprintedTool, Tool
+from axpo_envs.tools.tool import FingerprintedTool, Tool, check_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class ToolEnvSpec:
     """What a `ToolEnv` is made of.
 
     Raises:
-        EnvConfigError: a limit is out of range.
+        EnvConfigError: a limit is out of range, or a tool was made for another view.
     """
 
     env_id: str
@@ -46,8 +47,15 @@ class ToolEnvSpec:
     """Is told of every attempted call and what became of it."""
     answers: AnswerFormat = AnswerFormat.EITHER
     """Where a turn's answer stands."""
+    view_size: int | None = None
+    """Longer side in pixels to which the policy's view of a question's larger images is reduced; None shows them as
+    they are."""
+    result_view_size: int | None = None
+    """The same for images that tools return."""
     view: Callable[[ImageRef], ImageRef] | None = None
-    """How a question's image is shown to the policy (downscaled, say); None shows originals."""
+    """A view of your own of a question's images, instead of `view_size`."""
+    background: Colour = WHITE
+    """What transparent images of tools are laid on."""
     settings: tuple[tuple[str, str | float | bool | None], ...] = ()
     """Named settings that change what happens unseen by the other fields (a view's size, say): a snapshot is
     restored only where they are equal."""
@@ -57,13 +65,21 @@ class ToolEnvSpec:
         for name, least in (("max_turns", 0), ("max_calls_per_turn", 1)):
             if getattr(self, name) < least:
                 raise EnvConfigError(f"{self.env_id}: expected {name} >= {least}; got {getattr(self, name)}")
+        for name in ("view_size", "result_view_size"):
+            size = getattr(self, name)
+            if size is not None and size < 1:
+                raise EnvConfigError(f"{self.env_id}: expected {name} >= 1 pixel, or None; got {size}")
+        if self.view is not None and self.view_size is not None:
+            raise EnvConfigError(f"{self.env_id}: expected view or view_size; got both")
+        check_views(self.tools, self.view_size)
 
     @property
     def fingerprint(self) -> str:
         """Hash of the rules: tools, instructions, limits and settings. Questions have their own."""
         tools = tuple(_identity(tool) for tool in self.tools)
         limits = (self.max_turns, self.max_calls_per_turn, self.answers.value)
-        return digest_of(tools, self.instructions, limits, self.settings)
+        showing = (self.view_size, self.result_view_size, self.background)
+        return digest_of(tools, self.instructions, limits, self.settings, showing)
 
 
 def _identity(tool: Tool) -> tuple[str, ...]:

@@ -30,13 +30,15 @@ def quadrants(width: int, height: int) -> ImageRef:
     return ImageRef(pixels)
 
 
-def context(*images: ImageRef) -> ToolContext:
+def context(*images: ImageRef, view_size: int | None = None) -> ToolContext:
+    """What an environment tells a tool that shows images at a view size, or as they are."""
     question = Question(id="q", prompt=(*images, "?"), answer="a")
-    return ToolContext(question=question, images=images, seed=0)
+    shown = tuple(image.size if view_size is None else shown_size(image.size, view_size) for image in images)
+    return ToolContext(question=question, images=images, seed=0, shown=shown, view_size=view_size)
 
 
-def zoom(tool: ImageZoomIn, arguments: dict[str, Any], *images: ImageRef) -> ImageRef:
-    result, state = tool.step(tool.validate(arguments), None, context(*images))
+def zoom(tool: ImageZoomIn, arguments: dict[str, Any], *images: ImageRef, view_size: int | None = None) -> ImageRef:
+    result, state = tool.step(tool.validate(arguments), None, context(*images, view_size=view_size))
     assert state is None
     assert result.status is ToolStatus.OK
     text, crop = result.content
@@ -66,7 +68,7 @@ def test_it_is_a_pure_tool_without_state() -> None:
     ],
 )
 def test_a_box_shows_the_same_region_in_every_convention(coords: Coords, box: list[float]) -> None:
-    crop = zoom(ImageZoomIn(view_size=64, coords=coords), {"bbox_2d": box}, quadrants(400, 200))
+    crop = zoom(ImageZoomIn(coords=coords), {"bbox_2d": box}, quadrants(400, 200), view_size=64)
     # 200 x 100 pixels fill 64 x 32 of the 64 x 64 view, between two bars of grey. At the edges the filter mixes in
     # the neighbouring quadrants.
     assert (crop.pixels[:16] == 128).all()

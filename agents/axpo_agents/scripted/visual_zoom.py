@@ -14,8 +14,8 @@ import numpy as np
 from axpo_envs.coordinates import Coords, PixelBox, Size, pixel_box, written_box
 from axpo_envs.scenes import Scene, Sign
 from axpo_envs.scenes.sign_questions import asked_colour, favourites
+from axpo_envs.showing import shown_size
 from axpo_envs.suite.visual_zoom import VisualZoom, is_legible
-from axpo_envs.tools.image_zoom_in import shown_size
 from axpo_envs.types import CallRecord, EpisodeState, Question
 
 BOX_WIDTH: Final = 200

@@ -3,7 +3,7 @@
 | content | what the policy reads |
 |---|---|
 | text | itself |
-| image | itself; one that cannot be decoded, or has more than 64 million pixels, as `[image: ...]` |
+| image | itself; one that cannot be decoded, or goes beyond the limits of `axpo_envs.image_files`, as `[image: ...]` |
 | audio | `[audio: audio/wav, 1234 bytes]` |
 | link to a resource | `[resource: NAME, URI, mime type, description]` |
 | embedded resource | its text; an image in it as itself; other bytes as `[resource: URI, mime type, 1234 bytes]` |
@@ -15,35 +15,31 @@ Texts that follow each other stand on lines of their own. Texts beyond the limit
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import warnings
 from collections.abc import Iterable
-from typing import Final
 
 from mcp import types
-from PIL import Image
 
-from axpo_envs.image_files import open_image
+from axpo_envs.data_urls import is_data_url, read_base64, read_data_url
+from axpo_envs.image_decoding import WHITE, Colour
+from axpo_envs.image_files import MAX_IMAGES, MAX_PIXELS, ImageProblemError, ImageTooLargeError, open_image
 from axpo_envs.images import ImageRef
 from axpo_envs.surrogates import well_formed
 from axpo_envs.types import Parts
 
-MAX_PIXELS: Final = 64_000_000
-"""Pixels of an image; a larger one is not decoded."""
 
-
-def parts_of(result: types.CallToolResult, *, max_chars: int) -> Parts:
+def parts_of(result: types.CallToolResult, *, max_chars: int, background: Colour = WHITE) -> Parts:
     """What the policy reads of a result.
 
     Args:
         result: the result.
         max_chars: characters of text that are kept in all.
+        background: what transparent images are laid on.
     """
+    images = _Images(background)
     parts: list[str | ImageRef] = []
     for block in result.content:
-        part = _part(block)
+        part = _part(block, images)
         if parts and isinstance(part, str) and isinstance(parts[-1], str):
             parts[-1] = f"{parts[-1]}\n{part}"
         else:
@@ -53,16 +49,16 @@ def parts_of(result: types.CallToolResult, *, max_chars: int) -> Parts:
     return tuple(_cut(parts, max_chars)) or ("(no content)",)
 
 
-def _part(block: types.ContentBlock) -> str | ImageRef:
+def _part(block: types.ContentBlock, images: _Images) -> str | ImageRef:
     match block:
         case types.TextContent(text=text) | types.EmbeddedResource(resource=types.TextResourceContents(text=text)):
             return well_formed(text)
         case types.ImageContent(data=data, mime_type=mime):
-            return _image(data, mime)
+            return images.read(data, mime)
         case types.EmbeddedResource(resource=types.BlobResourceContents(blob=data, mime_type=str(mime))) if (
             mime.startswith("image/")
         ):
-            return _image(data, mime)
+            return images.read(data, mime)
     return _description(block)
 
 
@@ -81,18 +77,30 @@ def _description(block: types.ContentBlock) -> str:
     return f"[{kind}: {', '.join(rest)}]"
 
 
-def _image(data: str, mime: str) -> str | ImageRef:
-    try:
-        # Pillow warns of images that are large, which the limit below judges.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = open_image(base64.b64decode(data, validate=True))
-        with image:
-            if image.width * image.height > MAX_PIXELS:
-                return f"[image: {mime}, {image.width}x{image.height}, too large to be shown]"
-            return ImageRef.from_pil(image)
-    except (OSError, ValueError, SyntaxError, binascii.Error, Image.DecompressionBombError):
-        return f"[image: {mime}, cannot be decoded]"
+class _Images:
+    """Reads the images of one result, within the limits of all of them together."""
+
+    def __init__(self, background: Colour) -> None:
+        self._background = background
+        self._count = 0
+        self._pixels_left = MAX_PIXELS
+
+    def read(self, data: str, mime: str) -> str | ImageRef:
+        """An image, or what is said instead of it."""
+        kind = well_formed(mime)
+        self._count += 1
+        if self._count > MAX_IMAGES:
+            return f"[image: {kind}, left out: at most {MAX_IMAGES} images of a result are shown]"
+        try:
+            encoded = read_data_url(data) if is_data_url(data) else read_base64(data)
+            with open_image(encoded, max_pixels=self._pixels_left) as image:
+                shown = ImageRef.from_pil(image, background=self._background)
+        except ImageTooLargeError as error:
+            return f"[image: {kind}, {error.width}x{error.height}, too large to be shown]"
+        except ImageProblemError:
+            return f"[image: {kind}, cannot be decoded]"
+        self._pixels_left -= shown.width * shown.height
+        return shown
 
 
 def _size(data: str) -> int:

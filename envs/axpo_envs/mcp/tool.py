@@ -138,13 +138,14 @@ class McpTool:
             InfrastructureFault: the server cannot be connected to, or the connection broke before the result came:
                 whether the call took effect is then unknown. A tool declared pure is called once more before.
         """
-        del context
         repeatable = self._effects is Effects.PURE
         result = await self._connection.call(
             self._offered.name, arguments, limit_s=self._limits.timeout_s, repeatable=repeatable
         )
         # Large images take their time, and other tools share the loop.
-        content = await asyncio.to_thread(parts_of, result, max_chars=self._limits.max_chars)
+        content = await asyncio.to_thread(
+            parts_of, result, max_chars=self._limits.max_chars, background=context.background
+        )
         if result.is_error:
             return ToolResult(status=ToolStatus.ERROR, content=_as_error(content)), state
         return ToolResult(content=content), state

@@ -16,9 +16,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.image_files import ImageProblemError, image_suffixes, open_image, read_image_file
+from axpo_envs.images import ImageRef
 from axpo_envs.scenes.scene import Backdrop, texture
 
 TEXTURE: Final = "texture"
@@ -49,7 +51,7 @@ class Photographs:
     100 % of the largest possible size; the window is scaled to the scene. Grey photographs stay grey.
 
     Args:
-        files: image files of any format that Pillow knows; their order counts.
+        files: image files (see `axpo_envs.image_files`); their order counts.
 
     Raises:
         EnvConfigError: there is no file, or one is no readable image.
@@ -122,7 +124,7 @@ def _installed_photographs() -> tuple[Path, ...]:
 def _images_of(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         raise EnvConfigError(f"backdrop must be 'texture', 'photos' or a folder of images; got {str(folder)!r}")
-    known = Image.registered_extensions()
+    known = image_suffixes()
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in known and path.is_file())
     except OSError as error:
@@ -134,9 +136,9 @@ def _images_of(folder: Path) -> tuple[Path, ...]:
 
 def _check_image(file: Path) -> None:
     try:
-        with Image.open(file):
+        with open_image(read_image_file(file)):
             pass
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ImageProblemError) as error:
         raise EnvConfigError(f"the backdrop image {str(file)!r} cannot be read: {error}") from error
 
 
@@ -144,9 +146,8 @@ def _check_image(file: Path) -> None:
 @lru_cache(maxsize=_KEPT_PHOTOGRAPHS)
 def _load(file: Path, longest_side: int) -> Image.Image:
     try:
-        with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        photograph = ImageRef.from_file(file).to_pil()
+    except (OSError, ImageProblemError) as error:
         raise EnvConfigError(f"the backdrop image {str(file)!r} is damaged: {error}") from error
-    upright.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC)
-    return upright
+    photograph.thumbnail((longest_side, longest_side), Image.Resampling.BICUBIC)
+    return photograph

@@ -15,20 +15,21 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.gate import Audit, Gate
+from axpo_envs.image_decoding import read_colour
 from axpo_envs.named_object import load_named, make_plain
 from axpo_envs.parsing import AnswerFormat
 from axpo_envs.reward_functions import answer_problem, describe_reward, make_reward
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.task_questions import load_questions
 from axpo_envs.tools.function import tool
-from axpo_envs.tools.image_zoom_in import ImageZoomIn, view_image
-from axpo_envs.tools.tool import Tool
+from axpo_envs.tools.image_zoom_in import ImageZoomIn
+from axpo_envs.tools.tool import Tool, check_views
 from axpo_envs.types import EpisodeState
 
 ENV_ID: Final = "axpo/ToolTask-v0"
@@ -65,8 +66,13 @@ class ToolTaskSettings:
     max_calls_per_turn: int = 4
     """Calls executed per turn."""
     view_size: int | None = None
-    """Longer side in pixels to which the policy's view of larger images is reduced; None shows originals. Tools are
-    given the originals in any case."""
+    """Longer side in pixels to which the policy's view of a question's larger images is reduced; None shows originals.
+    Tools are given the originals in any case, and told at which sizes the policy saw them."""
+    result_view_size: int | None = None
+    """The same for images that tools return; None shows them as the tools made them."""
+    background: Any = "white"
+    """Colour on which transparent images are laid, the questions' and the tools': a name, a code such as `#ffffff`, or
+    three levels from 0 to 255."""
     split: str | None = None
     """Which rows to ask where rows have a `split`; None asks those of `train`."""
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -79,9 +85,10 @@ class ToolTaskSettings:
     """Is told of every attempted call, see `ToolEnvSpec.audit`."""
 
     def __post_init__(self) -> None:
-        for name, least in (("max_turns", 0), ("max_calls_per_turn", 1), ("view_size", 1)):
+        limits = (("max_turns", 0), ("max_calls_per_turn", 1), ("view_size", 1), ("result_view_size", 1))
+        for name, least in limits:
             value = getattr(self, name)
-            if name == "view_size" and value is None:
+            if value is None and name.endswith("view_size"):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise EnvConfigError(f"{name} must be an integer from {least}; got {value!r}")
@@ -92,6 +99,10 @@ class ToolTaskSettings:
             raise EnvConfigError(f"columns must be a mapping from fields to names of columns; got {self.columns!r}")
         if self.answers not in tuple(AnswerFormat):
             raise EnvConfigError(f"answers must be one of {', '.join(AnswerFormat)}; got {self.answers!r}")
+        try:
+            read_colour(self.background)
+        except ValueError as error:
+            raise EnvConfigError(f"background: {error}") from None
 
 
 class ToolTask(ToolEnv):
@@ -110,7 +121,8 @@ class ToolTask(ToolEnv):
 
     def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
         self._settings = _settings_from(settings)
-        tools = tuple(_each_tool(self._settings.tools, self._settings.view_size))
+        tools = tuple(_each_tool(self._settings.tools))
+        check_views(tools, self._settings.view_size)
         super().__init__(_spec_of(self._settings, tools), render_mode=render_mode)
 
     @property
@@ -142,16 +154,14 @@ def _settings_from(given: Mapping[str, Any]) -> ToolTaskSettings:
 
 def _spec_of(settings: ToolTaskSettings, tools: tuple[Tool, ...]) -> ToolEnvSpec:
     reward = make_reward(settings.reward)
+    background = read_colour(settings.background)
     questions = load_questions(
         settings.questions,
         split=settings.split,
         columns=settings.columns,
         check=partial(answer_problem, reward),
+        background=background,
     )
-    view = None
-    if settings.view_size is not None:
-        # The cache holds originals, too: no more of them than are kept decoded anyway.
-        view = lru_cache(maxsize=questions.kept)(partial(view_image, view_size=settings.view_size))
     return ToolEnvSpec(
         env_id=ENV_ID,
         questions=questions,
@@ -163,8 +173,10 @@ def _spec_of(settings: ToolTaskSettings, tools: tuple[Tool, ...]) -> ToolEnvSpec
         gate=settings.gate,
         audit=settings.audit,
         answers=AnswerFormat(settings.answers),
-        view=view,
-        settings=(("view_size", settings.view_size), ("reward", describe_reward(reward))),
+        view_size=settings.view_size,
+        result_view_size=settings.result_view_size,
+        background=background,
+        settings=(("reward", describe_reward(reward)),),
     )
 
 
@@ -177,32 +189,30 @@ def _instructions_of(settings: ToolTaskSettings, tools: tuple[Tool, ...]) -> str
     return f"{use}Write the final answer {where}"
 
 
-def _each_tool(given: Any, view_size: int | None) -> Iterator[Tool]:
+def _each_tool(given: Any) -> Iterator[Tool]:
     """The tools of everything that a user may give as one.
 
     Raises:
         EnvConfigError: something is no tool, or cannot be loaded.
     """
     if isinstance(given, str):
-        yield from _each_tool(_tool_of_text(given, view_size), view_size)
+        yield from _each_tool(_tool_of_text(given))
     elif isinstance(given, Tool) and not isinstance(given, type):
         yield given
     elif isinstance(given, type):
-        yield from _each_tool(make_plain(given, "tools"), view_size)
+        yield from _each_tool(make_plain(given, "tools"))
     elif inspect.isroutine(given):
         yield tool(given)
     elif isinstance(given, Iterable) and not isinstance(given, bytes | Mapping):
         for one in given:
-            yield from _each_tool(one, view_size)
+            yield from _each_tool(one)
     else:
         raise _no_tool(given)
 
 
-def _tool_of_text(name: str, view_size: int | None) -> Any:
+def _tool_of_text(name: str) -> Any:
     if name == "image_zoom_in":
-        if view_size is None:
-            raise EnvConfigError("tools: image_zoom_in needs view_size, the size at which images and crops are shown")
-        return ImageZoomIn(view_size=view_size)
+        return ImageZoomIn()
     if name.startswith(MCP_PREFIX):
         # The package mcp is an extra.
         from axpo_envs.mcp import mcp_tools

@@ -27,7 +27,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from functools import lru_cache, partial
 from typing import Any, Final
 
 from axpo_envs.coordinates import Coords, PixelBox
@@ -35,9 +34,9 @@ from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.rewards import ExactMatch
 from axpo_envs.scenes import COLOURS, FONT_HEIGHT, TEXTURE, Scene, SceneLayout, Sign
-from axpo_envs.scenes.sign_questions import SignQuestions, SignQuestionSettings, Split, asked_colour, kept_images
+from axpo_envs.scenes.sign_questions import SignQuestions, SignQuestionSettings, Split, asked_colour
 from axpo_envs.spec import ToolEnvSpec
-from axpo_envs.tools.image_zoom_in import ImageZoomIn, view_image
+from axpo_envs.tools.image_zoom_in import ImageZoomIn
 from axpo_envs.types import Question
 
 ENV_ID: Final = "axpo/VisualZoom-v0"
@@ -181,12 +180,11 @@ class VisualZoom(ToolEnv):
         spec = ToolEnvSpec(
             env_id=ENV_ID,
             questions=self._signs,
-            tools=(ImageZoomIn(view_size=settings.view_size, coords=settings.coords),),
+            tools=(ImageZoomIn(coords=settings.coords),),
             reward=ExactMatch(),
             instructions=_INSTRUCTIONS.format(max_turns=settings.max_turns),
             max_turns=settings.max_turns,
-            settings=(("view_size", settings.view_size),),
-            view=lru_cache(maxsize=kept_images(settings.layout))(partial(view_image, view_size=settings.view_size)),
+            view_size=settings.view_size,
         )
         super().__init__(spec, render_mode=render_mode)
 

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from axpo_envs.brief import brief
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.image_decoding import WHITE, Colour
 from axpo_envs.task_questions.problems import Problems
 from axpo_envs.task_questions.rows import RowTable, read_rows
 from axpo_envs.task_questions.task_row import FIELDS, TaskRow, read_task_row
@@ -81,6 +82,7 @@ def load_questions(
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
     check: Callable[[Question], str | None] | None = None,
+    background: Colour = WHITE,
 ) -> TaskQuestions:
     """Reads and checks a user's questions.
 
@@ -91,6 +93,7 @@ def load_questions(
         columns: what the rows call a field that has another name there.
         check: says what is wrong with a question's answer, None if nothing is; it is shown the prompt's text without
             its images.
+        background: what transparent images are laid on.
 
     Raises:
         EnvConfigError: there are no rows, or none of that split, or some are unusable; the message lists them.
@@ -101,7 +104,7 @@ def load_questions(
     rows: list[TaskRow] = []
     seen: dict[str, str] = {}
     for where, given in _of_split(table, split, problems):
-        row = read_task_row(given, where, table.folder, problems)
+        row = read_task_row(given, where, table.folder, problems, background)
         if row is None:
             continue
         if row.id in seen:

@@ -25,9 +25,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from axpo_envs.brief import brief
+from axpo_envs.errors import EnvConfigError
+from axpo_envs.image_decoding import WHITE, Colour
+from axpo_envs.image_files import ImageProblemError, check_count
 from axpo_envs.surrogates import well_formed
 from axpo_envs.task_questions.problems import Problems
-from axpo_envs.task_questions.task_image import ImageProblemError, TaskImage
+from axpo_envs.task_questions.task_image import TaskImage
 from axpo_envs.types import Label, Parts, Question
 
 FIELDS: Final = ("id", "prompt", "answer", "images", "hops", "labels", "split")
@@ -60,7 +63,7 @@ class TaskRow:
     def fields(self) -> tuple[Any, ...]:
         """What makes it what it is, for digests."""
         labels = tuple(sorted(label.value for label in self.labels))
-        return self.id, self.text, self.answer, self.hops, labels, tuple(image.digest for image in self.images)
+        return self.id, self.text, self.answer, self.hops, labels, tuple(image.identity for image in self.images)
 
     def outline(self) -> Question:
         """The question without its images."""
@@ -71,9 +74,12 @@ class TaskRow:
         """The question, its images decoded.
 
         Raises:
-            EnvConfigError: the file of an image was changed or removed since it was read.
+            EnvConfigError: the file of an image was changed or removed since it was read, or is damaged.
         """
-        images = tuple(image.decode() for image in self.images)
+        try:
+            images = tuple(image.decode() for image in self.images)
+        except EnvConfigError as error:
+            raise EnvConfigError(f"question {self.id!r}, field 'images': {error}") from None
         prompt: Parts = tuple(images[part] if isinstance(part, int) else part for part in self.order)
         return replace(self.outline(), prompt=prompt, source=source)
 
@@ -87,7 +93,9 @@ class _FieldProblemError(ValueError):
     """A field's value is unusable."""
 
 
-def read_task_row(row: Mapping[str, Any], where: str, folder: Path, problems: Problems) -> TaskRow | None:
+def read_task_row(
+    row: Mapping[str, Any], where: str, folder: Path, problems: Problems, background: Colour = WHITE
+) -> TaskRow | None:
     """Reads a row; None if a field is unusable, which `problems` then says.
 
     Args:
@@ -95,13 +103,14 @@ def read_task_row(row: Mapping[str, Any], where: str, folder: Path, problems: Pr
         where: its place, for messages.
         folder: what relative paths of images start from.
         problems: takes what is wrong.
+        background: what transparent images are laid on.
     """
     values: dict[str, Any] = {}
     readers: dict[str, Callable[[Any], Any]] = {
         "id": _read_id,
         "prompt": _read_prompt,
         "answer": _read_answer,
-        "images": lambda value: tuple(TaskImage.read(image, folder) for image in _as_list(value)),
+        "images": lambda value: _read_images(value, folder, background),
         "hops": _read_hops,
         "labels": _read_labels,
     }
@@ -180,6 +189,12 @@ def _read_text(value: Any, expected: str) -> str:
     if not value.strip():
         raise _FieldProblemError(f"{expected}; got an empty text")
     return well_formed(value)
+
+
+def _read_images(value: Any, folder: Path, background: Colour) -> tuple[TaskImage, ...]:
+    images = _as_list(value)
+    check_count(len(images))
+    return tuple(TaskImage.read(image, folder, background=background) for image in images)
 
 
 def _read_hops(value: Any) -> int | None:

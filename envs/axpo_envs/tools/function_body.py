@@ -10,6 +10,7 @@ from typing import Any
 
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.event_loop import run_coroutine
+from axpo_envs.image_decoding import WHITE
 from axpo_envs.tools.returned import as_result
 from axpo_envs.tools.signature import STATE_PARAMETER
 from axpo_envs.tools.tool import ToolContext, ToolError
@@ -39,7 +40,7 @@ class FunctionBody:
         Args:
             arguments: the validated arguments.
             state: the state; None for a function that keeps none.
-            context: where it is called; None will do for a function that does not ask.
+            context: where it is called; None will do for a function that does not ask and images laid on white.
 
         Raises:
             ToolError: the function raised it, or one of the declared `errors`.
@@ -49,14 +50,14 @@ class FunctionBody:
             value = self.function(**self._filled_in(arguments, state, context))
         if inspect.iscoroutine(value):
             value = run_coroutine(self._awaited(value))
-        return self._outcome(value, state)
+        return self._outcome(value, state, context)
 
     async def step_async(
         self, arguments: Mapping[str, Any], state: Any, context: ToolContext
     ) -> tuple[ToolResult, Any]:
         """As `step`, for an async function."""
         value = await self._awaited(self.function(**self._filled_in(arguments, state, context)))
-        return self._outcome(value, state)
+        return self._outcome(value, state, context)
 
     async def _awaited(self, awaitable: Awaitable[Any]) -> Any:
         # On the loop itself: what ends a thread would end the loop.
@@ -83,9 +84,10 @@ class FunctionBody:
             given[STATE_PARAMETER] = state
         return given
 
-    def _outcome(self, value: Any, state: Any) -> tuple[ToolResult, Any]:
+    def _outcome(self, value: Any, state: Any, context: ToolContext | None) -> tuple[ToolResult, Any]:
+        background = WHITE if context is None else context.background
         if not self.keeps_state:
-            return as_result(value), state
+            return as_result(value, background=background), state
         if not (isinstance(value, tuple) and len(value) == 2):
             raise TypeError(f"a tool with a state returns a tuple (result, new state); got {value!r}")
-        return as_result(value[0]), value[1]
+        return as_result(value[0], background=background), value[1]

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
 
 from axpo_envs.brief import brief
 from axpo_envs.coordinates import Coords, PixelBox, Size, describe, pixel_box
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
+from axpo_envs.showing import resized, shown_size, view_image
 from axpo_envs.tools.arguments import read_integer
 from axpo_envs.tools.tool import Effects, ToolArgumentError, ToolContext, ToolError
 from axpo_envs.types import Question, ToolResult
+
+__all__ = ["CROP_TEXT", "ImageZoomIn", "crop_to_view", "shown_size", "view_image"]
 
 CROP_TEXT: Final = "crop"
 """The text before the image of a successful call: constant, so that a small vocabulary can hold it."""
 
 _MID_GREY: Final = 128
-_REDUCING_GAP: Final = 3.0
 _BOX_NAMES: Final = ("bbox_2d", "bbox")
 _ARGUMENTS: Final = frozenset((*_BOX_NAMES, "label", "img_idx"))
 
@@ -29,21 +29,22 @@ _ARGUMENTS: Final = frozenset((*_BOX_NAMES, "label", "img_idx"))
 class ImageZoomIn:
     """Shows a region of an image larger: the policy names a box, and reads `crop` and an image.
 
-    The region is cut from the original, however small the policy saw it, and scaled to fit a square of `view_size`
-    pixels exactly, keeping its aspect ratio; a region that is not square lies in the middle of mid grey. A region
-    with fewer pixels than the view is enlarged. Images are numbered from 0: those of the question, then the crops
-    shown since, so that a crop can be zoomed into (its pixels are those the policy saw).
+    The region is cut from the original, however small the policy saw it, and scaled to fit a square of the view's size
+    exactly, keeping its aspect ratio; a region that is not square lies in the middle of mid grey. A region with fewer
+    pixels than the view is enlarged. Images are numbered from 0: those of the question, then those that tools have
+    shown since, so that a crop can be zoomed into. At which size each of them was shown, the environment knows.
 
     Args:
-        view_size: side of the crop as shown, and longer side at which larger originals were shown, in pixels.
+        view_size: side of the crops in pixels; None takes the environment's view size. One that contradicts the
+            environment's is refused when the environment is made.
         coords: convention of the boxes.
 
     Raises:
         EnvConfigError: `view_size` is below 1, or `coords` is no convention.
     """
 
-    def __init__(self, *, view_size: int, coords: Coords | str = Coords.REL1000) -> None:
-        if view_size < 1:
+    def __init__(self, *, view_size: int | None = None, coords: Coords | str = Coords.REL1000) -> None:
+        if view_size is not None and view_size < 1:
             raise EnvConfigError(f"view_size must be at least 1 pixel; got {view_size}")
         if coords not in tuple(Coords):
             raise EnvConfigError(f"coords must be one of {', '.join(Coords)}; got {coords!r}")
@@ -101,9 +102,28 @@ class ImageZoomIn:
         return self._coords
 
     @property
-    def view_size(self) -> int:
-        """Side of the crop as shown, in pixels."""
+    def view_size(self) -> int | None:
+        """Side of the crops in pixels; None for the environment's view size."""
         return self._view_size
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what its results depend on besides its description."""
+        return f"crops of view_size={self._view_size}"
+
+    def check_view(self, view_size: int | None) -> None:
+        """Holds it to an environment's view size.
+
+        Raises:
+            EnvConfigError: both have one and they differ, or neither has.
+        """
+        if self._view_size is None and view_size is None:
+            raise EnvConfigError("tools: image_zoom_in needs view_size, the size at which images and crops are shown")
+        if None not in (self._view_size, view_size) and self._view_size != view_size:
+            raise EnvConfigError(
+                f"tools: image_zoom_in has view_size={self._view_size}, its environment view_size={view_size}; leave "
+                "the tool's out"
+            )
 
     def validate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """`{"bbox_2d": four floats, "img_idx": int}`; whether they lie within the image is checked by `step`.
@@ -135,28 +155,10 @@ class ImageZoomIn:
         if index >= len(images):
             allowed = f"img_idx must be 0 to {len(images) - 1}" if images else "there is no image"
             raise ToolError(f"there is no image number {index}: {allowed}")
-        image = images[index]
-        original = Size(image.width, image.height)
-        shown = shown_size(original, self._view_size)
-        box = pixel_box(arguments["bbox_2d"], self._coords, original=original, shown=shown)
-        return ToolResult(content=(CROP_TEXT, crop_to_view(image, box, self._view_size))), state
-
-
-def shown_size(original: Size, view_size: int) -> Size:
-    """The size at which an image is shown: its longer side is `view_size` pixels, or its own length if that is less."""
-    longer = max(original)
-    if longer <= view_size:
-        return original
-    return Size(*(max(1, round(side * view_size / longer)) for side in original))
-
-
-def view_image(image: ImageRef, view_size: int) -> ImageRef:
-    """The whole image as shown (see `shown_size`)."""
-    original = Size(image.width, image.height)
-    shown = shown_size(original, view_size)
-    if shown == original:
-        return image
-    return ImageRef(np.asarray(_resized(image, PixelBox(0, 0, *original), shown)))
+        image, shown = images[index], context.shown[index]
+        box = pixel_box(arguments["bbox_2d"], self._coords, original=image.size, shown=shown)
+        side = self._view_size or context.view_size or max(shown)
+        return ToolResult(content=(CROP_TEXT, crop_to_view(image, box, side))), state
 
 
 def crop_to_view(image: ImageRef, box: PixelBox, view_size: int) -> ImageRef:
@@ -169,31 +171,13 @@ def crop_to_view(image: ImageRef, box: PixelBox, view_size: int) -> ImageRef:
     """
     scale = view_size / max(box.width, box.height)
     size = Size(max(1, round(box.width * scale)), max(1, round(box.height * scale)))
-    crop = np.asarray(_resized(image, box, size))
+    crop = np.asarray(resized(image, box, size))
     if size == (view_size, view_size):
         return ImageRef(crop)
     canvas = np.full((view_size, view_size, 3), _MID_GREY, dtype=np.uint8)
     left, top = (view_size - size.width) // 2, (view_size - size.height) // 2
     canvas[top : top + size.height, left : left + size.width] = crop
     return ImageRef(canvas)
-
-
-def _resized(image: ImageRef, box: PixelBox, size: Size) -> Image.Image:
-    # Pillow's copy of a whole 8K image would cost more than the crop: it is given the pixels that the filter reaches
-    # only, one filter radius around the box.
-    reach_x = math.ceil(max(1.0, box.width / size.width)) + 1
-    reach_y = math.ceil(max(1.0, box.height / size.height)) + 1
-    left, top = max(0, math.floor(box.left) - reach_x), max(0, math.floor(box.top) - reach_y)
-    right, bottom = math.ceil(box.right) + reach_x, math.ceil(box.bottom) + reach_y
-    region = Image.fromarray(np.ascontiguousarray(image.pixels[top:bottom, left:right]))
-    # Division may have put an edge a rounding error outside the image, which Pillow refuses.
-    inside = (
-        box.left - left,
-        box.top - top,
-        min(box.right - left, region.width),
-        min(box.bottom - top, region.height),
-    )
-    return region.resize(size, Image.Resampling.BILINEAR, box=inside, reducing_gap=_REDUCING_GAP)
 
 
 def _four_numbers(value: Any) -> tuple[float, ...]:

@@ -9,12 +9,15 @@ import numpy as np
 import pydantic_core
 from PIL import Image
 
+from axpo_envs.image_decoding import WHITE, Colour
+from axpo_envs.image_files import ImageProblemError, ImageTooLargeError
 from axpo_envs.images import ImageRef
 from axpo_envs.surrogates import well_formed
+from axpo_envs.tools.tool import ToolError
 from axpo_envs.types import ToolResult
 
 
-def as_result(value: Any) -> ToolResult:
+def as_result(value: Any, *, background: Colour = WHITE) -> ToolResult:
     """A function's return value as a result.
 
     | value | content |
@@ -25,32 +28,38 @@ def as_result(value: Any) -> ToolResult:
     | list or tuple holding an image | its items, each as above or as JSON |
     | anything else JSON-able: numbers, numpy's too, lists, dicts, dataclasses, pydantic models, None | its JSON text |
 
-    Halves of surrogate pairs, which no tokenizer takes, become U+FFFD.
+    How images become RGB, `axpo_envs.image_decoding` says. Halves of surrogate pairs, which no tokenizer takes, become
+    U+FFFD.
+
+    Args:
+        value: what the function returned.
+        background: what transparent images are laid on.
 
     Raises:
         TypeError: it is none of these.
+        ToolError: an image's file is damaged, too large or of a format that is not read.
     """
     if isinstance(value, ToolResult):
         return value
     if isinstance(value, list | tuple) and any(_is_image(item) for item in value):
-        return ToolResult(content=tuple(_as_part(item) for item in value))
-    return ToolResult(content=(_as_part(value),))
+        return ToolResult(content=tuple(_as_part(item, background) for item in value))
+    return ToolResult(content=(_as_part(value, background),))
 
 
 def _is_image(value: Any) -> bool:
     return isinstance(value, ImageRef | Image.Image | np.ndarray)
 
 
-def _as_part(value: Any) -> str | ImageRef:
+def _as_part(value: Any, background: Colour) -> str | ImageRef:
     match value:
         case str():
             return well_formed(value)
         case ImageRef():
             return value
         case Image.Image():
-            return ImageRef.from_pil(value)
+            return _shown(value, background)
         case np.ndarray():
-            return _as_image(value)
+            return _as_image(value, background)
     try:
         data = pydantic_core.to_jsonable_python(value, fallback=_plain)
     except ValueError as error:
@@ -66,15 +75,20 @@ def _plain(value: Any) -> Any:
     raise ValueError(f"{_kind(value)} has no JSON form{advice}")
 
 
-def _as_image(pixels: np.ndarray[Any, Any]) -> ImageRef:
-    if pixels.dtype != np.uint8 or 0 in pixels.shape:
+def _shown(image: Image.Image, background: Colour) -> ImageRef:
+    try:
+        return ImageRef.from_pil(image, background=background)
+    except ImageProblemError as error:
+        raise ToolError(f"the tool's image cannot be shown: {error}") from error
+
+
+def _as_image(pixels: np.ndarray[Any, Any], background: Colour) -> ImageRef:
+    try:
+        return ImageRef.from_array(pixels, background=background)
+    except ImageTooLargeError as error:
+        raise ToolError(f"the tool's image cannot be shown: {error}") from error
+    except ImageProblemError:
         _refuse(pixels)
-    if pixels.ndim == 3 and pixels.shape[2] == 3:
-        # The reference makes its pixels read-only; the function may go on using its array.
-        return ImageRef(pixels.copy())
-    if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 4):
-        return ImageRef.from_pil(Image.fromarray(pixels))
-    return _refuse(pixels)
 
 
 def _refuse(value: Any, why: str = "") -> NoReturn:

@@ -5,12 +5,13 @@ The step of one tool may run in several threads at a time, for calls of differen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, Self, runtime_checkable
 
-from axpo_envs.images import ImageRef
+from axpo_envs.image_decoding import WHITE, Colour
+from axpo_envs.images import ImageRef, Size
 from axpo_envs.types import Question, ToolResult
 
 
@@ -35,6 +36,18 @@ class ToolContext:
     """Every image of the episode so far, at original size: those of the prompt, then those of tool results."""
     seed: int
     """Seed of this call: a function of the episode's seed and the number of calls before it."""
+    shown: tuple[Size, ...] = ()
+    """The sizes at which the policy was shown these images; where none are given, they were shown as they are."""
+    view_size: int | None = None
+    """Longer side in pixels at which the environment shows a question's larger images; None for as they are."""
+    background: Colour = WHITE
+    """What transparent images are laid on."""
+
+    def __post_init__(self) -> None:
+        if not self.shown:
+            object.__setattr__(self, "shown", tuple(image.size for image in self.images))
+        if len(self.shown) != len(self.images):
+            raise ValueError(f"expected a shown size for each of {len(self.images)} images; got {len(self.shown)}")
 
 
 @runtime_checkable
@@ -119,6 +132,30 @@ class FingerprintedTool(Tool, Protocol):
     def fingerprint(self) -> str:
         """Identifies what they depend on: a snapshot is restored only where it is equal. Holds no secret."""
         ...
+
+
+@runtime_checkable
+class ViewingTool(Tool, Protocol):
+    """A tool that depends on the size at which its environment shows images."""
+
+    def check_view(self, view_size: int | None) -> None:
+        """Holds it to an environment's view size, None for images shown as they are.
+
+        Raises:
+            EnvConfigError: it was made for another.
+        """
+        ...
+
+
+def check_views(tools: Iterable[Tool], view_size: int | None) -> None:
+    """Holds tools to an environment's view size.
+
+    Raises:
+        EnvConfigError: one was made for another.
+    """
+    for tool in tools:
+        if isinstance(tool, ViewingTool):
+            tool.check_view(view_size)
 
 
 class ToolError(Exception):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.image_decoding import WHITE
 from axpo_envs.tools.function import FunctionTool
 from axpo_envs.tools.tool import Tool, ToolContext
 from axpo_envs.workers.parcels import ToolParcel
@@ -43,7 +44,8 @@ class TimedStep:
             InfrastructureFault: the worker died.
             Exception: whatever the step raised.
         """
-        given = (arguments, state, context if self._needs_context else None)
+        needed = self._needs_context or context.background != WHITE
+        given = (arguments, state, context if needed else None)
         outcome: tuple[Any, Any] = shared_pool().run(self._parcel, given, limit_s=self._limit_s)
         return outcome
 
