@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from axpo_envs.columns import Columns
 from axpo_envs.images import ImageRef
 from axpo_envs.types import EpisodeState, Parts, Question, StopReason, Turn
 
@@ -46,7 +47,30 @@ def next_digest(state: EpisodeState, turn: Turn, stop: StopReason | None) -> str
 def question_fields(question: Question) -> tuple[Any, ...]:
     """What makes a question what it is, its source aside."""
     labels = tuple(sorted(label.value for label in question.labels))
-    return question.id, _part_fields(question.prompt), question.answer, question.hops, labels
+    more = (question.alternatives, question.options, column_fields(question.extra))
+    # Questions without any of these keep the digest that they had before there were any.
+    return (
+        question.id,
+        _part_fields(question.prompt),
+        question.answer,
+        question.hops,
+        labels,
+        *((more,) if any(more) else ()),
+    )
+
+
+def column_fields(value: Any) -> Any:
+    """What makes a frozen value what it is."""
+    match value:
+        case Columns():
+            return tuple(sorted((name, column_fields(part)) for name, part in value.items()))
+        case tuple():
+            return tuple(column_fields(part) for part in value)
+        case frozenset():
+            return tuple(sorted(ascii(column_fields(part)) for part in value))
+        case ImageRef():
+            return "image", value.digest
+    return value
 
 
 def _part_fields(parts: Parts) -> tuple[tuple[str, str], ...]:

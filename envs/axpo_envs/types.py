@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from axpo_envs.columns import Columns
 from axpo_envs.images import ImageRef
 from axpo_envs.surrogates import well_formed
 
@@ -89,6 +90,23 @@ class Question:
     """Demands beyond the answer."""
     source: str = ""
     """Fingerprint of the question source that made it; a snapshot is only restored where it matches."""
+    alternatives: tuple[str, ...] = ()
+    """Further reference answers; each is as good as `answer`."""
+    options: tuple[str, ...] = ()
+    """The texts of the options that the prompt offers, lettered A, B, C, ...; empty where it offers none, or where they
+    stand in the prompt only."""
+    extra: Columns = Columns()  # noqa: RUF009 - it is immutable
+    """Further columns of the row that it came from, for rewards and tools."""
+
+    def __setstate__(self, state: list[Any]) -> None:
+        # A snapshot of an earlier version holds the fields that there were then, in the same order.
+        for number, field in enumerate(fields(self)):
+            object.__setattr__(self, field.name, state[number] if number < len(state) else field.default)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every reference answer, the first one first."""
+        return (self.answer, *self.alternatives)
 
     def __post_init__(self) -> None:
         # No tokenizer and no file takes half of a surrogate pair.

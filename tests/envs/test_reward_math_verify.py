@@ -10,16 +10,21 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from axpo_envs import EnvConfigError, EpisodeState, InfrastructureFault, Question
 from axpo_envs.reward_functions import math_equality, math_workers
-from axpo_envs.reward_functions.math_equality import MAX_ANSWER_CHARS, MathVerify
+from axpo_envs.reward_functions.math_equality import MAX_ANSWER_CHARS, MathVerify, plain_verdict
+from axpo_envs.reward_functions.math_text import as_latex, marked_part
 from axpo_envs.reward_functions.math_workers import Reply, ask_worker
 
+LIMITS = (5.0, 600.0)
 
-def score(reference: str, answer: str | None, timeout_s: float = 5.0) -> float:
+
+def score(reference: str, answer: str | None, **limits: float) -> float:
     question = Question(id="q", prompt=("?",), answer=reference)
-    (term,) = MathVerify(timeout_s=timeout_s)(question, answer, EpisodeState(question=question, seed=0))
+    (term,) = MathVerify(**limits)(question, answer, EpisodeState(question=question, seed=0))
     assert term.name == "math"
     return term.value
 
@@ -40,6 +45,7 @@ def score(reference: str, answer: str | None, timeout_s: float = 5.0) -> float:
         ("5", "}{\\frac{", False),
         ("5", None, False),
         ("5", "5" + " " * MAX_ANSWER_CHARS, False),
+        ("2\\pi + 1", "1 + 2π", True),
         ("5", "\ud800", False),
     ],
 )
@@ -47,42 +53,62 @@ def test_what_is_mathematically_equal_is_right(reference: str, answer: str | Non
     assert score(reference, answer) == float(right)
 
 
-def test_a_comparison_that_takes_too_long_is_ended_and_wrong() -> None:
+def test_a_comparison_that_uses_up_its_processor_time_is_ended_and_wrong() -> None:
     assert score("1", "9^{9^{9^{9}}}", timeout_s=0.5) == 0.0
-    assert score("2", "2") == 1.0
+    assert score("x^2", "x x") == 1.0
+
+
+def test_a_process_that_gets_no_processor_time_is_a_fault_and_nothing_is_scored() -> None:
+    assert ask_worker("y", "y", *LIMITS) == {"parsed": True, "equal": True}
+    while len(math_workers._pool().idle) > 1:
+        math_workers._pool().take().end()
+    os.kill(math_workers._pool().idle[0]._process.pid, signal.SIGSTOP)
+    with pytest.raises(InfrastructureFault, match=r"gave no verdict within 0\.1 s"):
+        score("x^2 + y", "y + x^2", patience_s=0.1)
+    assert score("x^2 + y", "y + x^2") == 1.0
+
+
+def test_a_process_that_is_killed_during_a_comparison_is_a_fault() -> None:
+    worker = math_workers._Worker()
+    os.kill(worker._process.pid, signal.SIGSTOP)
+    killer = threading.Timer(0.2, os.kill, (worker._process.pid, signal.SIGKILL))
+    killer.start()
+    with pytest.raises(InfrastructureFault, match="was killed"):
+        worker.ask("1", "1", *LIMITS)
+    killer.join()
 
 
 def test_it_works_in_threads() -> None:
     with ThreadPoolExecutor(6) as executor:
-        values = list(executor.map(lambda number: score(str(number), f"{number}.0"), range(1000, 1012)))
+        values = list(executor.map(lambda number: score(f"{number}x", f"x {number}"), range(1000, 1012)))
     assert values == [1.0] * 12
     assert len(math_workers._pool().idle) <= math_workers.MAX_WORKERS
 
 
 def test_a_process_that_died_is_replaced() -> None:
-    assert ask_worker("3", "3", 5.0) == {"parsed": True, "equal": True}
+    assert ask_worker("3", "3", *LIMITS) == {"parsed": True, "equal": True}
     for worker in math_workers._pool().idle:
         os.kill(worker._process.pid, signal.SIGKILL)
         worker._process.wait()
-    assert score("3", "3.00") == 1.0
+    assert score("z + 3", "3 + z") == 1.0
 
 
 def test_an_answer_that_ends_every_process_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str | None] = []
 
-    def ask(reference: str, answer: str | None, timeout_s: float) -> Reply | None:
+    def ask(reference: str, answer: str | None, timeout_s: float, patience_s: float) -> Reply | None:
         asked.append(answer)
         return Reply(parsed=True, equal=True) if answer == "1" else None
 
     monkeypatch.setattr(math_equality, "ask_worker", ask)
-    assert score("31", "deadly") == 0.0
-    assert asked == ["deadly", "deadly", "1"]
+    assert score("31", "x^2") == 0.0
+    assert asked == ["x^2", "x^2", "1"]
 
 
 def test_processes_that_always_die_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(math_equality, "ask_worker", lambda reference, answer, timeout_s: None)
+    monkeypatch.setattr(math_equality, "ask_worker", lambda *_: None)
     with pytest.raises(InfrastructureFault, match="ends without an answer"):
-        score("37", "38")
+        score("37", "x")
 
 
 def test_the_processes_see_no_keys_and_end_with_their_owner(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +117,7 @@ def test_the_processes_see_no_keys_and_end_with_their_owner(monkeypatch: pytest.
 import threading
 from axpo_envs.reward_functions import math_workers
 worker = math_workers._Worker()
-assert worker.ask("1", "1", 5.0)["equal"]
+assert worker.ask("1", "1", 5.0, 600.0)["equal"]
 pid = worker._process.pid
 print(pid, "sk-secret" in open(f"/proc/{pid}/environ").read(), flush=True)
 import os
@@ -124,3 +150,17 @@ def test_what_is_missing_or_unusable_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EnvConfigError, match=r"pip install 'axpo\[math\]'"):
         MathVerify()
+
+
+@given(st.text(max_size=40), st.text(alphabet="12x'%/^{}$\\\\ .e\u00b2\u00bd\u221a", max_size=30))
+def test_any_texts_are_prepared_without_raising(text: str, formula: str) -> None:
+    for given_text in (text, formula):
+        part = marked_part(given_text)
+        as_latex(part)
+        plain_verdict(part, text)
+
+
+def test_any_of_several_references_will_do() -> None:
+    question = Question(id="q", prompt=("?",), answer="x^2", alternatives=("5",))
+    state = EpisodeState(question=question, seed=0)
+    assert [MathVerify()(question, answer, state)[0].value for answer in ("x x", "5.0", "6")] == [1, 1, 0]

@@ -1,4 +1,7 @@
-"""Defines `ask_worker`, which has a process compare mathematical answers, and ends it when it takes too long."""
+"""Defines `ask_worker`, which has a process compare mathematical answers, and ends it when it takes too long.
+
+Too long is told from processor time alone, so that a verdict does not depend on what else the machine does.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ import threading
 from pathlib import Path
 from typing import Final, TypedDict
 
+from axpo_envs.errors import InfrastructureFault
+
 MAX_WORKERS: Final = 4
 """Processes at the same time; further threads wait for one."""
 
-_START_S: Final = 60.0
 _PROGRAM: Final = Path(__file__).with_name("math_worker.py")
 _INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "VIRTUAL_ENV")
 
@@ -31,17 +35,27 @@ class Reply(TypedDict):
     """The answer equals it."""
 
 
-def ask_worker(reference: str, answer: str | None, timeout_s: float) -> Reply | None:
+def ask_worker(reference: str, answer: str | None, timeout_s: float, patience_s: float) -> Reply | None:
     """Compares an answer with the reference; without an answer, only tells whether the reference can be read.
 
+    Args:
+        reference: the reference.
+        answer: the answer; None for none.
+        timeout_s: seconds of processor time for the comparison.
+        patience_s: seconds to wait for it, however little processor time it got.
+
     Returns:
-        What the process says; `equal` is False where it ran out of time. None where the process ended by itself.
+        What the process says; `equal` is False where it used up its processor time. None where the process ended by
+        itself.
+
+    Raises:
+        InfrastructureFault: there was no verdict in time, though there was processor time left.
     """
     pool = _pool()
     with pool.places:
         worker = pool.take()
         try:
-            reply = worker.ask(reference, answer, timeout_s)
+            reply = worker.ask(reference, answer, timeout_s, patience_s)
         except BaseException:
             worker.end()
             raise
@@ -69,7 +83,7 @@ class _Worker:
         """Whether it has not ended."""
         return self._process.poll() is None
 
-    def ask(self, reference: str, answer: str | None, timeout_s: float) -> Reply | None:
+    def ask(self, reference: str, answer: str | None, timeout_s: float, patience_s: float) -> Reply | None:
         request = {"reference": reference, "answer": answer, "seconds": timeout_s}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -79,25 +93,30 @@ class _Worker:
         except OSError:
             self.end()
             return None
-        # The process keeps the limit itself, from when it is ready; this one is for a process that is stuck.
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
-        ready = poll.poll(1000 * (timeout_s + _START_S))
-        line = self._process.stdout.readline() if ready else b""
+        if not poll.poll(1000 * patience_s):
+            raise InfrastructureFault(
+                f"the process of the reward 'math_verify' gave no verdict within {patience_s:g} s, of which it may "
+                f"compute {timeout_s:g} s: the machine is overloaded, or the process was stopped"
+            )
+        line = self._process.stdout.readline()
         if line.endswith(b"\n"):
             reply: Reply = json.loads(line)
             return reply
-        overran = self.end() == -signal.SIGALRM or not ready
-        return Reply(parsed=False, equal=False) if overran else None
+        status = self.end(grace_s=patience_s)
+        if status == -signal.SIGKILL:
+            raise InfrastructureFault("the process of the reward 'math_verify' was killed, for want of memory perhaps")
+        return Reply(parsed=False, equal=False) if status == -signal.SIGPROF else None
 
-    def end(self) -> int:
-        """Ends the process; returns its exit status."""
+    def end(self, grace_s: float = 1.0) -> int:
+        """Ends the process, which has `grace_s` seconds to end by itself; returns its exit status."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
-            status = self._process.wait(timeout=1.0)
+            status = self._process.wait(timeout=grace_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()

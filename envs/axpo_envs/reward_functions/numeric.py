@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from axpo_envs.reward_functions.parameters import check_number
-from axpo_envs.reward_functions.quantity import read_quantity
+from axpo_envs.reward_functions.quantity import Quantity, read_quantity
 from axpo_envs.types import EpisodeState, Question, RewardTerm
 
 
@@ -16,8 +16,11 @@ class Numeric:
 
     Numbers are read by `read_quantity` and compared exactly, as fractions: `0.1` equals `1/10` and `10%`. An answer
     is right where it differs from the reference by at most the larger of `tolerance` and `relative` times the
-    reference's size. Units are never converted; where both have one they must be written alike (white space aside),
-    and a missing unit fits any. `50` is not `50%`.
+    reference's size. Of several accepted answers any will do.
+
+    Scale words and per cent signs are part of the number: `100 million` is 100000000, and `50` is not `50%`. Units are
+    never converted. Where both have one, it must be the same (`km`, `kilometres`); where one has none, it is taken to
+    be meant, so that `12` and `12 km` are equal whichever is the reference.
 
     Raises:
         EnvConfigError: a tolerance is negative or not finite.
@@ -36,22 +39,38 @@ class Numeric:
 
     def __call__(self, question: Question, answer: str | None, _state: EpisodeState, /) -> tuple[RewardTerm, ...]:
         """One term of 0.0 or 1.0."""
-        right = answer is not None and self._is_right(question.answer, answer)
+        right = answer is not None and any(self.is_right(reference, answer) for reference in question.answers)
         return (RewardTerm(name=self.name, value=float(right)),)
 
     def problem(self, question: Question) -> str | None:
-        """That the reference is no number."""
-        if read_quantity(question.answer) is None:
-            return f"expected a number, which the reward 'numeric' compares with; got {question.answer!r:.80}"
+        """That a reference is no number."""
+        for reference in question.answers:
+            if read_quantity(reference) is None:
+                return f"expected a number, which the reward 'numeric' compares with; got {reference!r:.80}"
         return None
 
-    def _is_right(self, reference: str, answer: str) -> bool:
+    def is_right(self, reference: str, answer: str) -> bool:
+        """Whether an answer is the number of one reference."""
         expected, given = read_quantity(reference), read_quantity(answer)
-        if expected is None or given is None or (expected.unit and given.unit and expected.unit != given.unit):
-            return False
-        # The tolerance counts as written: 0.01 is a hundredth, not the nearest binary number.
-        allowed = max(_as_written(self.tolerance), _as_written(self.relative) * abs(expected.value))
-        return abs(expected.value - given.value) <= allowed
+        return expected is not None and given is not None and self.is_close(expected, given)
+
+    def is_close(self, expected: Quantity, given: Quantity) -> bool:
+        """Whether two quantities are equal in one of their readings."""
+        pairs = [(expected.value, given.value)] if _same_unit(expected, given) else []
+        # The scaled reading has no unit, hence it fits where the other quantity has none either.
+        pairs += [(expected.scaled, given.value)] if expected.scaled is not None and not given.unit else []
+        pairs += [(expected.value, given.scaled)] if given.scaled is not None and not expected.unit else []
+        # The tolerances count as written: 0.01 is a hundredth, not the nearest binary number.
+        return any(
+            abs(one - other) <= max(_as_written(self.tolerance), _as_written(self.relative) * abs(one))
+            for one, other in pairs
+        )
+
+
+def _same_unit(one: Quantity, other: Quantity) -> bool:
+    if one.unit and other.unit:
+        return one.unit == other.unit
+    return one.scaled is None and other.scaled is None
 
 
 def _as_written(number: float) -> Fraction:
