@@ -28,6 +28,7 @@ from axpo.types import BranchPoint, Group
 from axpo_agents.types import Rollout
 from axpo_envs.images import ImageRef
 from axpo_envs.parsing import parse_turn
+from axpo_envs.tags import CALL_OPEN
 from axpo_envs.types import CallRecord, Parts, Question, Turn
 
 ROLLOUTS_FILE: Final = "rollouts.jsonl"

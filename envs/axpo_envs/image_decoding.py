@@ -201,7 +201,8 @@ def _levels(image: Image.Image, values: npt.NDArray[Any]) -> Pixels:
     else:
         white = 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
         levels = _scaled(values, white)
-    return np.invert(levels) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else levels
+    inverted: Pixels = np.invert(levels)
+    return inverted if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else levels
 
 
 def _levels_of_floats(values: npt.NDArray[Any]) -> Pixels:

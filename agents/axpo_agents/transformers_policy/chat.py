@@ -16,16 +16,8 @@ from axpo_agents.policy import TurnSpans
 from axpo_agents.transformers_policy.errors import PolicyError
 from axpo_agents.types import Span
 from axpo_envs.images import ImageRef
-from axpo_envs.parsing import (
-    ANSWER_CLOSE,
-    ANSWER_OPEN,
-    CALL_CLOSE,
-    CALL_OPEN,
-    THINK_CLOSE,
-    THINK_OPEN,
-    TextSpan,
-    parse_turn,
-)
+from axpo_envs.parsing import TextSpan, parse_turn
+from axpo_envs.tags import ANSWER_CLOSE, ANSWER_OPEN, CALL_CLOSE, CALL_OPEN, THINK_CLOSE, THINK_OPEN
 from axpo_envs.types import Parts
 
 _RESPONSE_OPEN: Final = "<tool_response>"
