@@ -201,14 +201,14 @@ def _levels(image: Image.Image, values: npt.NDArray[Any]) -> Pixels:
     else:
         white = 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
         levels = _scaled(values, white)
-    inverted: Pixels = np.invert(levels)
-    return inverted if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else levels
+    return np.invert(levels) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else levels
 
 
 def _levels_of_floats(values: npt.NDArray[Any]) -> Pixels:
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 1:
-        return np.rint(values * 255).astype(np.uint8)
+        levels: Pixels = np.rint(values * 255).astype(np.uint8)
+        return levels
     if low >= 0 and high <= 255 and (values == np.rint(values)).all():
         return values.astype(np.uint8)
     raise ImageProblemError(
