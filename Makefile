@@ -1,16 +1,30 @@
-# `make train` and `make test` do everything on a machine with Python 3.11 and nothing else.
+# `make train` and `make test` do everything on a machine with Python 3.11 or newer and nothing else.
 PYTHON ?= python3
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test lint format clean help
+# The lock holds the hash of every package but torch, whose builds of one version (CPU, CUDA, ROCm; from PyPI, PyTorch's own
+# index or a folder of yours) are different files. pip's configuration says which one is installed; a build for CUDA brings
+# its libraries along in the versions it names.
+TORCH ?= torch==2.13.0
+
+# uv only computes what to install; it does not know pip's configuration, so pip installs.
+UV := $(VENV)/uv/bin/uv
+COMPILE = echo '$(TORCH)' | $(UV) pip compile --quiet --custom-compile-command "make lock" --no-emit-package torch --constraint -
+
+.PHONY: train test lint format lock newest lowest clean help
 
 help:
 	@echo "make train   train the embedded policy with GRPO and with AXPO, compare them, write runs/main/report.html"
 	@echo "make test    every test"
-	@echo "make lint    ruff, mypy (strict), import contracts"
+	@echo "make lint    ruff, mypy (strict), import contracts, declared dependencies"
 	@echo "make format  format the code"
+	@echo "make lock    lock what pyproject.toml asks for (UPGRADE=--upgrade: in its newest versions)"
+	@echo "make newest  every test with the newest versions that pyproject.toml allows"
+	@echo "make lowest  every test with the lowest versions that pyproject.toml allows"
 
 # One thread: so small a model gains little from a second, and threads that wait for a busy core lose a lot. It also makes
 # the result the same whatever the number of cores.
@@ -26,17 +40,55 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry envs agents axpo benchmarks
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+# For all systems and all supported versions of Python at once. What is locked already stays where it still fits.
+lock: $(UV)
+	$(COMPILE) --universal --python-version 3.11 --generate-hashes $(UPGRADE) pyproject.toml --extra dev --group build --output-file locks/dev.txt
+	$(COMPILE) --universal --python-version 3.11 --generate-hashes --constraint locks/dev.txt pyproject.toml --output-file locks/base.txt
+	echo pip | $(UV) pip compile --quiet --custom-compile-command "make lock" --generate-hashes $(UPGRADE) - --output-file locks/pip.txt
 
-$(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"axpo needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Set PYTHON=...")'
+newest: $(UV)
+	$(call try,newest,highest)
+
+lowest: $(UV)
+	$(call try,lowest,lowest-direct)
+
+# A new environment with what one way of resolving pyproject.toml gives, and every test in it.
+define try
+	rm -rf $(VENV)-$(1) && $(PYTHON) -m venv $(VENV)-$(1)
+	$(COMPILE) --python $(VENV)-$(1)/bin/python --resolution $(2) pyproject.toml --extra dev --group build --output-file $(VENV)-$(1)/requirements.txt
+	$(call install,$(VENV)-$(1),$(VENV)-$(1)/requirements.txt)
+	OMP_NUM_THREADS=1 $(VENV)-$(1)/bin/python -m pytest -n 2 --dist loadfile
+endef
+
+clean:
+	rm -rf $(VENV) $(VENV)-newest $(VENV)-lowest .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)/uv
+	$(VENV)/uv/bin/python -m pip install uv==0.13.9
+
+$(STAMP): pyproject.toml $(wildcard locks/*)
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"axpo needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Set PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(call install,$(VENV),locks/dev.txt)
 	touch $@
+
+# Into the environment $(1), in this order: pip, what the file $(2) lists, torch, and this project.
+define install
+	@echo "Installing into $(1): about a minute, longer where a torch for CUDA must be downloaded"
+	@$(1)/bin/python -m pip install --quiet --require-hashes --requirement locks/pip.txt
+	@PYTHONUNBUFFERED=1 $(1)/bin/python -m pip install --no-deps --requirement $(2) | awk '$(PROGRESS)'
+	@echo "  $(TORCH)"
+	@$(1)/bin/python -m pip install --quiet '$(TORCH)'
+	@echo "  axpo itself"
+	@$(1)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(1)/bin/python -m pip check
+endef
+PROGRESS := /^(Collecting|Processing)/ && ++n % 20 == 0 { print "  " n " packages fetched"; fflush() } \
+	/^Installing/ { print "  installing " n " packages"; fflush() }
