@@ -6,17 +6,25 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from types import SimpleNamespace
 from typing import TypeAlias
 
 import numpy as np
 import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from axpo_envs.images import ImageRef
 
 ImageFeature: TypeAlias = tuple[torch.Tensor, ...]
 """One image's input embeddings, and what is added after each of the first layers (Qwen3-VL's deepstack), all of shape
 (image tokens, hidden size)."""
+
+
+@dataclass
+class EncodedImages(BaseModelOutputWithPooling):  # type: ignore[misc]  # the library has no types
+    """A tower's output, as the forward of every family takes it and as newer ones hand it on."""
+
+    deepstack_features: list[tuple[torch.Tensor, ...]] | None = None
+    """For each deepstack level, a part per image, as in `pooler_output`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +45,12 @@ class ImageFeatures:
             places=dict(zip(features, pairwise(ends), strict=True)),
         )
 
-    def ordered(self, images: Sequence[ImageRef]) -> SimpleNamespace:
+    def ordered(self, images: Sequence[ImageRef]) -> EncodedImages:
         """The features of images in the order of their placeholders, as the model's forward takes them."""
         rows = np.concatenate([np.arange(*self.places[image.digest]) for image in images])
         index = torch.from_numpy(rows).to(self.levels[0].device)
         tokens, *deepstack = (level[index] for level in self.levels)
-        return SimpleNamespace(pooler_output=(tokens,), deepstack_features=[(level,) for level in deepstack])
+        return EncodedImages(pooler_output=(tokens,), deepstack_features=[(level,) for level in deepstack])
 
 
 class FeatureMemory:

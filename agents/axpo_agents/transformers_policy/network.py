@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Network:
         self.adapters = adapters
         self._memory = FeatureMemory(_FEATURE_BYTES)
         self._checkpointing = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+        # Transformers 5.24 renamed the argument, and warns of the old name.
+        self._cache_argument = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
         self.axes = 1 if patchifier is None else 3
         config = model.config
         self.image_token: int | None = None if patchifier is None else config.image_token_id
@@ -194,7 +197,7 @@ class Network:
             output = self.model(
                 **self._inputs(batch, features, mask),
                 **trunks,
-                past_key_values=None if cache is None else cache.library_cache,
+                **{self._cache_argument: None if cache is None else cache.library_cache},
                 use_cache=cache is not None,
                 logits_to_keep=keep,
             )
