@@ -1,6 +1,7 @@
 """Worker processes: calls are killed at their limit, tools and states travel, and nobody outlives its owner."""
 
 import copy
+import marshal
 import os
 import pickle
 import signal
@@ -13,9 +14,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -110,6 +112,31 @@ def test_exceptions_travel_with_the_place_they_come_from(pool: WorkerPool, error
     with pytest.raises(type(error), match=r"test_workers.py.*in fail") as caught:
         run(pool, fail)
     assert caught.value.args == error.args
+
+
+def without_its_file(code: CodeType) -> tuple[Any, ...]:
+    return marshal.loads, (marshal.dumps(code.replace(co_filename="<dynamic-code>")),)
+
+
+def with_its_file(code: CodeType) -> tuple[Any, ...]:
+    return marshal.loads, (marshal.dumps(code),)
+
+
+@pytest.mark.parametrize("reduce_code", [without_its_file, with_its_file])
+def test_a_tools_error_tells_its_file_and_line_whatever_cloudpickle_makes_of_code(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, reduce_code: Callable[[CodeType], Any]
+) -> None:
+    monkeypatch.setitem(cloudpickle.Pickler.dispatch_table, CodeType, reduce_code)
+
+    def fail() -> None:
+        def deeper() -> None:
+            raise KeyError("k")
+
+        deeper()
+
+    lines = [fail.__code__.co_firstlineno + offset for offset in (4, 2)]
+    with pytest.raises(KeyError, match=r'test_workers.py", line {}, in fail(.|\n)*line {}, in deeper'.format(*lines)):
+        run(pool, fail)
 
 
 class Picky(Exception):

@@ -8,6 +8,8 @@ import pickle
 import sys
 import threading
 from collections import ChainMap
+from collections.abc import Callable
+from types import CodeType
 from typing import Any, ClassVar, Final
 
 import cloudpickle
@@ -78,6 +80,16 @@ def _reduce_tool(tool: FunctionTool) -> Any:
     return _itself, (tool.body,)
 
 
+def _reduce_code(code: CodeType) -> tuple[Any, ...]:
+    """With the name of its file, which some releases of cloudpickle leave out: it is where a tool's own error is."""
+    make, arguments = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    return _in_file, (code.co_filename, make, arguments)
+
+
+def _in_file(name: str, make: Callable[..., CodeType], arguments: tuple[Any, ...]) -> CodeType:
+    return make(*arguments).replace(co_filename=name)
+
+
 def _itself(value: Any) -> Any:
     return value
 
@@ -85,6 +97,11 @@ def _itself(value: Any) -> Any:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no type hints
     # The base class reads the table from its class.
     dispatch_table: ClassVar = ChainMap(
-        {ImageRef: _reduce_image, FunctionTool: _reduce_tool, AsyncFunctionTool: _reduce_tool},
+        {
+            ImageRef: _reduce_image,
+            FunctionTool: _reduce_tool,
+            AsyncFunctionTool: _reduce_tool,
+            CodeType: _reduce_code,
+        },
         cloudpickle.Pickler.dispatch_table,
     )
