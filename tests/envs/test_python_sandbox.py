@@ -95,9 +95,15 @@ class TestIsolation:
         assert [branch.text for branch in branches] == ["(2, 'a1')\n", "(3, 'a2')\n"]
         sandbox.close()
 
-    def test_of_the_wish_that_cannot_be_met_the_reason_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", "/nowhere")
-        with pytest.raises(EnvConfigError, match=r"bubblewrap: .*bwrap"):
+    def test_of_the_wish_that_cannot_be_met_the_reason_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(EnvConfigError, match="bubblewrap: there is no program bwrap on the PATH"):
+            sandbox_of(isolation=Isolation.BUBBLEWRAP)
+        (tmp_path / "bwrap").write_text("#!/bin/sh\necho No permissions to create a new namespace >&2\nexit 1\n")
+        (tmp_path / "bwrap").chmod(0o700)
+        with pytest.raises(EnvConfigError, match="bubblewrap: No permissions to create a new namespace"):
             sandbox_of(isolation=Isolation.BUBBLEWRAP)
 
     @pytest.mark.parametrize("allowed", [False, True])

@@ -168,6 +168,7 @@ def _start_with(
     readable = (*readable_paths(), *settings.readable)
     places = find_ways(readable).places
     hidden = [path.resolve() for path in hidden_paths()]
+    wrapper = _bubblewrap(readable) if isolation is Isolation.BUBBLEWRAP else []
     arena = Path(tempfile.mkdtemp(prefix="axpo-python-"))
     setup = Setup(
         isolation=isolation,
@@ -179,7 +180,7 @@ def _start_with(
         live=settings.live,
     )
     with tempfile.TemporaryFile() as errors:
-        started = _spawn(isolation, readable, arena, errors)
+        started = _spawn(wrapper, arena, errors)
         try:
             header = started.set_up(setup)
             missing = started.wait_for_imports()
@@ -204,7 +205,7 @@ def _start_with(
     return started, report
 
 
-def _spawn(isolation: Isolation, readable: Iterable[Path], arena: Path, errors: IO[bytes]) -> Started:
+def _spawn(wrapper: Iterable[str], arena: Path, errors: IO[bytes]) -> Started:
     startup, their_startup = socket.socketpair()
     control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     host = os.pidfd_open(os.getpid())
@@ -212,7 +213,7 @@ def _spawn(isolation: Isolation, readable: Iterable[Path], arena: Path, errors: 
     try:
         process = subprocess.Popen(
             [
-                *(_bubblewrap(readable) if isolation is Isolation.BUBBLEWRAP else ()),
+                *wrapper,
                 *(sys.executable, "-s", "-P", "-B", "-c", BOOTSTRAP, str(_PACKAGE)),
                 *map(str, passed),
             ],
@@ -238,10 +239,14 @@ def _spawn(isolation: Isolation, readable: Iterable[Path], arena: Path, errors: 
 
 def _bubblewrap(readable: Iterable[Path]) -> list[str]:
     """The command that makes namespaces with the same world in them as `enter_world`, and starts what follows."""
+    # Found here, since the process is started with an environment, and so a search path, of its own.
+    program = shutil.which("bwrap")
+    if program is None:
+        raise _RefusedError("there is no program bwrap on the PATH")
     own = (_PACKAGE / "python_sandbox", _PACKAGE / "errors.py")
     ways = find_ways((*readable, *own, Path(sys.executable), Path(sys.prefix) / "pyvenv.cfg"))
     command = [
-        shutil.which("bwrap") or "bwrap",
+        program,
         "--unshare-user",
         "--unshare-ipc",
         "--unshare-pid",
