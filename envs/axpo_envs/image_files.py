@@ -93,7 +93,9 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except UnidentifiedImageError:
         # Pillow's message names an object in memory.
         names = ", ".join(name for name in _known_formats() if name != "MPO")
-        raise ImageProblemError(f"it is no image of a format that is read ({names})") from None
+        raise ImageProblemError(
+            f"it is no image of a format that is read ({names}), or its header is damaged"
+        ) from None
     except Exception as error:
         raise ImageProblemError(reason_of(error)) from error
     check_size(image.width, image.height, max_pixels=max_pixels)

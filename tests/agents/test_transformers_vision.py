@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_patches_of_several_images_lie_end_to_end(kit: SimpleNamespace) -> None:
     least=st.integers(1, 100_000),
     room=st.integers(1, 30),
 )
-def test_fitted_size_is_the_librarys_wherever_the_library_accepts_the_shape(
+def test_fitted_size_is_the_librarys_wherever_the_library_keeps_the_limits(
     height: int, width: int, factor: int, least: int, room: int
 ) -> None:
     most = least * room + factor**2
@@ -78,7 +79,45 @@ def test_fitted_size_is_the_librarys_wherever_the_library_accepts_the_shape(
     assert min(fitted) >= factor
     assert fitted[0] % factor == fitted[1] % factor == 0
     if max(height, width) / min(height, width) <= 200:
-        assert fitted == smart_resize(height, width, factor, least, most)
+        expected = smart_resize(height, width, factor, least, most)
+        within = math.prod(expected) <= most and max(expected) <= 200 * min(expected)
+        assert fitted == expected or not within
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    shorter=st.integers(1, 400),
+    longer=st.integers(1, 1_000_000),
+    upright=st.booleans(),
+    factor=st.sampled_from([16, 28, 32]),
+    tokens=st.integers(1, 2000),
+)
+def test_no_shape_exceeds_the_pixels_or_the_ratio_that_the_model_takes(
+    shorter: int, longer: int, upright: bool, factor: int, tokens: int
+) -> None:
+    size = (longer, shorter) if upright else (shorter, longer)
+    most = tokens * factor**2
+    image_settings = ImageSettings(patch=factor // 2, merge=2, temporal=1, min_pixels=factor**2, max_pixels=most)
+    fitted = image_settings.fitted_size(*size)
+    assert math.prod(fitted) <= most
+    assert max(fitted) <= 200 * min(fitted)
+    assert fitted == smart_resize(*fitted, factor, factor**2, most), "a server leaves it as it is"
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"),
+    [
+        # 64 tokens of 28 pixels are allowed. Squeezed to 1 x 200, which is enlarged to at least 3136 pixels.
+        ((1, 1_000_000), (28, 812)),
+        ((1_000_000, 1), (812, 28)),
+        # The library takes 113 tokens: its shorter side cannot go below one.
+        ((100, 20_000), (28, 1792)),
+        ((500, 500), (224, 224)),
+    ],
+)
+def test_long_shapes_are_squeezed_into_the_models_limits(size: tuple[int, int], fitted: tuple[int, int]) -> None:
+    image_settings = ImageSettings(patch=14, merge=2, temporal=2, min_pixels=3136, max_pixels=64 * 28 * 28)
+    assert image_settings.fitted_size(*size) == fitted
 
 
 def test_resized_pixels_are_kept_within_the_limit(monkeypatch: pytest.MonkeyPatch, kit: SimpleNamespace) -> None:

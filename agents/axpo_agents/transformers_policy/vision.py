@@ -19,6 +19,8 @@ from PIL import Image
 from axpo_agents.transformers_policy.errors import PolicyError
 from axpo_envs.images import ImageRef, Pixels
 
+_LONGEST_SHAPE: Final = 200
+"""How many times longer than wide the library's processor takes images."""
 _CACHE_BYTES: Final = 256 * 2**20
 _CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
@@ -92,19 +94,35 @@ class ImageSettings:
         return grid.height * grid.width // self.merge**2
 
     def fitted_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width in pixels after resizing: whole image tokens, about the same shape, within the limits."""
+        """Height and width in pixels after resizing: whole image tokens, about the same shape, within the limits.
+
+        It is the library's size wherever that is within `max_pixels` and at most 200 times as long as wide, which is
+        what the library accepts. Longer shapes are squeezed, for their shorter side cannot be less than a token.
+        """
         factor = self.patch * self.merge
+        height, width = min(height, _LONGEST_SHAPE * width), min(width, _LONGEST_SHAPE * height)
         fitted = round(height / factor) * factor, round(width / factor) * factor
         if fitted[0] * fitted[1] > self.max_pixels:
             shrink = math.sqrt(height * width / self.max_pixels)
-            return (
+            fitted = (
                 max(factor, math.floor(height / shrink / factor) * factor),
                 max(factor, math.floor(width / shrink / factor) * factor),
             )
-        if fitted[0] * fitted[1] < self.min_pixels:
+        elif fitted[0] * fitted[1] < self.min_pixels:
             enlarge = math.sqrt(self.min_pixels / (height * width))
-            return math.ceil(height * enlarge / factor) * factor, math.ceil(width * enlarge / factor) * factor
-        return fitted
+            fitted = math.ceil(height * enlarge / factor) * factor, math.ceil(width * enlarge / factor) * factor
+        return self._squeezed(*fitted)
+
+    def _squeezed(self, height: int, width: int) -> tuple[int, int]:
+        """A size of whole tokens, its longer side reduced as far as the limits ask for it."""
+        factor = self.patch * self.merge
+        shorter, longer = sorted((height, width))
+        reduced = max(shorter, min(longer, _LONGEST_SHAPE * shorter, self.max_pixels // shorter // factor * factor))
+        # Where the limits lie close together there may be no size within both; below the lower one the library would
+        # enlarge the image again.
+        if shorter * reduced >= self.min_pixels:
+            longer = reduced
+        return (longer, shorter) if height > width else (shorter, longer)
 
     def fitted(self, image: ImageRef) -> Pixels:
         """The pixels after resizing: the image's own where it fits as it is."""

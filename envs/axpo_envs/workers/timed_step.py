@@ -35,7 +35,7 @@ class TimedStep:
         self._needs_context = not isinstance(tool, FunctionTool) or tool.body.context_parameter is not None
         self._parcel = _parcel(tool)
 
-    def __call__(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[Any, Any]:
+    def __call__(self, arguments: Mapping[str, Any], state: Any, context: ToolContext | None) -> tuple[Any, Any]:
         """Runs the step.
 
         Raises:
@@ -44,7 +44,7 @@ class TimedStep:
             InfrastructureFault: the worker died.
             Exception: whatever the step raised.
         """
-        needed = self._needs_context or context.background != WHITE
+        needed = self._needs_context or (isinstance(context, ToolContext) and context.background != WHITE)
         given = (arguments, state, context if needed else None)
         outcome: tuple[Any, Any] = shared_pool().run(self._parcel, given, limit_s=self._limit_s)
         return outcome
