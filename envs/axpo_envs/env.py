@@ -26,6 +26,7 @@ from gymnasium.error import ResetNeeded
 from axpo_envs.digest import next_digest, opening_digest
 from axpo_envs.errors import EnvConfigError, SnapshotError
 from axpo_envs.execution import Executor
+from axpo_envs.images import Size
 from axpo_envs.observation import Observation, join_results, to_observation, transcript, wrap_results
 from axpo_envs.parsing import ParsedTurn, parse_turn
 from axpo_envs.questions import QuestionSource
@@ -139,6 +140,10 @@ class ToolEnv(gymnasium.Env[Observation, str]):
     def opening(self, state: EpisodeState) -> Parts:
         """The question's prompt as the policy sees it, images passed through the view."""
         return self._showing.of_question(state.question.prompt)
+
+    def shown_sizes(self, state: EpisodeState) -> tuple[Size, ...]:
+        """The sizes at which the policy was shown the episode's images: those of the question, then of tool results."""
+        return self._executor.shown_sizes(state)
 
     def observe(self, state: EpisodeState) -> Observation:
         """What `reset`, `step` or a `restore` to that state shows: only what is new, nothing once it has ended."""

@@ -63,7 +63,7 @@ class Executor:
         """
         records: list[CallRecord] = []
         states = dict(state.tool_states)
-        images, shown = episode_images(state), self._shown_sizes(state)
+        images, shown = episode_images(state), self.shown_sizes(state)
         before = sum(len(turn.calls) for turn in state.turns)
         for number, parsed in enumerate(calls):
             over = f"at most {self.max_calls} calls are executed per turn" if number >= self.max_calls else ""
@@ -94,7 +94,7 @@ class Executor:
         decisions = (judge_call(parsed, self.toolbox, forbidden=reason) for parsed in calls)
         return tuple(self._told(state, _refusal(decision)) for decision in decisions)
 
-    def _shown_sizes(self, state: EpisodeState) -> tuple[Size, ...]:
+    def shown_sizes(self, state: EpisodeState) -> tuple[Size, ...]:
         """The sizes at which the policy was shown `episode_images`."""
         results = (self.showing.sizes_of_result(record.result.content) for turn in state.turns for record in turn.calls)
         return tuple(itertools.chain(self.showing.sizes_of_question(state.question.prompt), *results))

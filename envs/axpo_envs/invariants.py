@@ -20,6 +20,8 @@ class Invariant(StrEnum):
     """Nothing outside the state decides what happens; only execution times differ."""
     IN_SPACE = "Every observation lies in the observation space."
     """So that vector environments can carry it."""
+    SIZES_AS_SHOWN = "Tools are told of every image at which size the policy was shown it."
+    """Boxes in pixels of the image as shown are cut where the policy saw them."""
     SNAPSHOT_STAYS = "A snapshot does not change while the episode goes on."
     """States are immutable, those of tools included."""
     RESTORE_REPLAYS = "After a restore the same turns give the same observations, rewards and digests."

@@ -18,11 +18,12 @@ from axpo_envs.env import ToolEnv
 from axpo_envs.errors import SnapshotError
 from axpo_envs.examples import BAD_TURNS, call_turn, example_turns, odd_arguments
 from axpo_envs.frozen import find_mutable
+from axpo_envs.images import ImageRef
 from axpo_envs.invariants import ConformanceError, Invariant, fail, nothing_raised, travelled
 from axpo_envs.observation import Observation
 from axpo_envs.snapshot import Snapshot
 from axpo_envs.tools.tool import Effects, Tool, ToolArgumentError, ToolContext, ToolError
-from axpo_envs.types import Parts, Question, ToolResult, ToolStatus
+from axpo_envs.types import EpisodeState, Parts, Question, ToolResult, ToolStatus, Transition
 
 __all__ = ["ConformanceError", "EnvSource", "Invariant", "check_tool", "check_tool_env"]
 
@@ -164,9 +165,19 @@ def _check_advance(env: ToolEnv, turns: Sequence[str]) -> None:
             with nothing_raised(Invariant.BAD_OUTPUT_IS_DATA, f"The turn {turn[:200]!r}"):
                 transition = env.advance(state, turn)
             seen.append((transition.state.digest, transition.observation, transition.reward))
+        _check_sizes(env, state, transition)
         if seen[0] != seen[1]:
             fail(Invariant.ADVANCE_REPEATS, f"The turn {turn[:200]!r} gave {seen[0]!r} and then {seen[1]!r}.")
         state = transition.state
+
+
+def _check_sizes(env: ToolEnv, state: EpisodeState, transition: Transition) -> None:
+    told = env.shown_sizes(transition.state)
+    shown = [env.opening(state), *(turn.observation for turn in transition.state.turns)]
+    sizes = tuple(part.size for parts in shown for part in parts if isinstance(part, ImageRef))
+    # The results of the turn that ends an episode are not shown.
+    if told[: len(sizes)] != sizes or (transition.state.stop is None and len(told) != len(sizes)):
+        fail(Invariant.SIZES_AS_SHOWN, f"They are told {told!r}; it was shown {sizes!r}.")
 
 
 def _check_rewinding(env: ToolEnv, twin: ToolEnv, turns: Sequence[str]) -> None:

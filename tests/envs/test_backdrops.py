@@ -86,6 +86,15 @@ def test_grey_palette_and_transparent_images_become_colour(tmp_path: Path) -> No
         assert backdrop(20, 20, generator(seed)).shape == (20, 20, 3)
 
 
+def test_photographs_are_upright_on_white_and_files_of_other_formats_are_left_out(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGBA", (80, 40), (0, 0, 0, 0)).save(tmp_path / "clear.png", exif=exif)
+    (tmp_path / "drawing.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
+    backdrop = find_backdrop(str(tmp_path))
+    assert (backdrop(20, 40, generator()) == 255).all()
+
+
 def test_folders_that_cannot_serve_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(EnvConfigError, match=r"'texture', 'photos' or a folder of images; got .*nowhere"):
         find_backdrop(str(tmp_path / "nowhere"))

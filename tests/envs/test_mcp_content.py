@@ -14,6 +14,7 @@ from PIL import Image
 
 from axpo_envs import ImageRef
 from axpo_envs.image_files import open_image
+from axpo_envs.mcp import content
 from axpo_envs.mcp.content import parts_of
 from axpo_envs.types import Parts
 
@@ -59,6 +60,12 @@ BLUE = ImageRef(np.full((2, 2, 3), (0, 0, 255), np.uint8))
         ((image(b"no image", "image/x"),), ("[image: image/x, cannot be decoded]",)),
         ((types.ImageContent(data="!!!", mime_type="image/png"),), ("[image: image/png, cannot be decoded]",)),
         ((image(png()[:-30]),), ("[image: image/png, cannot be decoded]",)),
+        ((image(b"%!PS-Adobe-3.0 EPSF-3.0", "image/eps"),), ("[image: image/eps, cannot be decoded]",)),
+        (
+            (types.ImageContent(data=f"data:image/png;base64,{base64.b64encode(png()).decode()}", mime_type="x"),),
+            (BLUE,),
+        ),
+        ((types.ImageContent(data=base64.encodebytes(png()).decode(), mime_type="image/png"),), (BLUE,)),
     ],
 )
 def test_blocks_become_text_and_images_in_order(blocks: tuple[types.ContentBlock, ...], parts: Parts) -> None:
@@ -76,6 +83,26 @@ def test_an_image_that_is_too_large_is_not_decoded() -> None:
     assert read(image(bomb)) in (
         ("[image: image/png, 20000x20000, too large to be shown]",),
         ("[image: image/png, cannot be decoded]",),
+    )
+
+
+def test_the_images_of_a_result_share_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "MAX_PIXELS", 9)
+    assert read(*[image(png())] * 3) == (BLUE, BLUE, "[image: image/png, 2x2, too large to be shown]")
+    monkeypatch.setattr(content, "MAX_IMAGES", 1)
+    left_out = "[image: image/png, left out: at most 1 images of a result are shown]"
+    assert read(*[image(png())] * 2) == (BLUE, left_out)
+
+
+def test_transparent_images_are_laid_on_the_background() -> None:
+    clear = io.BytesIO()
+    Image.new("LA", (1, 1), (0, 0)).save(clear, "PNG")
+    result = types.CallToolResult(content=[image(clear.getvalue())])
+    (on_white,) = parts_of(result, max_chars=9)
+    (on_black,) = parts_of(result, max_chars=9, background=(0, 0, 0))
+    assert (on_white, on_black) == (
+        ImageRef(np.full((1, 1, 3), 255, np.uint8)),
+        ImageRef(np.zeros((1, 1, 3), np.uint8)),
     )
 
 

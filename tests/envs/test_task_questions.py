@@ -6,7 +6,10 @@ import base64
 import gc
 import io
 import json
+import os
+import struct
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,11 +116,20 @@ def test_placeholders_and_images_must_match(prompt: str, images: int, problem: s
         lambda _: ImageRef(pixels()),
         lambda _: f"data:image/png;base64,{base64.b64encode(encoded()).decode()}",
         lambda _: {"bytes": encoded(), "path": None},
+        lambda _: memoryview(encoded()),
+        lambda _: np.dstack([pixels(), np.full((3, 3), 255, np.uint8)]),
+        lambda _: pixels()[..., 0],
+        lambda _: f"DATA:;charset=x;Base64,{base64.urlsafe_b64encode(encoded()).decode().rstrip('=')}",
         lambda folder: {"bytes": None, "path": str(folder / "image.png")},
+        lambda folder: {"bytes": encoded(), "path": "gone.png"},
+        lambda folder: (folder / "image.png").as_uri(),
+        lambda folder: f"file://localhost{folder}/i%6Dage.png",
+        lambda folder: str(folder / "link.png"),
     ],
 )
 def test_images_come_in_many_forms(make: Callable[[Path], Any], tmp_path: Path) -> None:
     (tmp_path / "image.png").write_bytes(encoded())
+    (tmp_path / "link.png").symlink_to("image.png")
     assert only(load_questions([row(images=[make(tmp_path)])])).images == (ImageRef(pixels()),)
     assert only(load_questions([row(image=make(tmp_path))])).images == (ImageRef(pixels()),)
 
@@ -127,6 +139,31 @@ def test_an_array_may_be_written_to_afterwards() -> None:
     question = only(load_questions([row(images=array)]))
     array[:] = 0
     assert question.images == (ImageRef(pixels()),)
+
+
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(
+        EnvConfigError, match=r"row 1 .*, field 'images': .*pipe.png: expected a regular file; it is a pipe"
+    ):
+        load_questions([row(images=str(tmp_path / "pipe.png"))])
+
+
+def test_too_many_images_of_a_question_are_refused() -> None:
+    with pytest.raises(EnvConfigError, match=r"row 1 .*, field 'images': expected at most 256 images; got 257"):
+        load_questions([row(images=[pixels()] * 257)])
+
+
+def test_a_pending_orientation_is_applied_whichever_way_an_image_is_given(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(np.dstack([np.arange(6, dtype=np.uint8).reshape(2, 3)] * 3))
+    image.save(tmp_path / "turned.png", exif=exif)
+    upright = ImageRef(np.dstack([np.array([[3, 0], [4, 1], [5, 2]], np.uint8)] * 3))
+    data = (tmp_path / "turned.png").read_bytes()
+    ways = (data, tmp_path / "turned.png", Image.open(tmp_path / "turned.png"), {"bytes": data, "path": None})
+    for number, way in enumerate(ways):
+        assert only(load_questions([row(id=number, images=way)])).images == (upright,)
 
 
 def test_a_damaged_image_is_told_before_anything_runs(tmp_path: Path) -> None:
@@ -144,6 +181,15 @@ def test_a_damaged_image_is_told_before_anything_runs(tmp_path: Path) -> None:
     [
         ("missing.png", "missing.png: No such file"),
         ("https://example.org/a.png", "download it first"),
+        ("HTTPS://example.org/a.png", "download it first"),
+        ("file://elsewhere/a.png", "expected a file of this machine"),
+        ("/dev/zero", "cannot read the image file /dev/zero: expected a regular file"),
+        ("/", "it is a folder"),
+        ("nul\0", "cannot read the image file"),
+        ("~nobody-of-that-name/a.png", "cannot read the image file"),
+        (np.zeros((3, 0, 3), np.uint8), "it has 0 x 3 pixels"),
+        (Image.new("RGB", (0, 3)), "it has 0 x 3 pixels"),
+        (Image.fromarray(np.full((2, 2), 7.5, np.float32)), "the Pillow image cannot be decoded: .* floats from 7.5"),
         ("data:text/plain,a", "of the form data:image/png;base64"),
         ("data:image/png;base64,!", "no base64"),
         (b"", "the bytes cannot be decoded: it is no image of a format that is read .PNG, JPEG, "),
@@ -314,6 +360,17 @@ def test_equal_sources_are_one_as_long_as_somebody_holds_it() -> None:
     gc.collect()
     again = load_questions([row(id="kept")])
     assert again.fingerprint == fingerprint
+
+
+def test_an_image_that_turns_out_to_be_damaged_is_told_with_its_question() -> None:
+    header = struct.pack(">IIBBBBB", 9, 9, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+    sealed = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    ]
+    source = load_questions([row(images=b"\x89PNG\r\n\x1a\n" + b"".join(sealed))])
+    with pytest.raises(EnvConfigError, match=r"question 'a', field 'images': the bytes cannot be decoded: .*truncated"):
+        source.question(0)
 
 
 def test_an_image_file_that_changes_later_is_told(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import gymnasium
 import pytest
 
-from axpo_envs import EpisodeState, Question, Snapshot, ToolEnv, Transition
+from axpo_envs import EpisodeState, ImageRef, Question, Snapshot, ToolEnv, Transition
 from axpo_envs.examples import call_turn, example_arguments, example_turns
 from axpo_envs.testing import ConformanceError, Invariant, check_tool, check_tool_env
 from axpo_envs.tools import Effects, ToolContext, ToolError, ToolResult, tool
+from axpo_envs.types import Parts
 
 MakeEnv = Callable[..., ToolEnv]
 
@@ -272,6 +273,16 @@ class Fragile(ToolEnv):
         return super().advance(state, text, cut_off=cut_off)
 
 
+class Shrinking(ToolEnv):
+    """Shows images at half the size that tools are told."""
+
+    def opening(self, state: EpisodeState) -> Parts:
+        return tuple(
+            ImageRef(part.pixels[::2, ::2].copy()) if isinstance(part, ImageRef) else part
+            for part in super().opening(state)
+        )
+
+
 class Talkative(ToolEnv):
     """Warns as it is reset."""
 
@@ -297,6 +308,7 @@ class Shifting(ToolEnv):
         (Credulous, Invariant.FOREIGN_REFUSED),
         (Endless, Invariant.SPENT_REFUSES),
         (Fragile, Invariant.BAD_OUTPUT_IS_DATA),
+        (Shrinking, Invariant.SIZES_AS_SHOWN),
         (Talkative, Invariant.GYMNASIUM),
         (Shifting, Invariant.SNAPSHOT_TRAVELS),
     ],
