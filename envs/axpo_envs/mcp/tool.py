@@ -12,6 +12,7 @@ from mcp import types
 
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.event_loop import run_coroutine
+from axpo_envs.image_decoding import WHITE
 from axpo_envs.images import ImageRef
 from axpo_envs.mcp.argument_schema import ArgumentSchema
 from axpo_envs.mcp.connection import Connection
@@ -123,14 +124,14 @@ class McpTool:
         """None: what the server keeps, it keeps to itself."""
         del question
 
-    def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
+    def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext | None) -> tuple[ToolResult, Any]:
         """As `step_async`, for callers that block."""
         return run_coroutine(self.step_async(arguments, state, context))
 
     async def step_async(
-        self, arguments: Mapping[str, Any], state: Any, context: ToolContext
+        self, arguments: Mapping[str, Any], state: Any, context: ToolContext | None
     ) -> tuple[ToolResult, Any]:
-        """What the server answers, text and images.
+        """What the server answers, text and images; transparent ones are laid on white without a context.
 
         Raises:
             ToolError: the server refuses the request.
@@ -143,9 +144,8 @@ class McpTool:
             self._offered.name, arguments, limit_s=self._limits.timeout_s, repeatable=repeatable
         )
         # Large images take their time, and other tools share the loop.
-        content = await asyncio.to_thread(
-            parts_of, result, max_chars=self._limits.max_chars, background=context.background
-        )
+        background = WHITE if context is None else context.background
+        content = await asyncio.to_thread(parts_of, result, max_chars=self._limits.max_chars, background=background)
         if result.is_error:
             return ToolResult(status=ToolStatus.ERROR, content=_as_error(content)), state
         return ToolResult(content=content), state
