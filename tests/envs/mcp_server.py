@@ -192,7 +192,7 @@ class Guard:
             elif request.url.path == "/locked":
                 scope["path"] = "/mcp"
             elif b'"length":-1' in (body := await request_body(receive)):
-                answer = PlainTextResponse("confused", status_code=400)
+                answer = PlainTextResponse("overloaded", status_code=503)
             else:
                 receive = replaying(body, receive)
         await (answer or self._app)(scope, receive, send)

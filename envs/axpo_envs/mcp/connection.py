@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import time
 import uuid
 import weakref
 from collections.abc import Mapping
@@ -19,9 +20,12 @@ from axpo_envs.errors import InfrastructureFault
 from axpo_envs.event_loop import run_coroutine
 from axpo_envs.mcp.server import McpServer
 from axpo_envs.mcp.session import Session
+from axpo_envs.parsing import clip
 from axpo_envs.tools.tool import ToolError, ToolTimeout
 
-_HTTP_FAILURE: Final = "Server returned an error response"
+# The beginnings of what the SDK says of answers that came and could not be taken, which are no losses.
+_UNREADABLE: Final = ("SSE stream failed", "Failed to parse")
+_SHOWN_CHARS: Final = 2000
 _CLOSE_S: Final = 15.0
 
 
@@ -52,7 +56,7 @@ class Connection:
             EnvConfigError: the server cannot be run, or refuses.
             InfrastructureFault: it cannot be connected to.
         """
-        return (await self._stand()).tools
+        return (await self._stand(self.server.start_s)).tools
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], *, limit_s: float, repeatable: bool
@@ -62,7 +66,8 @@ class Connection:
         Args:
             name: the tool's name at the server.
             arguments: the arguments.
-            limit_s: seconds after which the request is cancelled; connecting does not count.
+            limit_s: seconds after which the request is cancelled. Connecting does not count; it has `start_s` of its
+                own. A call that is made again has what is left of both.
             repeatable: a call whose connection broke may be made again.
 
         Raises:
@@ -70,14 +75,17 @@ class Connection:
             ToolTimeout: it was cancelled at the limit.
             EnvConfigError, InfrastructureFault: as in `tools`; or the connection broke before the result came.
         """
+        connecting, calling = _TimeLeft(self.server.start_s), _TimeLeft(limit_s)
         for last in (False, True):
-            session = await self._stand()
+            with connecting:
+                session = await self._stand(connecting.seconds)
             try:
-                return await _call(session, name, arguments, limit_s)
+                with calling:
+                    return await _call(session, name, arguments, calling)
             except mcp.MCPError as error:
                 never_ran = self._refuses_session(error)
-                if not (session.broken or never_ran or self._means_loss(error)):
-                    raise ToolError(error.message) from None
+                if not (session.broken or never_ran or _means_loss(error)):
+                    raise ToolError(clip(error.message, _SHOWN_CHARS)) from None
                 await _leave(session)
                 if last or not (repeatable or never_ran):
                     what = f"lost the connection during a call of {name} ({error.message})"
@@ -90,42 +98,47 @@ class Connection:
         if home is not None and home.session is not None:
             run_coroutine(home.session.close(), limit_s=_CLOSE_S)
 
-    async def _stand(self) -> Session:
+    async def _stand(self, limit_s: float) -> Session:
         """The session of this process; a new one where there is none, or it broke."""
         home = self._homes.setdefault(os.getpid(), _Home())
-        async with home.lock:
+        until = asyncio.get_running_loop().time() + limit_s
+        try:
+            async with asyncio.timeout_at(until):
+                await home.lock.acquire()
+        except TimeoutError:
+            raise InfrastructureFault(f"{self.server} did not answer within {self.server.start_s:g} s") from None
+        try:
             if home.session is None or home.session.broken or home.session.retired:
                 if home.session is not None:
                     await _leave(home.session)
-                home.session = await self._open()
+                home.session = await self._open(until)
             return home.session
+        finally:
+            home.lock.release()
 
-    async def _open(self) -> Session:
-        retries, failures = self.server.retries, 0
+    async def _open(self, until: float) -> Session:
+        """A new session; attempts and the waits in between end at that time of the loop."""
+        retries, failures, loop = self.server.retries, 0, asyncio.get_running_loop()
         while True:
             session = Session(self.server)
             try:
-                await session.standing()
+                await session.standing(until)
+                return session
             except InfrastructureFault:
-                await session.close()
                 failures += 1
-                if failures >= retries.attempts:
+                wait = retries.wait_s(failures)
+                if failures >= retries.attempts or loop.time() + wait >= until:
+                    session.stop()
                     raise
             except BaseException:
                 session.stop()
                 raise
-            else:
-                return session
-            await asyncio.sleep(retries.wait_s(failures))
+            await session.close()
+            await asyncio.sleep(wait)
 
     def _refuses_session(self, error: mcp.MCPError) -> bool:
         """Whether a server of streamable HTTP no longer knows the session, and so never looked at the call."""
         return bool(self.server.url) and error.code == types.INVALID_REQUEST
-
-    def _means_loss(self, error: mcp.MCPError) -> bool:
-        if self.server.url and error.code == types.INTERNAL_ERROR and error.message == _HTTP_FAILURE:
-            return True
-        return error.code in (types.CONNECTION_CLOSED, types.PARSE_ERROR)
 
 
 class _Home:
@@ -136,17 +149,39 @@ class _Home:
         self.lock = asyncio.Lock()
 
 
-async def _call(session: Session, name: str, arguments: Mapping[str, Any], limit_s: float) -> types.CallToolResult:
+class _TimeLeft:
+    """Seconds of which those spent within it are taken."""
+
+    def __init__(self, seconds: float) -> None:
+        self.given: Final = seconds
+        self.seconds = seconds
+        self._since = 0.0
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = max(0.0, self.seconds - (time.monotonic() - self._since))
+
+
+async def _call(session: Session, name: str, arguments: Mapping[str, Any], left: _TimeLeft) -> types.CallToolResult:
     try:
-        async with asyncio.timeout(limit_s) as limit:
+        async with asyncio.timeout(left.seconds) as limit:
             # At the limit the SDK tells the server that the request is cancelled.
             return await session.call(name, arguments)
     except TimeoutError:
         if limit.expired():
-            raise ToolTimeout.after(limit_s) from None
+            raise ToolTimeout.after(left.given) from None
         raise InfrastructureFault(session.describe(f"cannot be written to during a call of {name}")) from None
-    except (RuntimeError, pydantic.ValidationError, mcp.InputRequiredRoundsExceededError) as error:
-        raise InfrastructureFault(session.describe(f"answered a call of {name} with no result: {error}")) from error
+    except (pydantic.ValidationError, mcp.InputRequiredRoundsExceededError) as error:
+        raise ToolError(f"the tool's server gave no result: {clip(str(error), 200)}") from None
+    except RuntimeError as error:
+        raise InfrastructureFault(session.describe(f"was let go of during a call of {name}: {error}")) from error
+
+
+def _means_loss(error: mcp.MCPError) -> bool:
+    unreadable = error.message.startswith(_UNREADABLE)
+    return error.code in (types.CONNECTION_CLOSED, types.PARSE_ERROR) and not unreadable
 
 
 async def _leave(session: Session) -> None:

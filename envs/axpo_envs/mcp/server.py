@@ -38,7 +38,7 @@ class McpServer:
     key_variable: str | None = None
     """Environment variable whose value is sent to an address as `Authorization: Bearer`."""
     start_s: float = 60.0
-    """Seconds within which a connection must stand."""
+    """Seconds within which a connection must stand, all attempts and the waits between them included."""
     retries: Retries = field(default_factory=lambda: Retries(attempts=3), repr=False, compare=False)
     """How often, and with which waits in between, a connection is tried before a fault is raised."""
 

@@ -11,6 +11,7 @@ from mcp import types
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.mcp.last_words import LastWords
+from axpo_envs.mcp.messages import result_of
 from axpo_envs.mcp.server import McpServer
 from axpo_envs.mcp.transport import Watch, open_transport
 
@@ -62,25 +63,29 @@ class Session:
 
         Raises:
             mcp.MCPError: the server refuses the request, or the connection broke.
+            ToolError: its answer holds nothing that can be read.
         """
         client = await self.standing()
         self._calls += 1
         try:
-            return await client.call_tool(name, dict(arguments))
+            return result_of(await client.call_tool(name, dict(arguments)))
         finally:
             self._calls -= 1
             if self._retired:
                 self.retire()
 
-    async def standing(self) -> mcp.Client:
+    async def standing(self, until: float | None = None) -> mcp.Client:
         """The client, once the connection stands.
+
+        Args:
+            until: time of the loop until which it is waited for; None for as long as the server has.
 
         Raises:
             EnvConfigError: the command cannot be run, or the address refuses.
             InfrastructureFault: the connection does not come to stand.
         """
         try:
-            async with asyncio.timeout(self._server.start_s):
+            async with asyncio.timeout_at(self.loop.time() + self._server.start_s if until is None else until):
                 return await asyncio.shield(self._client)
         except TimeoutError:
             self.stop()
@@ -109,6 +114,7 @@ class Session:
             with self._words as errors:
                 async with mcp.Client(open_transport(self._server, self._watch, errors)) as client:
                     self.tools = await _list_tools(client)
+                    self._watch.stands = True
                     self._client.set_result(client)
                     await self._stop.wait()
         except Exception as error:

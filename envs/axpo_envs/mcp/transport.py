@@ -9,10 +9,12 @@ from typing import Any, Final, Generic, TextIO, TypeVar
 
 import httpx2
 from anyio import EndOfStream
+from mcp import types
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.mcp.messages import CallResults, RefusalBody, RepairedBody
 from axpo_envs.mcp.server import McpServer
 
 MAX_EVENT_BYTES: Final = 128 << 20
@@ -20,7 +22,8 @@ MAX_EVENT_BYTES: Final = 128 << 20
 
 _CONNECT_S: Final = 30.0
 _REFUSED: Final = frozenset((401, 403, 407))
-_BUSY: Final = 429
+# What a server, or what stands before it, answers while it cannot serve.
+_UNABLE: Final = frozenset((408, 429, 502, 503, 504))
 
 Item = TypeVar("Item")
 
@@ -33,6 +36,8 @@ class Watch:
     """What is known of a connection's end."""
 
     def __init__(self) -> None:
+        self.stands = False
+        """The server has answered; set by whoever asked it."""
         self.lost = False
         """Nothing more will come."""
 
@@ -58,11 +63,12 @@ async def open_transport(server: McpServer, watch: Watch, errors: TextIO) -> Asy
         )
         async with stdio_client(parameters, errlog=errors) as (read, write):
             errors.close()
-            yield _WatchedStream(read, watch), write
+            results = CallResults()
+            yield _WatchedStream(read, watch, results), _SendingStream(write, results)
         return
     # How long an answer may take is the business of each call's own limit.
     timeout = httpx2.Timeout(_CONNECT_S, read=None)
-    hooks: dict[str, list[Any]] = {"response": [_check_status]}
+    hooks: dict[str, list[Any]] = {"response": [_ReadAnswer(watch)]}
     if server.key is not None:
         server.key.read()
         hooks["request"] = [_Authorize(server)]
@@ -70,26 +76,29 @@ async def open_transport(server: McpServer, watch: Watch, errors: TextIO) -> Asy
         httpx2.AsyncClient(timeout=timeout, event_hooks=hooks) as client,
         streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_EVENT_BYTES) as (read, write),
     ):
-        yield _WatchedStream(read, watch), write
+        results = CallResults()
+        yield _WatchedStream(read, watch, results), _SendingStream(write, results)
 
 
 class _WatchedStream(Generic[Item]):
     """A stream of messages that tells when it has ended."""
 
-    def __init__(self, stream: Any, watch: Watch) -> None:
+    def __init__(self, stream: Any, watch: Watch, results: CallResults) -> None:
         self._stream = stream
         self._watch = watch
+        self._results = results
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     async def receive(self) -> Item:
         try:
-            item: Item = await self._stream.receive()
+            item = await self._stream.receive()
         except Exception:
             self._watch.lost = True
             raise
-        return item
+        read: Item = self._results.received(item)
+        return read
 
     def __aiter__(self) -> _WatchedStream[Item]:
         return self
@@ -112,6 +121,31 @@ class _WatchedStream(Generic[Item]):
         return result
 
 
+class _SendingStream:
+    """A stream of messages to a server that tells which of them are calls."""
+
+    def __init__(self, stream: Any, results: CallResults) -> None:
+        self._stream = stream
+        self._results = results
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def send(self, item: Any) -> None:
+        self._results.sent(item)
+        await self._stream.send(item)
+
+    async def __aenter__(self) -> _SendingStream:
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        result: bool | None = await self._stream.__aexit__(kind, error, trace)
+        return result
+
+
 class _Authorize:
     """Adds the key to a request that is on its way out, so that no client object holds it."""
 
@@ -123,11 +157,23 @@ class _Authorize:
             request.headers["Authorization"] = f"Bearer {self._key.read()}"
 
 
-async def _check_status(response: httpx2.Response) -> None:
-    """Tells refusals and failures of the server from answers, which the SDK gives one and the same error."""
-    status = response.status_code
-    if status in _REFUSED:
-        raise EnvConfigError(f"it answered {status}: check the key (key_variable)")
-    is_json = response.headers.get("content-type", "").startswith("application/json")
-    if status == _BUSY or (status >= 500 and not is_json):
-        raise ServerTroubleError(f"it answered {status}")
+class _ReadAnswer:
+    """Tells failures of a server from answers, which the SDK gives one and the same error, and mends the answers."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    async def __call__(self, response: httpx2.Response) -> None:
+        status = response.status_code
+        if status in _REFUSED:
+            raise EnvConfigError(f"it answered {status}: check the key (key_variable)")
+        is_json = response.headers.get("content-type", "").startswith("application/json")
+        if status in _UNABLE or (status >= 500 and not is_json):
+            if not self._watch.stands:
+                raise ServerTroubleError(f"it answered {status}")
+            # Raised here, it would end the other calls that are under way, too.
+            code = types.CONNECTION_CLOSED if status in _UNABLE else types.INTERNAL_ERROR
+            response.stream = RefusalBody(code, f"the tool's server answered {status}", response.stream)
+            response.headers = httpx2.Headers({"content-type": "application/json"})
+        elif "content-encoding" not in response.headers:
+            response.stream = RepairedBody(response.stream)
