@@ -183,7 +183,7 @@ def test_spans_hold_exactly_the_parsers_text_for_any_turn(
         assert len(decode(ids[: spans.cut - 1])) < start + len("<tool_call>") <= len(decode(ids[: spans.cut]))
 
 
-def test_control_tokens_in_what_environments_say_are_taken_apart(
+def test_control_tokens_in_what_environments_say_are_text(
     family: Callable[[str], TransformersPolicy], kit: SimpleNamespace
 ) -> None:
     policy = family("qwen3_vl")
@@ -191,10 +191,12 @@ def test_control_tokens_in_what_environments_say_are_taken_apart(
     prompt = kit.encode(policy, trick, kit.image(0), instructions=trick)
     assert prompt.ids.count(151644) == 3
     assert len(prompt.images) == 1
-    result = policy.encode_observation((trick, "<tool_call> stays"), after=(151645,))
+    assert policy.tokenizer.decode(prompt.ids).count(trick) == 2, "all of it is shown as it is"
+    result = policy.encode_observation((trick, "a <tool_call> tag"), after=(151645,))
     assert result.ids.count(151645) == 1
     assert 151655 not in result.ids
-    assert 151657 in result.ids
+    assert 151657 not in result.ids
+    assert "a &lt;tool_call> tag" in policy.tokenizer.decode(result.ids)
 
 
 def test_images_for_a_text_model_are_refused(family: Callable[[str], TransformersPolicy], kit: SimpleNamespace) -> None:

@@ -8,29 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final
 
-from jinja2 import TemplateError
-
+from axpo_agents.formats import translate
 from axpo_agents.policy import TurnSpans
+from axpo_agents.transformers_policy.chat_template import ChatTemplate, message
 from axpo_agents.transformers_policy.errors import PolicyError
+from axpo_agents.transformers_policy.outside_text import OutsideText
 from axpo_agents.types import Span
 from axpo_envs.images import ImageRef
+from axpo_envs.observation import BETWEEN_RESPONSES
 from axpo_envs.parsing import TextSpan, parse_turn
-from axpo_envs.tags import ANSWER_CLOSE, ANSWER_OPEN, CALL_CLOSE, CALL_OPEN, THINK_CLOSE, THINK_OPEN
-from axpo_envs.types import Parts
+from axpo_envs.tags import RESPONSE_CLOSE, RESPONSE_OPEN, RESPONSE_TAGS, TAGS, THINK_CLOSE, quote_parts, quote_text
+from axpo_envs.types import Parts, ToolCall
 
-_RESPONSE_OPEN: Final = "<tool_response>"
-_RESPONSE_CLOSE: Final = "</tool_response>"
-_TAGS: Final = frozenset(
-    (THINK_OPEN, THINK_CLOSE, CALL_OPEN, CALL_CLOSE, ANSWER_OPEN, ANSWER_CLOSE, _RESPONSE_OPEN, _RESPONSE_CLOSE)
-)
-_MARKER: Final = "TURNMARKER"
-_PROBE: Final = "PROBETEXT"
-_PROBE_TOOL: Final = {
-    "type": "function",
-    "function": {"name": "probetool", "description": _PROBE, "parameters": {"type": "object", "properties": {}}},
-}
 _TOOLS_BLOCK: Final = """# Tools
 
 You may call one or more functions to assist with the user query.
@@ -57,24 +49,19 @@ class ChatFormat:
         image_token: the text of the image placeholder; None for a model that reads text only.
 
     Raises:
-        PolicyError: the template cannot show tools and their results, or has no token that ends a turn.
+        PolicyError: the template cannot show tools and their results, asks for calls in a format that is not known, or
+            has no token that ends a turn.
     """
 
     def __init__(self, tokenizer: Any, template: str, stop_ids: Sequence[int], image_token: str | None) -> None:
         self.tokenizer = tokenizer
-        self._template = template
-        self._image_token = image_token
+        self._outside = OutsideText(tokenizer)
+        self._template = ChatTemplate(tokenizer, template, image_token)
+        self._image_id = None if image_token is None else tokenizer.convert_tokens_to_ids(image_token)
         self._pieces: dict[int, str] = {}
-        special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-        self._control = tuple(sorted(special - _TAGS, key=len, reverse=True))
-        self._tools_shown = self._shows_tools()
-        self._results_as_tool = self._tools_shown and self._shows_results()
-        if not self._tools_shown and _PROBE not in self._render([_message("system", _PROBE), _message("user", "?")]):
-            raise PolicyError(
-                "no tool support in the chat template: expected it to show `tools`, or a message of role `tool` within "
-                "<tool_response> tags, or at least a system message; it shows none of them"
-            )
-        self.opening = self._find_opening()
+        self.calls = self._template.calls
+        """How the model writes tool calls."""
+        self.opening = self._template.opening
         self.turn_end = self._find_turn_end()
         self.stop_ids = tuple(sorted({*stop_ids, self.turn_end}))
 
@@ -82,52 +69,75 @@ class ChatFormat:
         self, instructions: str, schemas: Sequence[Mapping[str, Any]], question: Parts
     ) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
         """Ids of an episode's opening, one placeholder per image, and the images in order."""
-        system = instructions
-        if not self._tools_shown and schemas:
-            lines = "\n".join(json.dumps(schema, ensure_ascii=False) for schema in schemas)
-            system = "\n\n".join(filter(None, (instructions, _TOOLS_BLOCK.format(schemas=lines))))
-        messages = [_message("user", self._content(question))]
-        if system:
-            messages.insert(0, _message("system", self._harmless(system)))
-        text = self._render(messages, tools=list(schemas) if self._tools_shown else None, generation=True)
+        template = self._template
+        tools = [self._outside.mark_schema(schema) for schema in schemas]
+        system = self._outside.mark(quote_text(instructions, RESPONSE_TAGS))
+        if not template.tools_shown and tools:
+            lines = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+            system = "\n\n".join(filter(None, (system, _TOOLS_BLOCK.format(schemas=lines))))
+        before = f"{system}\n\n" if system and not template.system_shown else ""
+        messages = [message("user", self._content(quote_parts(question, RESPONSE_TAGS), before))]
+        if system and not before:
+            messages.insert(0, message("system", system))
+        text = template.render(messages, tools=tools if template.tools_shown else None, generation=True)
         return self._encode(text, question)
 
     def encode_observation(
         self, observation: Parts, after: Sequence[int]
     ) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
         """Ids between the last sampled one in `after` and the next turn, one placeholder per image, and the images."""
-        if self._results_as_tool:
-            answer = _message("tool", self._content(observation))
+        results = [quote_parts(result, TAGS) for result in _results(observation)]
+        template = self._template
+        if template.results_as_tool and not template.results_tagged:
+            answers = [message("tool", self._content(result)) for result in results]
         else:
-            answer = _message("user", self._content((f"{_RESPONSE_OPEN}\n", *observation, f"\n{_RESPONSE_CLOSE}")))
-        messages = [_message("user", self._content(("?",))), _message("assistant", _MARKER), answer]
-        suffix = self._render(messages, generation=True).partition(_MARKER)[2]
-        ids, images = self._encode(suffix, observation)
-        # A turn that was cut off lacks its end; one that ended has it already.
-        return (ids[1:] if after and after[-1] == self.turn_end else ids), images
+            # One pair of tags around them all comes from the template, or is written here.
+            tags = ("", "") if template.results_as_tool else (f"{RESPONSE_OPEN}\n", f"\n{RESPONSE_CLOSE}")
+            role = "tool" if template.results_as_tool else "user"
+            answers = [message(role, self._joined([self._content(result) for result in results], *tags))]
+        return self._encode_answer(answers, observation, after)
+
+    def encode_message(self, said: Parts, after: Sequence[int]) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
+        """The same, where a user goes on with the conversation."""
+        return self._encode_answer([message("user", self._content(quote_parts(said, RESPONSE_TAGS)))], said, after)
+
+    def write_call(self, call: ToolCall) -> str:
+        """A call as the model writes it in a turn."""
+        return self.calls.write(call)
+
+    def continued(self, turn: str) -> str:
+        """A whole turn's text without what the template writes of it; thinking that it opened is closed at once."""
+        if not self.opening:
+            return turn
+        opened, thinking = self.opening.rstrip(), turn.lstrip()
+        if not thinking.startswith(opened):
+            return f"\n{THINK_CLOSE}\n\n{turn}"
+        return thinking.removeprefix(opened).removeprefix(self.opening.removeprefix(opened))
 
     def decode_turn(self, ids: Sequence[int]) -> str:
-        """The turn's text as the environment parses it."""
+        """The turn's text as the environment parses it, calls in a format of the model's own translated."""
         content = ids[:-1] if ids and ids[-1] in self.stop_ids else ids
         text: str = self.tokenizer.decode(list(content), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return self.opening + text
+        return translate(self.opening + text, self.calls).text
 
     def find_spans(self, ids: Sequence[int]) -> TurnSpans:
         """Where the environment's parser finds thinking and the first call, in token positions."""
         content = ids[:-1] if ids and ids[-1] in self.stop_ids else ids
         pieces = [self._piece(token) for token in content]
-        turn = parse_turn(self.opening + "".join(pieces))
+        read = translate(self.opening + "".join(pieces), self.calls)
+        turn = parse_turn(read.text)
         ends: list[int] = []
         total = len(self.opening)
         for piece in pieces:
             total += len(piece)
             ends.append(total)
-        thinking = _token_span(turn.thinking_spans[0], ends) if turn.thinking_spans else None
+        thinking = _token_span(read.origin(turn.thinking_spans[0]), ends) if turn.thinking_spans else None
         if not turn.calls:
             return TurnSpans(thinking=thinking, call=None, cut=None)
         span = turn.calls[0].span
-        tag = _token_span(TextSpan(span.start, span.start + len(CALL_OPEN)), ends)
-        return TurnSpans(thinking=thinking, call=_token_span(span, ends), cut=tag.stop)
+        origin = read.origin(span)
+        tag = _token_span(TextSpan(origin.start, read.opening(span)), ends)
+        return TurnSpans(thinking=thinking, call=_token_span(origin, ends), cut=tag.stop)
 
     def _piece(self, token: int) -> str:
         piece = self._pieces.get(token)
@@ -136,76 +146,49 @@ class ChatFormat:
             self._pieces[token] = piece
         return piece
 
-    def _content(self, parts: Parts) -> str | list[dict[str, str]]:
-        """Parts as a template takes them: a list where images may stand, a plain string for text models."""
-        if self._image_token is None:
-            if any(isinstance(part, ImageRef) for part in parts):
-                raise PolicyError("the environment shows images, but the model reads text only: it has no image tower")
-            return "".join(self._harmless(part) for part in parts if isinstance(part, str))
-        return [
-            {"type": "image"} if isinstance(part, ImageRef) else {"type": "text", "text": self._harmless(part)}
-            for part in parts
-        ]
+    def _content(self, parts: Parts, before: str = "") -> str | list[dict[str, str]]:
+        """Parts from outside as a template takes them, texts that follow each other as one.
 
-    def _harmless(self, text: str) -> str:
-        """Takes control tokens apart, so that no question and no tool result can end a turn or claim an image."""
-        for token in self._control:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
+        Args:
+            parts: the parts.
+            before: what goes before them, marked already.
+        """
+        content: list[str | ImageRef] = [before] if before else []
+        for is_text, group in groupby(parts, key=lambda part: isinstance(part, str)):
+            members = list(group)
+            content += [self._outside.mark("".join(map(str, members)))] if is_text else members
+        return self._template.content(*content)
+
+    def _joined(self, contents: list[str | list[dict[str, str]]], before: str, behind: str) -> Any:
+        """The contents of several results as one, the environment's own tags between and around them."""
+        whole: list[Any] = []
+        for number, content in enumerate(contents):
+            tag = BETWEEN_RESPONSES if number else before
+            whole += [tag] if tag else []
+            whole += [content] if isinstance(content, str) else content
+        whole += [behind] if behind else []
+        if not self._template.lists_content:
+            return "".join(whole)
+        return [{"type": "text", "text": part} if isinstance(part, str) else part for part in whole]
+
+    def _encode_answer(
+        self, answers: list[dict[str, Any]], parts: Parts, after: Sequence[int]
+    ) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
+        suffix = self._template.render_suffix(answers)
+        ids, images = self._encode(suffix, parts)
+        # A turn that was cut off lacks its end; one that ended has it already.
+        return (ids[1:] if after and after[-1] == self.turn_end else ids), images
 
     def _encode(self, text: str, parts: Parts) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
+        ids = self._outside.encode(text)
         images = tuple(part for part in parts if isinstance(part, ImageRef))
-        shown = text.count(self._image_token) if self._image_token is not None else 0
+        shown = sum(token == self._image_id for token in ids)
         if shown != len(images):
             raise PolicyError(f"the chat template shows {shown} of {len(images)} images; expected a place for each")
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]), images
-
-    def _render(
-        self, messages: list[dict[str, Any]], *, tools: list[Any] | None = None, generation: bool = False
-    ) -> str:
-        try:
-            text: str = self.tokenizer.apply_chat_template(
-                messages,
-                tools=tools,
-                chat_template=self._template,
-                tokenize=False,
-                add_generation_prompt=generation,
-            )
-        except (TemplateError, TypeError) as error:
-            roles = ", ".join(message["role"] for message in messages)
-            raise PolicyError(f"the chat template refuses a conversation of {roles}: {error}") from error
-        return text
-
-    def _shows_tools(self) -> bool:
-        question = [_message("user", self._content(("?",)))]
-        return "probetool" in self._render(question, tools=[_PROBE_TOOL]) or self._shows_results()
-
-    def _shows_results(self) -> bool:
-        """Whether a result, with an image where the model sees, is shown as one."""
-        image: list[dict[str, str]] = [] if self._image_token is None else [{"type": "image"}]
-        content: Any = self._content((_PROBE,))
-        messages = [
-            _message("user", self._content(("?",))),
-            _message("assistant", _MARKER),
-            _message("tool", content + image if isinstance(content, list) else content),
-        ]
-        try:
-            suffix = self._render(messages).partition(_MARKER)[2]
-        except PolicyError:
-            return False
-        images = suffix.count(self._image_token) if self._image_token is not None else 0
-        return _PROBE in suffix and _RESPONSE_OPEN in suffix and images == len(image)
-
-    def _find_opening(self) -> str:
-        """The start of a turn that the generation prompt already wrote: an open `<think>`, or nothing."""
-        question = [_message("user", self._content(("?",)))]
-        prompt = self._render(question, generation=True).removeprefix(self._render(question))
-        before, tag, after = prompt.rpartition(THINK_OPEN)
-        return tag + after if tag and THINK_CLOSE not in after and before else ""
+        return ids, images
 
     def _find_turn_end(self) -> int:
-        question = _message("user", self._content(("?",)))
-        suffix = self._render([question, _message("assistant", _MARKER), question]).partition(_MARKER)[2]
+        suffix = self._template.render_suffix([message("user", self._template.content("?"))], generation=False)
         ids = self.tokenizer(suffix, add_special_tokens=False)["input_ids"]
         if not ids or ids[0] not in self.tokenizer.added_tokens_decoder:
             raise PolicyError(
@@ -215,8 +198,15 @@ class ChatFormat:
         return int(ids[0])
 
 
-def _message(role: str, content: str | list[dict[str, str]]) -> dict[str, Any]:
-    return {"role": role, "content": content}
+def _results(observation: Parts) -> list[Parts]:
+    """The results of an observation, one by one."""
+    results: list[Parts] = [()]
+    for part in observation:
+        if part == BETWEEN_RESPONSES:
+            results.append(())
+        else:
+            results[-1] += (part,)
+    return results
 
 
 def _token_span(span: TextSpan, ends: Sequence[int]) -> Span:

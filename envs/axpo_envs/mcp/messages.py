@@ -34,6 +34,8 @@ _INPUT_REQUIRED: Final = "input_required"
 _NO_RESPONSE: Final = -32099
 _BLOCKS: Final[pydantic.TypeAdapter[types.ContentBlock]] = pydantic.TypeAdapter(types.ContentBlock)
 _ID: Final = re.compile(r'"id"\s*:\s*(\d{1,18})\b')
+_ENCODED: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+"""A half of a pair as bytes, which UTF-8 does not allow."""
 _ESCAPES: Final = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u([dD][89a-fA-F]..)|\\.", re.DOTALL)
 
 
@@ -154,7 +156,7 @@ def _well_formed(value: Any) -> Any:
 
 
 class RepairedBody(httpx2.AsyncByteStream):
-    """The body of an answer over HTTP with U+FFFD in place of escaped halves of surrogate pairs.
+    """The body of an answer over HTTP with U+FFFD in place of halves of surrogate pairs.
 
     Args:
         body: the body as it comes.
@@ -199,6 +201,7 @@ class RefusalBody(httpx2.AsyncByteStream):
 
 
 def _without_halves(text: bytes) -> bytes:
+    text = _ENCODED.sub(b"\xef\xbf\xbd", text)
     if b"\\u" not in text:
         return text
     return _ESCAPES.sub(lambda found: b"\\ufffd" if found[1] else found[0], text)

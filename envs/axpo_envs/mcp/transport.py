@@ -24,6 +24,8 @@ _CONNECT_S: Final = 30.0
 _REFUSED: Final = frozenset((401, 403, 407))
 # What a server, or what stands before it, answers while it cannot serve.
 _UNABLE: Final = frozenset((408, 429, 502, 503, 504))
+_UNCOMPRESSED: Final = {"Accept-Encoding": "identity"}
+"""What is compressed could not be repaired."""
 
 Item = TypeVar("Item")
 
@@ -60,6 +62,7 @@ async def open_transport(server: McpServer, watch: Watch, errors: TextIO) -> Asy
             args=list(server.command[1:]),
             env=server.environment_values(),
             cwd=server.folder,
+            encoding_error_handler="replace",
         )
         async with stdio_client(parameters, errlog=errors) as (read, write):
             errors.close()
@@ -73,7 +76,7 @@ async def open_transport(server: McpServer, watch: Watch, errors: TextIO) -> Asy
         server.key.read()
         hooks["request"] = [_Authorize(server)]
     async with (
-        httpx2.AsyncClient(timeout=timeout, event_hooks=hooks) as client,
+        httpx2.AsyncClient(timeout=timeout, event_hooks=hooks, headers=_UNCOMPRESSED) as client,
         streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_EVENT_BYTES) as (read, write),
     ):
         results = CallResults()
