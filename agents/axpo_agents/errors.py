@@ -1,4 +1,4 @@
-"""Defines `NonFiniteError`: a number that everything rests on is infinite or not a number."""
+"""Defines `NonFiniteError`: a number that everything rests on is infinite or not a number; and which row it was in."""
 
 from __future__ import annotations
 
@@ -8,3 +8,16 @@ class NonFiniteError(ArithmeticError):
 
     Nothing that is sampled or trained after that means anything, so whoever meets it stops.
     """
+
+
+class NonFiniteRowError(NonFiniteError):
+    """Logits of one of several sequences are not finite.
+
+    Args:
+        message: what was expected and what was got.
+        row: place of the sequence among those that were given.
+    """
+
+    def __init__(self, message: str, *, row: int) -> None:
+        super().__init__(message)
+        self.row = row

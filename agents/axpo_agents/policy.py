@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from axpo_agents.passes import Pass, plan_rows
-from axpo_agents.types import Context, FinishReason, Sampling, Span, TokenSequence
+from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, Span, TokenSequence, Truncation
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,9 @@ class Prefix:
     """Everything before the turn, contexts and earlier turns; ends with the context just added."""
     forced: tuple[int, ...] = ()
     """Token ids the turn must start with: the frozen prefix of a branch."""
+    seed: int | None = None
+    """Decides, alone, which random numbers the turn is sampled with, whatever is sampled beside it; None leaves that to
+    the seed of the call and the prefix's place in it."""
 
     def room(self, sampling: Sampling) -> int:
         """How many tokens may still be sampled; none if it is 0 or less."""
@@ -84,11 +87,20 @@ class TokenPolicy(Protocol):
         ...
 
     def sample(self, prefixes: Sequence[Prefix], sampling: Sampling, *, seed: int) -> list[Sampled]:
-        """Samples one turn after each prefix; the result is a function of weights, prefixes, settings and seed."""
+        """Samples one turn after each prefix; the result is a function of weights, prefixes, settings and seed.
+
+        Raises:
+            NonFiniteError: logits or log-probabilities are infinite or not a number.
+        """
         ...
 
-    def logprobs(self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0) -> list[torch.Tensor]:
+    def logprobs(
+        self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0, truncation: Truncation = WHOLE
+    ) -> list[torch.Tensor]:
         """Log-probability of every sampled token, with gradients where autograd is on.
+
+        They are those of the distribution that `sample` draws from. Under a truncation, a token that the weights of
+        now would leave out counts as kept.
 
         Returns:
             One float32 tensor per sequence, of shape (number of True in `sampled`,).

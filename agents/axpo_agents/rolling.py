@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final, NamedTuple
 
 from axpo_agents.crew import Crew
+from axpo_agents.errors import NonFiniteError, NonFiniteRowError
 from axpo_agents.policy import Prefix, Sampled, TextAgent, TokenPolicy
+from axpo_agents.redo import REDO, advance, redo
 from axpo_agents.types import Completion, Context, FinishReason, Rollout, Sampling, TokenSequence
 from axpo_envs.digest import digest_of
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import InfrastructureFault
+from axpo_envs.parsing import parse_turn
 from axpo_envs.snapshot import Snapshot
 from axpo_envs.tools.tool import AsyncTool, Effects, Tool
 from axpo_envs.types import Episode, EpisodeState
+from axpo_envs.web import Retries
 
 _THREADS_FOR_WAITING: Final = 32
 
@@ -36,6 +42,9 @@ class Start:
     """Token ids the first turn must start with."""
     forced_logprobs: tuple[float, ...] = ()
     """Their log-probabilities when they were sampled."""
+    seed: int | None = None
+    """Tells the episode from others that are rolled with the same seed: the random numbers of its turns follow from
+    both and the turn's number, whatever is rolled beside it. None takes its place among the starts."""
 
     def __post_init__(self) -> None:
         turns = len(self.state.turns)
@@ -75,10 +84,18 @@ class Lost:
     """Where it started, and may be started again."""
     fault: InfrastructureFault
     """What happened."""
+    used_tool: bool
+    """It had opened a tool call by then, in the lost turn or before."""
 
 
 def roll(
-    policy: TokenPolicy, env: ToolEnv, starts: Sequence[Start], sampling: Sampling, *, seed: int
+    policy: TokenPolicy,
+    env: ToolEnv,
+    starts: Sequence[Start],
+    sampling: Sampling,
+    *,
+    seed: int,
+    retries: Retries = REDO,
 ) -> list[Rollout | Lost]:
     """Runs every episode to its end; all that still run sample their next turns together, in one call of the policy.
 
@@ -86,52 +103,55 @@ def roll(
     policy does: a longer turn is cut off, and where a context leaves no room for a token the turn is empty and cut
     off. Tools and rewards of different episodes run side by side as soon as they keep others waiting (`Crew`).
 
+    A turn that meets an `InfrastructureFault` is executed again from the state before it, with the same tokens: an
+    episode begun anew might not call the faulty tool, and so faults would thin out acting among those that are left.
+    Only turns that call a tool with external effects are never executed twice.
+
     Args:
         policy: samples the turns.
         env: executes them; its own current episode is left alone.
         starts: where each episode starts.
         sampling: temperature and limits.
         seed: seeds every turn.
+        retries: how often a faulty turn is tried, and the waits in between.
 
     Returns:
-        In the order of `starts`: the finished episode, or `Lost` where an `InfrastructureFault` of a tool took it (or
-        one of the policy, which takes every episode that was being sampled).
+        In the order of `starts`: the finished episode, or `Lost` where an `InfrastructureFault` of a tool took it for
+        good (or one of the policy, which takes every episode that was being sampled).
 
     Raises:
         ValueError: a start's episode has already ended.
+        NonFiniteError: logits, log-probabilities or a reward are infinite or not a number, of the question named.
     """
     for start in starts:
         if start.state.stop is not None:
             question = start.state.question.id
             raise ValueError(f"expected running episodes; that of question {question!r} ended ({start.state.stop})")
-    moments: list[Start | Rollout | Lost] = list(starts)
+    moments: list[Start | Rollout | Lost] = [
+        start if start.seed is not None else replace(start, seed=place) for place, start in enumerate(starts)
+    ]
+    machine = _Machine(policy=policy, env=env, sampling=sampling, seed=seed, retries=retries)
     with Crew(first=_threads_at_once(env)) as crew:
-        for turn in count():
+        for number in count():
             running = {index: moment for index, moment in enumerate(moments) if isinstance(moment, Start)}
             if not running:
                 break
-            outcomes: Sequence[Start | Rollout | InfrastructureFault]
-            try:
-                turns = _sample(policy, env, list(running.values()), sampling, seed=_turn_seed(seed, turn))
-                outcomes = crew.map(lambda step: _step(env, *step), zip(running.values(), turns, strict=True))
-            except InfrastructureFault as fault:
-                outcomes = [fault] * len(running)
+            outcomes = machine.round(list(running.values()), crew, number)
             for index, outcome in zip(running, outcomes, strict=True):
-                if isinstance(outcome, InfrastructureFault):
-                    moments[index] = Lost(start=starts[index], fault=outcome)
-                else:
-                    moments[index] = outcome
+                moments[index] = replace(outcome, start=starts[index]) if isinstance(outcome, Lost) else outcome
     return [moment for moment in moments if not isinstance(moment, Start)]
 
 
-def roll_agent(agent: TextAgent, env: ToolEnv, starts: Sequence[EpisodeState]) -> list[Rollout]:
+def roll_agent(
+    agent: TextAgent, env: ToolEnv, starts: Sequence[EpisodeState], *, retries: Retries = REDO
+) -> list[Rollout]:
     """Runs every episode to its end with an agent that writes text.
 
     The agent observes what Gymnasium's `reset` and `step` would show it. It acts in one episode after the other, turn
-    by turn; tools and rewards then run side by side as in `roll`. Its rollouts have no completions.
+    by turn; tools and rewards then run side by side as in `roll`, faulty turns again. Its rollouts have no completions.
 
     Raises:
-        InfrastructureFault: a tool's machinery failed; the caller decides whether to begin again.
+        InfrastructureFault: a tool's machinery failed for good; the caller decides whether to begin again.
     """
     states = list(starts)
     snapshots: list[tuple[Snapshot, ...]] = [()] * len(states)
@@ -139,7 +159,7 @@ def roll_agent(agent: TextAgent, env: ToolEnv, starts: Sequence[EpisodeState]) -
         while running := [index for index, state in enumerate(states) if state.stop is None]:
             before = [states[index] for index in running]
             turns = [agent.act(dict(env.observe(state)), state) for state in before]
-            after = crew.map(lambda step: env.advance(*step).state, zip(before, turns, strict=True))
+            after = crew.map(lambda step: advance(env, *step, retries=retries), zip(before, turns, strict=True))
             for index, state in zip(running, after, strict=True):
                 snapshots[index] += (env.snapshot_of(states[index]),)
                 states[index] = state
@@ -154,38 +174,85 @@ class _SampledTurn(NamedTuple):
     text: str
 
 
-def _sample(
-    policy: TokenPolicy, env: ToolEnv, moments: Sequence[Start], sampling: Sampling, *, seed: int
-) -> list[_SampledTurn]:
-    """The next turn of every episode, its frozen tokens included."""
-    contexts = [_context(policy, env, moment) for moment in moments]
-    prefixes = [
-        Prefix(sequence=TokenSequence.of(moment.completions, then=context), forced=moment.forced)
-        for moment, context in zip(moments, contexts, strict=True)
-    ]
-    rooms = [prefix.room(sampling) for prefix in prefixes]
-    roomy = [index for index, room in enumerate(rooms) if room > 0]
-    version = policy.version
-    sampled = policy.sample([prefixes[index] for index in roomy], sampling, seed=seed) if roomy else []
-    drawn = dict(zip(roomy, sampled, strict=True))
-    turns = []
-    for index, (moment, context) in enumerate(zip(moments, contexts, strict=True)):
-        new = _fit(drawn[index], rooms[index]) if index in drawn else _NOTHING
-        ids = moment.forced + new.ids
-        spans = policy.find_spans(ids)
-        completion = Completion(
-            context=context,
-            ids=ids,
-            logprobs=moment.forced_logprobs + new.logprobs,
-            forced=len(moment.forced),
-            thinking=spans.thinking,
-            call=spans.call,
-            cut=spans.cut,
-            finish=new.finish,
-            policy_version=version,
-        )
-        turns.append(_SampledTurn(completion, policy.decode_turn(ids)))
-    return turns
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Machine:
+    """Takes the turns of running episodes."""
+
+    policy: TokenPolicy
+    env: ToolEnv
+    sampling: Sampling
+    seed: int
+    retries: Retries
+
+    def round(self, moments: Sequence[Start], crew: Crew, number: int) -> Sequence[Start | Rollout | Lost]:
+        """What the next turn of every episode leads to."""
+        try:
+            turns = redo(lambda: self.sample(moments, number), self.retries)
+        except InfrastructureFault as fault:
+            return [_lost(moment, fault) for moment in moments]
+        return crew.map(lambda step: self.step(*step), zip(moments, turns, strict=True))
+
+    def sample(self, moments: Sequence[Start], number: int) -> list[_SampledTurn]:
+        """The next turn of every episode, its frozen tokens included."""
+        policy, sampling = self.policy, self.sampling
+        contexts = [_context(policy, self.env, moment) for moment in moments]
+        prefixes = [
+            Prefix(
+                sequence=TokenSequence.of(moment.completions, then=context),
+                forced=moment.forced,
+                seed=_seed("turn", self.seed, moment.seed, len(moment.completions)),
+            )
+            for moment, context in zip(moments, contexts, strict=True)
+        ]
+        rooms = [prefix.room(sampling) for prefix in prefixes]
+        roomy = [index for index, room in enumerate(rooms) if room > 0]
+        version = policy.version
+        sampled: Sequence[Sampled] = ()
+        if roomy:
+            with _naming([moments[index] for index in roomy]):
+                sampled = policy.sample(
+                    [prefixes[index] for index in roomy], sampling, seed=_seed("round", self.seed, number)
+                )
+        drawn = dict(zip(roomy, sampled, strict=True))
+        turns = []
+        for index, (moment, context) in enumerate(zip(moments, contexts, strict=True)):
+            new = _fit(drawn[index], rooms[index]) if index in drawn else _NOTHING
+            _check_logprobs(new, moment)
+            ids = moment.forced + new.ids
+            spans = policy.find_spans(ids)
+            completion = Completion(
+                context=context,
+                ids=ids,
+                logprobs=moment.forced_logprobs + new.logprobs,
+                forced=len(moment.forced),
+                thinking=spans.thinking,
+                call=spans.call,
+                cut=spans.cut,
+                finish=new.finish,
+                policy_version=version,
+            )
+            turns.append(_SampledTurn(completion, policy.decode_turn(ids)))
+        return turns
+
+    def step(self, moment: Start, turn: _SampledTurn) -> Start | Rollout | Lost:
+        """What a turn leads to: the next moment, the finished episode, or the loss of the episode."""
+        cut_off = turn.completion.finish is FinishReason.LENGTH
+        try:
+            state = advance(self.env, moment.state, turn.text, cut_off=cut_off, retries=self.retries)
+        except InfrastructureFault as fault:
+            return _lost(moment, fault, turn.text)
+        completions = (*moment.completions, turn.completion)
+        snapshots = (*moment.snapshots, self.env.snapshot_of(moment.state))
+        if state.stop is None:
+            return Start(state=state, completions=completions, snapshots=snapshots, seed=moment.seed)
+        if not math.isfinite(state.reward):
+            raise NonFiniteError(f"expected a finite reward; got {state.reward} for question {state.question.id!r}")
+        return Rollout(episode=Episode.from_state(state), completions=completions, snapshots=snapshots)
+
+
+def _lost(moment: Start, fault: InfrastructureFault, text: str = "") -> Lost:
+    acted = any(turn.calls for turn in moment.state.turns) or bool(parse_turn(text).calls)
+    return Lost(start=moment, fault=fault, used_tool=acted)
 
 
 def _context(policy: TokenPolicy, env: ToolEnv, moment: Start) -> Context:
@@ -205,17 +272,26 @@ def _fit(sampled: Sampled, room: int) -> Sampled:
     return Sampled(ids=sampled.ids[:room], logprobs=sampled.logprobs[:room], finish=FinishReason.LENGTH)
 
 
-def _step(env: ToolEnv, moment: Start, turn: _SampledTurn) -> Start | Rollout | InfrastructureFault:
-    """What a turn leads to: the next moment, the finished episode, or the fault that took it."""
+@contextmanager
+def _naming(moments: Sequence[Start]) -> Iterator[None]:
+    """Adds the question to what a policy reports of one of the prefixes it was given."""
     try:
-        state = env.advance(moment.state, turn.text, cut_off=turn.completion.finish is FinishReason.LENGTH).state
-    except InfrastructureFault as fault:
-        return fault
-    completions = (*moment.completions, turn.completion)
-    snapshots = (*moment.snapshots, env.snapshot_of(moment.state))
-    if state.stop is None:
-        return Start(state=state, completions=completions, snapshots=snapshots)
-    return Rollout(episode=Episode.from_state(state), completions=completions, snapshots=snapshots)
+        yield
+    except NonFiniteRowError as error:
+        moment = moments[error.row]
+        raise NonFiniteError(f"{error}, in {_place(moment)}") from error
+
+
+def _check_logprobs(sampled: Sampled, moment: Start) -> None:
+    for number, value in enumerate(sampled.logprobs):
+        if not math.isfinite(value):
+            raise NonFiniteError(
+                f"expected finite log-probabilities; got {value} for token {number} of {_place(moment)}"
+            )
+
+
+def _place(moment: Start) -> str:
+    return f"turn {len(moment.completions) + 1} of question {moment.state.question.id!r}"
 
 
 def _threads_at_once(env: ToolEnv) -> int:
@@ -226,5 +302,5 @@ def _may_wait(tool: Tool) -> bool:
     return tool.timeout_s is not None or tool.effects is Effects.EXTERNAL or isinstance(tool, AsyncTool)
 
 
-def _turn_seed(seed: int, turn: int) -> int:
-    return int(digest_of("turn", seed, turn)[:15], 16)
+def _seed(*parts: int | str | None) -> int:
+    return int(digest_of(*parts)[:15], 16)

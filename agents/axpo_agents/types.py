@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from axpo_envs.images import ImageRef
 from axpo_envs.snapshot import Snapshot
@@ -137,11 +137,27 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Truncation:
+    """Which tokens a distribution is restricted to; its probabilities then add up to 1 again."""
+
+    top_k: int = 0
+    """The most probable ones, so many; 0 for all."""
+    top_p: float = 1.0
+    """Of these, the fewest most probable ones that have at least this probability together."""
+
+
+WHOLE: Final = Truncation()
+"""No restriction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How turns are sampled."""
 
     temperature: float = 1.0
     """Divides the logits; 0.0 takes the most probable token."""
+    truncation: Truncation = WHOLE
+    """What the tempered distribution is restricted to."""
     max_turn_tokens: int = 1024
     """Limit for one turn, forced tokens included."""
     max_episode_tokens: int = 16384

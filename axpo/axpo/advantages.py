@@ -10,6 +10,7 @@ from axpo.config import AdvantageConfig
 from axpo.types import Advantage, Branch, Group
 from axpo_agents.errors import NonFiniteError
 from axpo_agents.types import Rollout
+from axpo_envs.types import StopReason
 
 STD_EPSILON: Final = 1e-6
 """Added to the standard deviation, as in verl's GRPO."""
@@ -31,7 +32,8 @@ def compute_advantages(groups: Sequence[Group], config: AdvantageConfig) -> tupl
     its own reward and advantage, as it does with `prefix_credit` off. With `separate_groups` off, the rewards of all
     rollouts and continuations of a question share one normalization; a continuation is then covered from its first
     token on, frozen ones included, and Eq. 3 and 4 do not apply. `continuation_loss` off only drops the continuations'
-    own advantages.
+    own advantages. With `mask_truncated`, rollouts and continuations that ran over a limit have no advantage of their
+    own, and count in mean and standard deviation all the same.
 
     Returns:
         Advantages in the order of groups, rollouts, then continuations; rollouts that sampled nothing have none.
@@ -93,7 +95,8 @@ def _separate(index: int, group: Group, config: AdvantageConfig) -> Iterator[Adv
     for number, (rollout, value) in enumerate(zip(group.rollouts, normalize(rewards), strict=True)):
         branch = credited.get(number)
         if branch is None:
-            yield _advantage(index, rollout, value)
+            if _is_trained(rollout, config):
+                yield _advantage(index, rollout, value)
         else:
             recovery = recovery_reward(rollout, branch, success_threshold=config.success_threshold)
             replaced = [*rewards[:number], recovery, *rewards[number + 1 :]]
@@ -102,7 +105,8 @@ def _separate(index: int, group: Group, config: AdvantageConfig) -> Iterator[Adv
         for branch in group.branches:
             values = normalize([continuation.reward for continuation in branch.continuations])
             for continuation, value in zip(branch.continuations, values, strict=True):
-                yield _advantage(index, continuation, value, start=_cut(branch, continuation))
+                if _is_trained(continuation, config):
+                    yield _advantage(index, continuation, value, start=_cut(branch, continuation))
 
 
 def _joined(index: int, group: Group, config: AdvantageConfig) -> Iterator[Advantage]:
@@ -111,7 +115,13 @@ def _joined(index: int, group: Group, config: AdvantageConfig) -> Iterator[Advan
     values = normalize([rollout.reward for rollout in rollouts])
     trained = len(rollouts) if config.continuation_loss else len(group.rollouts)
     for rollout, value in zip(rollouts[:trained], values[:trained], strict=True):
-        yield _advantage(index, rollout, value)
+        if _is_trained(rollout, config):
+            yield _advantage(index, rollout, value)
+
+
+def _is_trained(rollout: Rollout, config: AdvantageConfig) -> bool:
+    truncated = rollout.episode.stop in (StopReason.MAX_TOKENS, StopReason.MAX_TURNS)
+    return not (truncated and config.mask_truncated)
 
 
 def _credited(group: Group) -> dict[int, Branch]:

@@ -40,6 +40,8 @@ class TrainItem:
     """For each sampled token of `sequence`, whether it is trained."""
     advantage: float
     """Advantage of every trained token."""
+    question: str = ""
+    """Id of the question, for people."""
     weight: float
     """Share of each trained token in its mini-batch's mean. The shares of a mini-batch add up to 1, counting the
     stretches left out for their zero advantage."""
@@ -133,7 +135,8 @@ def _item(advantage: Advantage, *, weight: float) -> TrainItem:
     sequence = _until_last_sampled(advantage.rollout, advantage.stop)
     positions = (position for position, sampled in enumerate(sequence.sampled) if sampled)
     trained = tuple(advantage.start <= position for position in positions)
-    return TrainItem(sequence=sequence, trained=trained, advantage=advantage.value, weight=weight)
+    question = advantage.rollout.episode.question.id
+    return TrainItem(sequence=sequence, trained=trained, advantage=advantage.value, question=question, weight=weight)
 
 
 def _trained_tokens(advantage: Advantage) -> int:

@@ -126,9 +126,12 @@ def save_checkpoint(
     return target
 
 
-def prune(checkpoints: Path, keep: int) -> None:
-    """Removes all but the newest checkpoints."""
+def prune(checkpoints: Path, keep: int, *, spare: int | None = None) -> None:
+    """Removes all but the newest checkpoints, and that of the step to spare."""
+    spared = None if spare is None else checkpoint_folder(checkpoints, spare)
     for folder in _folders(checkpoints)[keep:]:
+        if folder == spared:
+            continue
         doomed = folder.with_name(f"{atomic.PARTIAL}{folder.name}")
         folder.rename(doomed)
         shutil.rmtree(doomed)

@@ -9,6 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 import tyro
 from pydantic import Field
 
+from axpo_agents.types import Sampling, Truncation
+
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 """At least one."""
 CountOrNone: TypeAlias = Annotated[int, Field(ge=0)]
@@ -25,6 +27,8 @@ Decay: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 """A moving average's weight of the past: at least 0, below 1."""
 Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 """Between 0 and 1, both excluded."""
+Nucleus: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+"""Above 0, at most 1."""
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 """Between 0 and 1, both included."""
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
@@ -64,6 +68,28 @@ class Cut(StrEnum):
     """Before the answer of a failed rollout without tool use (ablation "no-tool")."""
 
 
+class Algorithm(StrEnum):
+    """How gradients change weights."""
+
+    ADAMW = "adamw"
+    """Adam with decoupled weight decay: two moments per weight."""
+    ADAFACTOR = "adafactor"
+    """Adafactor (arXiv:1804.04235): a second moment by rows and columns; next to no memory beside the weights."""
+    SGD = "sgd"
+    """Gradient descent with the momentum `betas[0]`; needs far higher learning rates."""
+
+
+class Schedule(StrEnum):
+    """How the learning rate changes after the warm-up."""
+
+    CONSTANT = "constant"
+    """Not at all."""
+    LINEAR = "linear"
+    """In equal steps down to `lr_end` at the last step."""
+    COSINE = "cosine"
+    """Along half a cosine down to `lr_end` at the last step."""
+
+
 class Aggregation(StrEnum):
     """How token losses become one number."""
 
@@ -83,12 +109,28 @@ class SamplingConfig:
     """Rollouts per question (N)."""
     temperature: Positive = 1.0
     """Sampling temperature."""
+    top_p: Nucleus = 1.0
+    """Tokens are drawn from the fewest most probable ones that have at least this probability together; 1 is all."""
+    top_k: CountOrNone = 0
+    """Tokens are drawn from so many most probable ones; 0 is all."""
     max_turn_tokens: Count = 1024
     """Token limit of one turn."""
     max_episode_tokens: Count = 16384
     """Token limit of an episode, contexts included."""
-    fault_retries: CountOrNone = 2
-    """How often an episode lost to an infrastructure fault is redone before it is dropped."""
+    fault_retries: CountOrNone = 5
+    """How often a turn that met an infrastructure fault is executed again before its episode is dropped."""
+    fault_wait_s: NonNegative = 0.1
+    """Seconds before a faulty turn is executed again, doubled for every further time."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How a policy samples turns."""
+        return Sampling(
+            temperature=self.temperature,
+            truncation=Truncation(top_k=self.top_k, top_p=self.top_p),
+            max_turn_tokens=self.max_turn_tokens,
+            max_episode_tokens=self.max_episode_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +159,9 @@ class AdvantageConfig:
     """Eq. 2: continuations are normalized among themselves. Off: they join the source's group."""
     continuation_loss: bool = True
     """Whether continuations are trained at all."""
+    mask_truncated: bool = False
+    """Leave rollouts and continuations that ran over a turn or token limit out of the loss (they stay in mean and
+    standard deviation). A prefix credited by Eq. 4 is trained all the same: it is judged by its continuations."""
     success_threshold: Number = 0.5
     """Eq. 3: a continuation with at least this reward counts as a recovery."""
 
@@ -143,14 +188,20 @@ class OptimConfig:
     """The optimizer."""
 
     lr: Positive | None = None
-    """Learning rate (AdamW, constant after the warm-up). None: 1e-4 for the embedded tiny models, 1e-6 for others; the
-    run's config.toml records which."""
+    """Learning rate after the warm-up. None: 1e-4 for the embedded tiny models, 1e-6 for others; the run's config.toml
+    records which."""
+    algorithm: Algorithm = Algorithm.ADAMW
+    """How gradients change weights."""
+    schedule: Schedule = Schedule.CONSTANT
+    """How the learning rate changes after the warm-up."""
+    lr_end: Probability = 0.0
+    """Where a falling schedule ends at the run's last step, as a share of the learning rate."""
     warmup_steps: CountOrNone = 0
     """Steps of linear warm-up."""
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     """AdamW's betas."""
     weight_decay: NonNegative = 0.0
-    """AdamW's weight decay."""
+    """Weight decay."""
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this norm."""
     minibatches: Count = 2
@@ -171,6 +222,9 @@ class ModelConfig:
     """Rank of LoRA adapters (peft); 0 trains all weights."""
     lora_alpha: Count = 32
     """Scale of LoRA adapters."""
+    lora_dropout: Decay = 0.0
+    """Share of the adapters' inputs that is dropped while they are trained. Above 0 the trained policy is not quite the
+    one that sampled."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass."""
     freeze_vision: bool = False
@@ -200,6 +254,11 @@ class LogConfig:
     """Rollouts per held-out question."""
     eval_every: CountOrNone = 0
     """Steps between evaluations in between; 0 for none."""
+    best_by: Name | None = None
+    """A metric of evaluations: the checkpoint with its highest value is kept beside the newest ones; None keeps
+    none."""
+    patience: CountOrNone = 0
+    """Evaluations in a row without a higher `best_by` after which the run ends; 0 makes every step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

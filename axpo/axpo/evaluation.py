@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from axpo.config import SamplingConfig
+from axpo.config import ConfigError, SamplingConfig
 from axpo.estimates import Estimate
-from axpo.metrics import evaluation_metrics, step_metrics
+from axpo.metrics import evaluation_metrics, has_no_room, step_metrics
 from axpo.questions import held_out_questions
 from axpo.sampling import sample_groups
 from axpo.seeds import derive_seed
 from axpo.types import Group
 from axpo_agents.policy import TokenPolicy
+from axpo_agents.rolling import Lost
 from axpo_envs.env import ToolEnv
+
+logger = logging.getLogger(__name__)
 
 PASS_KS: Final = (1, 4)
 """The k of the Pass@k that are reported."""
@@ -50,6 +54,12 @@ class Evaluation:
     """Episodes finished."""
     tokens: int
     """Tokens sampled."""
+    dropped_rollouts: int
+    """Episodes that infrastructure faults took for good; they are scored nowhere."""
+    dropped_tool_rollouts: int
+    """Those of them that had called a tool."""
+    prompts_too_long: int
+    """Questions whose prompts left no room for a token; they count as wrong."""
     seconds: float
     """Wall-clock time, the drawing of questions included."""
 
@@ -60,6 +70,9 @@ class Evaluation:
             "questions": self.questions,
             "rollouts": self.rollouts,
             "tokens": self.tokens,
+            "dropped_rollouts": self.dropped_rollouts,
+            "dropped_tool_rollouts": self.dropped_tool_rollouts,
+            "prompts_too_long": self.prompts_too_long,
             "seconds": self.seconds,
         }
 
@@ -69,25 +82,52 @@ def evaluate(
 ) -> Evaluation:
     """Samples the plan's rollouts and measures them. The result is a function of weights, environment and plan.
 
+    How many questions are sampled at a time (`plan.sampling.questions`) changes nothing but rounding.
+
     Args:
         policy: what is evaluated.
         env: asks the held-out questions.
         plan: how many, how often.
         progress: told the finished share (0 to 1) now and then.
+
+    Raises:
+        ConfigError: no question's prompt leaves room for a token.
+        InfrastructureFault: a whole part of the episodes was lost.
+        NonFiniteError: logits or rewards are infinite or not a number.
     """
     started = time.perf_counter()
     questions = held_out_questions(env.questions, plan.questions)
     at_a_time = plan.sampling.questions
     groups: list[Group] = []
+    lost: list[Lost] = []
     for start in range(0, len(questions), at_a_time):
         part = questions[start : start + at_a_time]
-        groups += sample_groups(part, policy, env, plan.sampling, seed=derive_seed(plan.seed, "evaluation", start))
+        groups += sample_groups(
+            part, policy, env, plan.sampling, seed=derive_seed(plan.seed, "evaluation"), on_lost=lost.append
+        )
         if progress is not None:
             progress((start + len(part)) / len(questions))
-    return _measured(groups, env, plan, seconds=time.perf_counter() - started)
+    return _measured(groups, lost, env, plan, started)
 
 
-def _measured(groups: Sequence[Group], env: ToolEnv, plan: EvaluationPlan, *, seconds: float) -> Evaluation:
+def _count_unfit(groups: Sequence[Group], sampling: SamplingConfig) -> int:
+    """How many questions' prompts left no room for a token, which is said; all of them is refused."""
+    unfit = sum(all(map(has_no_room, group.rollouts)) for group in groups)
+    if not unfit:
+        return 0
+    problem = (
+        f"the prompts of {unfit} of {len(groups)} questions leave no room for a token; the limit of an episode is "
+        f"{sampling.max_episode_tokens} tokens (max_episode_tokens), or what the model was made for"
+    )
+    if unfit == len(groups):
+        raise ConfigError(problem)
+    logger.warning("%s. They count as wrong", problem)
+    return unfit
+
+
+def _measured(
+    groups: Sequence[Group], lost: Sequence[Lost], env: ToolEnv, plan: EvaluationPlan, started: float
+) -> Evaluation:
     tools = [tool.name for tool in env.tools]
     threshold = plan.success_threshold
     ks = [k for k in PASS_KS if k <= plan.sampling.group_size]
@@ -97,7 +137,10 @@ def _measured(groups: Sequence[Group], env: ToolEnv, plan: EvaluationPlan, *, se
         questions=len(groups),
         rollouts=int(counts["rollouts"] or 0),
         tokens=int(counts["tokens"] or 0),
-        seconds=seconds,
+        dropped_rollouts=len(lost),
+        dropped_tool_rollouts=sum(episode.used_tool for episode in lost),
+        prompts_too_long=_count_unfit(groups, plan.sampling),
+        seconds=time.perf_counter() - started,
     )
 
 

@@ -1,7 +1,7 @@
-"""Defines the diagnostics of a step and of an evaluation (the table of algorithm.md), and the tool-collapse alarm.
+"""Defines the diagnostics of a step and of an evaluation (the table of algorithm.md).
 
 Every rate is a ratio of two sums over groups; a step reports the ratios, an evaluation adds intervals. Rates
-describe the rollouts sampled from the question; continuations enter `recovery_rate`, `continuation_pass1` and the
+describe the rollouts sampled from the question; continuations enter what is said of recovery and resampling, and the
 counts. Metrics are read by people: nothing here may influence training.
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 from axpo.advantages import is_recovered
+from axpo.collapse import COLLAPSE_WINDOW, ToolCollapse, tool_collapse
 from axpo.estimates import Estimate, estimate_ratio, pass_at_k
 from axpo.selection import is_triggered
 from axpo.types import Group
@@ -20,11 +22,18 @@ from axpo_agents.types import Rollout
 from axpo_envs.parsing import parse_turn
 from axpo_envs.types import Label, StopReason
 
+__all__ = [
+    "COLLAPSE_WINDOW",
+    "Metrics",
+    "ToolCollapse",
+    "evaluation_metrics",
+    "has_no_room",
+    "step_metrics",
+    "tool_collapse",
+]
+
 Metrics: TypeAlias = dict[str, float | None]
 """Values by name; None where undefined (nothing to count)."""
-
-COLLAPSE_WINDOW: Final = 5
-"""Steps over which `tool_collapse` smooths."""
 
 
 def step_metrics(groups: Sequence[Group], *, tools: Collection[str] = (), success_threshold: float = 0.5) -> Metrics:
@@ -38,7 +47,7 @@ def step_metrics(groups: Sequence[Group], *, tools: Collection[str] = (), succes
     metrics = _counts(groups, success_threshold)
     mention = _mention(tools)
     views = [_View(group, mention, success_threshold) for group in groups]
-    for name, rate in _RATES.items():
+    for name, rate in _rates(groups).items():
         rates = [rate(view) for view in views]
         whole = sum(r.whole for r in rates)
         metrics[name] = math.fsum(r.part for r in rates) / whole if whole else None
@@ -60,37 +69,10 @@ def evaluation_metrics(
         estimates[f"pass{k}"] = estimate_ratio(scores, [1] * len(scores), observations=sum(map(len, enough)))
     mention = _mention(tools)
     views = [_View(group, mention, success_threshold) for group in groups]
-    for name, rate in _RATES.items():
+    for name, rate in _rates(groups).items():
         rates = [rate(view) for view in views]
         estimates[name] = estimate_ratio([r.part for r in rates], [r.whole for r in rates])
     return estimates
-
-
-def tool_collapse(history: Sequence[Mapping[str, float | None]], *, window: int = COLLAPSE_WINDOW) -> bool:
-    """Alarm: the policy unlearns to act although acting is no worse.
-
-    It is raised when the smoothed `tool_attempt_rate` (trailing mean over `window` steps) is below half of its peak
-    although, since the peak, tool-using rollouts did at least as well as the others on the questions that had both
-    (`paired_tool_pass1` >= `paired_no_tool_pass1`, weighted by `paired_questions`).
-
-    Args:
-        history: the records of `step_metrics`, oldest first.
-        window: steps over which the rate is smoothed; shorter histories raise no alarm.
-    """
-    steps = [(rate, record) for record in history if (rate := record.get("tool_attempt_rate")) is not None]
-    rates = [rate for rate, _ in steps]
-    smoothed = [math.fsum(rates[end - window : end]) / window for end in range(window, len(rates) + 1)]
-    if not smoothed or smoothed[-1] >= max(smoothed) / 2:
-        return False
-    peak = smoothed.index(max(smoothed)) + window - 1
-    lead = weight = 0.0
-    for _, record in steps[peak:]:
-        acting, guessing = record.get("paired_tool_pass1"), record.get("paired_no_tool_pass1")
-        if acting is not None and guessing is not None:
-            questions = record.get("paired_questions") or 0.0
-            lead += questions * (acting - guessing)
-            weight += questions
-    return weight > 0 and lead >= 0
 
 
 class _Rate(NamedTuple):
@@ -114,6 +96,25 @@ class _View:
     def wrong(self, rollout: Rollout) -> bool:
         return rollout.reward < self.threshold
 
+    def right(self, rollouts: Sequence[Rollout]) -> _Rate:
+        return _share([not self.wrong(rollout) for rollout in rollouts])
+
+    def recovered(self) -> bool:
+        """Whether a prefix of the tool-using subgroup recovered."""
+        return any(
+            is_recovered(branch, success_threshold=self.threshold)
+            for branch in self.group.branches
+            if self.rollouts[branch.point.rollout].used_tool
+        )
+
+    def all_wrong_after_resampling(self) -> _Rate:
+        before = self.all_wrong(self.acting)
+        return _Rate(0.0 if self.recovered() else before.part, before.whole)
+
+    def flipped(self) -> _Rate:
+        before = self.all_wrong(self.acting)
+        return _Rate(float(self.recovered()), 1) if before.part else _Rate(0.0, 0)
+
     def all_wrong(self, rollouts: Sequence[Rollout]) -> _Rate:
         return _Rate(float(all(map(self.wrong, rollouts))), 1) if rollouts else _Rate(0.0, 0)
 
@@ -135,8 +136,8 @@ class _View:
         return _Rate(float(len(self.idle)), len(self.rollouts))
 
     def paired(self, rollouts: Sequence[Rollout]) -> _Rate:
-        mean = _mean_reward(rollouts)
-        return _Rate(mean.part / mean.whole, 1) if self.acting and self.idle else _Rate(0.0, 0)
+        rate = self.right(rollouts)
+        return _Rate(rate.part / rate.whole, 1) if self.acting and self.idle else _Rate(0.0, 0)
 
 
 _RATES: Final[dict[str, Callable[[_View], _Rate]]] = {
@@ -144,11 +145,15 @@ _RATES: Final[dict[str, Callable[[_View], _Rate]]] = {
     "tool_attempt_rate": lambda view: _share([rollout.used_tool for rollout in view.rollouts]),
     "tool_call_valid_rate": lambda view: _share([call.valid for call in view.calls]),
     "tool_success_rate": lambda view: _share([call.succeeded for call in view.calls]),
-    "tool_pass1": lambda view: _mean_reward(view.acting),
-    "no_tool_pass1": lambda view: _mean_reward(view.idle),
+    "tool_pass1": lambda view: view.right(view.acting),
+    "no_tool_pass1": lambda view: view.right(view.idle),
+    "tool_reward_mean": lambda view: _mean_reward(view.acting),
+    "no_tool_reward_mean": lambda view: _mean_reward(view.idle),
     "paired_tool_pass1": lambda view: view.paired(view.acting),
     "paired_no_tool_pass1": lambda view: view.paired(view.idle),
     "all_wrong_tool_subgroups": lambda view: view.all_wrong(view.acting),
+    "all_wrong_after_resampling": lambda view: view.all_wrong_after_resampling(),
+    "flipped_subgroups": lambda view: view.flipped(),
     "all_wrong_no_tool_subgroups": lambda view: view.all_wrong(view.idle),
     "dead_groups": lambda view: _share([len({rollout.reward for rollout in view.rollouts}) == 1]),
     "mention_without_call": lambda view: view.mentions(),
@@ -160,12 +165,27 @@ _RATES: Final[dict[str, Callable[[_View], _Rate]]] = {
     "recovery_rate": lambda view: _share(
         [is_recovered(branch, success_threshold=view.threshold) for branch in view.group.branches]
     ),
-    "continuation_pass1": lambda view: _mean_reward(view.continuations),
+    "continuation_pass1": lambda view: view.right(view.continuations),
+    "continuation_reward_mean": lambda view: _mean_reward(view.continuations),
+    "prompt_too_long": lambda view: _share([has_no_room(rollout) for rollout in view.rollouts]),
 }
-"""Per group, what is counted and out of how many; beyond the table of algorithm.md: `reward_mean`; `paired_...`, means
-over the questions that have rollouts with and without tool use; `well_formed_rate`, rollouts that ended with an answer
-and made no invalid call; `cut_off_rate`, rollouts that ran into a token limit; `continuation_pass1`, the
-continuations' mean reward."""
+"""Per group, what is counted and out of how many. `..._pass1` are shares of rollouts with at least the success
+threshold, `..._reward_mean` mean rewards; beyond the table of algorithm.md: `paired_...`, means over the questions that
+have rollouts with and without tool use; `well_formed_rate`, rollouts that ended with an answer and made no invalid
+call; `cut_off_rate`, rollouts that ran into a token limit; `prompt_too_long`, rollouts whose question left no room for
+a token; `continuation_...`, what the continuations achieved."""
+
+
+def _rates(groups: Sequence[Group]) -> dict[str, Callable[[_View], _Rate]]:
+    """All rates, those of the reward's terms included: `reward/NAME` is the mean of the term NAME."""
+    names = {term.name: None for group in groups for rollout in group.rollouts for term in rollout.episode.terms}
+    terms = {f"reward/{name}": partial(_mean_term, name=name) for name in names}
+    return {**_RATES, **terms}
+
+
+def _mean_term(view: _View, *, name: str) -> _Rate:
+    values = (term.value for rollout in view.rollouts for term in rollout.episode.terms if term.name == name)
+    return _Rate(math.fsum(values), len(view.rollouts))
 
 
 def _counts(groups: Sequence[Group], success_threshold: float) -> Metrics:
@@ -198,6 +218,11 @@ def _share(flags: Sequence[bool]) -> _Rate:
 
 def _mean_reward(rollouts: Sequence[Rollout]) -> _Rate:
     return _Rate(math.fsum(rollout.reward for rollout in rollouts), len(rollouts))
+
+
+def has_no_room(rollout: Rollout) -> bool:
+    """Not a single token could be sampled behind the prompt."""
+    return bool(rollout.completions) and not rollout.completions[0].ids
 
 
 def _well_formed(rollout: Rollout) -> bool:

@@ -1,19 +1,20 @@
-"""Defines the optimizer: AdamW over float32 weights, whatever type the policy computes in."""
+"""Defines the optimizer: AdamW or another over float32 weights, whatever type the policy computes in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import torch
 
-from axpo.config import OptimConfig
+from axpo.config import Algorithm, OptimConfig
+from axpo.schedule import learning_rate
 
 _MASTER: Final = "master"
 
 
 class Optimizer:
-    """AdamW with linear warm-up, gradient clipping and float32 master weights.
+    """AdamW (or what the configuration asks for) with gradient clipping and float32 master weights.
 
     A bfloat16 weight keeps 8 bits of mantissa: a step of 1e-6 on a weight of 0.02 is 80 times below its spacing and
     would be lost. Parameters of lower precision are therefore updated in a float32 copy and rounded afterwards;
@@ -22,6 +23,7 @@ class Optimizer:
     Args:
         parameters: the trainable parameters, in an order that does not change between processes.
         config: the optimizer's settings, with a learning rate.
+        steps: steps of the run, over which the learning rate's schedule stretches.
         keeps_weights: whether the weights are part of the optimizer's state, because the policy's own files do not hold
             these parameters apart (LoRA adapters, merged when saved). Float32 copies always are.
 
@@ -30,26 +32,26 @@ class Optimizer:
     """
 
     def __init__(
-        self, parameters: Iterable[torch.nn.Parameter], config: OptimConfig, *, keeps_weights: bool = False
+        self,
+        parameters: Iterable[torch.nn.Parameter],
+        config: OptimConfig,
+        *,
+        steps: int = 1,
+        keeps_weights: bool = False,
     ) -> None:
         self._parameters = list(parameters)
         if not self._parameters:
             raise ValueError("the policy has no trainable parameters")
-        if config.lr is None:
-            raise ValueError("expected a learning rate; got None (see `axpo.validation.resolved`)")
-        self._lr = config.lr
         self._config = config
+        self._steps = steps
         self._keeps_weights = keeps_weights
         self._masters = [p if p.dtype == torch.float32 else p.detach().float() for p in self._parameters]
-        self._adamw = torch.optim.AdamW(
-            self._masters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
-        )
+        self._inner = _ALGORITHMS[config.algorithm](self._masters, config, learning_rate(config, 1, steps=steps))
 
     def start_step(self, step: int) -> float:
         """Sets the learning rate of a training step (counted from 1), and returns it."""
-        warmup = self._config.warmup_steps
-        lr = self._lr * min(1.0, step / warmup) if warmup else self._lr
-        for group in self._adamw.param_groups:
+        lr = learning_rate(self._config, step, steps=self._steps)
+        for group in self._inner.param_groups:
             group["lr"] = lr
         return lr
 
@@ -67,7 +69,7 @@ class Optimizer:
 
     def step(self) -> None:
         """Applies the gradients that `gradient_norm` has clipped."""
-        self._adamw.step()
+        self._inner.step()
         with torch.no_grad():
             for parameter, master in self._copies():
                 parameter.copy_(master)
@@ -84,8 +86,9 @@ class Optimizer:
             if self._keeps_weights or master is not self._parameters[index]
         }
         for index, master in enumerate(self._masters):
-            for name, value in self._adamw.state.get(master, {}).items():
-                tensors[f"{index}.{name}"] = value
+            for name, value in self._inner.state.get(master, {}).items():
+                if value is not None:
+                    tensors[f"{index}.{name}"] = value
         return {name: tensor.detach() for name, tensor in tensors.items()}
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -99,16 +102,41 @@ class Optimizer:
             for name, tensor in tensors.items():
                 number, _, kind = name.partition(".")
                 index = int(number)
-                if index >= len(self._masters) or (tensor.ndim and tensor.shape != self._masters[index].shape):
+                if index >= len(self._masters) or not _fits(tensor, self._masters[index]):
                     raise ValueError(f"optimizer state {name} of shape {tuple(tensor.shape)} fits no parameter")
                 if kind == _MASTER:
                     self._masters[index].copy_(tensor)
                     self._parameters[index].copy_(tensor)
                 else:
                     moments.setdefault(index, {})[kind] = tensor.clone()
-        layout = self._adamw.state_dict()
-        self._adamw.load_state_dict({"state": moments, "param_groups": layout["param_groups"]})
+        layout = self._inner.state_dict()
+        self._inner.load_state_dict({"state": moments, "param_groups": layout["param_groups"]})
 
     def _copies(self) -> list[tuple[torch.nn.Parameter, torch.Tensor]]:
         pairs = zip(self._parameters, self._masters, strict=True)
         return [(parameter, master) for parameter, master in pairs if parameter is not master]
+
+
+def _fits(state: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether a state belongs to a weight: it is a number, or has the weight's shape but for sums over dimensions."""
+    sizes = zip(state.shape, weight.shape, strict=False)
+    return state.ndim == 0 or (state.ndim == weight.ndim and all(size in (1, whole) for size, whole in sizes))
+
+
+def _adamw(weights: list[torch.Tensor], config: OptimConfig, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(weights, lr=lr, betas=config.betas, weight_decay=config.weight_decay)
+
+
+def _adafactor(weights: list[torch.Tensor], config: OptimConfig, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.Adafactor(weights, lr=lr, weight_decay=config.weight_decay)
+
+
+def _sgd(weights: list[torch.Tensor], config: OptimConfig, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(weights, lr=lr, momentum=config.betas[0], weight_decay=config.weight_decay)
+
+
+_ALGORITHMS: Final[dict[Algorithm, Callable[[list[torch.Tensor], OptimConfig, float], torch.optim.Optimizer]]] = {
+    Algorithm.ADAMW: _adamw,
+    Algorithm.ADAFACTOR: _adafactor,
+    Algorithm.SGD: _sgd,
+}

@@ -17,10 +17,10 @@ def select_prefixes(groups: Sequence[Group], config: SelectionConfig, *, seed: i
     """Chooses the prefixes of one step: step 2 of "One training step" (algorithm.md).
 
     Candidates are the sources of triggered groups: groups whose tool-using rollouts exist and are all
-    wrong. A source that wrote nothing behind its cut had no room for a token there, and neither would its
-    continuations have: it is no candidate. The budget of floor(r * B * N / K) prefixes, with B * N the rollouts that
-    there are, is spent breadth first: round d takes the d-th candidate of every question that has one. Within a
-    question and within a round the least confident goes first, so a budget that ends within a round drops that round's
+    wrong. A source that wrote nothing behind its cut had no room for a token there, no more than its continuations
+    would: it is no candidate. The budget of floor(r * B * N / K) prefixes, with B * N the rollouts that there are, is
+    spent breadth first: round d takes the d-th candidate of every question that has one. Within a question and
+    within a round the least confident goes first, so a budget that ends within a round drops that round's
     most confident candidates (where the paper is silent); ties go to the earlier group, then rollout.
 
     `Ranking.RANDOM` draws both orders from the seed. `Cut.QUESTION` takes the same sources and freezes

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from axpo.advantages import compute_advantages
 from axpo.batching import build_batch
+from axpo.callbacks import Callback, RunMoment, StopRun
 from axpo.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -24,24 +25,30 @@ from axpo.checkpoint import (
     prune,
     save_checkpoint,
 )
+from axpo.collapse import tool_collapse
 from axpo.config import ConfigError, ModelConfig, TrainConfig
 from axpo.config_file import read_toml, to_toml
 from axpo.display import Display, open_display
 from axpo.environments import Worlds, make_worlds
 from axpo.evaluation import EvaluationPlan, evaluate
 from axpo.interrupts import Interrupts
-from axpo.metrics import step_metrics, tool_collapse
+from axpo.metrics import step_metrics
 from axpo.optimizer import Optimizer
 from axpo.questions import training_questions
 from axpo.report import write_report
+from axpo.room import check_first_questions
 from axpo.runlog import CHECKPOINTS, CONFIG, RunLog
-from axpo.sampling import resample, sample_groups
+from axpo.sampling import resample, sample_groups, sampling_of
 from axpo.seeds import derive_seed
 from axpo.selection import select_prefixes
+from axpo.starting_model import START, written
+from axpo.step_record import Losses, warnings_of, work_metrics
+from axpo.stopping import best_step, is_exhausted
 from axpo.stopwatch import Stopwatch
 from axpo.types import Group
-from axpo.update import DivergenceError, Objective, UpdateStats, update
+from axpo.update import DivergenceError, Objective, seeded, update
 from axpo.validation import check_new_folder, effective_selection, resolved
+from axpo_agents.errors import NonFiniteError
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
 
 
@@ -57,32 +64,61 @@ class RunResult:
     """One record per evaluation on held-out questions, as in `evaluations.jsonl`."""
     checkpoint: Path
     """The trained policy in Hugging Face layout."""
+    best_checkpoint: Path | None = None
+    """The policy of the evaluation with the highest `log.best_by`; None where none was asked for."""
 
 
-def train(config: TrainConfig, *, display: Display | None = None) -> RunResult:
+def train(
+    config: TrainConfig,
+    *,
+    display: Display | None = None,
+    callbacks: Sequence[Callback] = (),
+    model: Any = None,
+    tokenizer: Any = None,
+) -> RunResult:
     """Trains a policy from the beginning.
 
     Args:
         config: everything that decides the results.
         display: shows the run; by default live on a terminal, plain lines elsewhere.
+        callbacks: called after steps, evaluations and checkpoints.
+        model: where training starts, in place of `config.model`: a policy, or a model of the Transformers library. It
+            stays as it is; the run writes a copy to its folder `start`, and goes on from there when it is resumed.
+        tokenizer: the model's tokenizer, or its processor if it sees images; not needed with a policy.
 
     Raises:
         ConfigError: a setting is unusable; nothing was done yet.
         PolicyError: the model cannot be loaded, or cannot do what the environment needs.
         Interrupted: SIGINT or SIGTERM arrived; a checkpoint was written, `resume` goes on from it.
-        DivergenceError: loss or weights are no longer finite; the checkpoints before are intact.
+        DivergenceError: loss, weights or logits are not finite; the checkpoints before are intact.
         CheckpointError, RunLogError: the disk is full or the folder cannot be written; what was written is intact.
     """
+    folder = Path(config.out)
+    if model is not None:
+        with written(model, tokenizer, beside=folder.absolute().parent) as start:
+            return _train(replace(config, model=str(start)), display, callbacks, start=start)
+    return _train(config, display, callbacks)
+
+
+def _train(
+    config: TrainConfig, display: Display | None, callbacks: Sequence[Callback], *, start: Path | None = None
+) -> RunResult:
+    """Trains from `config.model`; a model that was in memory is moved from `start` into the run's folder."""
     config = resolved(config)
     folder = Path(config.out)
     check_new_folder(folder)
     worlds = make_worlds(config.env, config.env_args)
     policy = load_policy(config.model, load_settings(config.policy, seed=config.seed))
+    check_first_questions(config, worlds.training, policy)
+    if start is not None:
+        config = replace(config, model=str(folder.absolute() / START))
     with RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard) as log:
-        return _Trainer(config, worlds, policy, log, display or open_display()).run()
+        if start is not None:
+            start.rename(folder / START)
+        return _Trainer(config, worlds, policy, log, _Audience(display or open_display(), callbacks)).run()
 
 
-def resume(folder: Path, *, display: Display | None = None) -> RunResult:
+def resume(folder: Path, *, display: Display | None = None, callbacks: Sequence[Callback] = ()) -> RunResult:
     """Continues a run from its newest whole checkpoint, or from the beginning if it had none; raises as `train` does.
 
     Records of steps after that checkpoint are dropped, and the steps repeated.
@@ -98,12 +134,19 @@ def resume(folder: Path, *, display: Display | None = None) -> RunResult:
         model = config.model if checkpoint is None or config.policy.lora_rank else str(checkpoint.folder)
         policy = load_policy(model, load_settings(config.policy, seed=config.seed))
         log.truncate_after(0 if checkpoint is None else checkpoint.progress.step)
-        return _Trainer(config, worlds, policy, log, display, checkpoint).run()
+        return _Trainer(config, worlds, policy, log, _Audience(display, callbacks), checkpoint).run()
 
 
 def load_settings(config: ModelConfig, *, seed: int) -> LoadSettings:
     """How a policy is loaded; the seed is that of the run and decides the initial weights of LoRA adapters."""
     return LoadSettings(**asdict(config), seed=derive_seed(seed, "weights"))
+
+
+class _Audience(NamedTuple):
+    """Who is told what happens."""
+
+    display: Display
+    callbacks: Sequence[Callback] = ()
 
 
 class _Trainer:
@@ -115,45 +158,52 @@ class _Trainer:
         worlds: Worlds,
         policy: TransformersPolicy,
         log: RunLog,
-        display: Display,
+        audience: _Audience,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self._config = config
         self._worlds = worlds
         self._policy = policy
         self._log = log
-        self._display = display
+        self._display, self._callbacks = audience
         self._interrupts = Interrupts(
-            lambda: display.note("the step is being finished first; asked again, the run stops at once")
+            lambda: self._display.note("the step is being finished first; asked again, the run stops at once")
         )
         self._selection = effective_selection(config)
         self._optimizer = Optimizer(
-            policy.trainable_parameters(), config.optim, keeps_weights=config.policy.lora_rank > 0
+            policy.trainable_parameters(),
+            config.optim,
+            steps=config.steps,
+            keeps_weights=config.policy.lora_rank > 0,
         )
         self._progress = Progress()
         if checkpoint is not None:
             self._progress = checkpoint.progress
             self._optimizer.load_state(checkpoint.optimizer_state())
         self._reference = _reference(config, policy, resumed=checkpoint is not None)
+        sampling = sampling_of(config.sampling, policy)
         self._objective = Objective(
-            loss=config.loss, temperature=config.sampling.temperature, reference=self._reference
+            loss=config.loss,
+            temperature=sampling.temperature,
+            truncation=sampling.truncation,
+            reference=self._reference,
         )
         self._history = log.steps()
         self._saved = self._progress.step
         self._torn = False
+        self._doing = ""
 
     def run(self) -> RunResult:
         with self._interrupts.watched(), self._display:
             self._display.start(self._config, self._progress.step)
+            self._note_limits()
             try:
-                self._evaluate_if_due()
-                while self._progress.step < self._config.steps:
-                    self._step(self._progress.step + 1)
-                    self._evaluate_if_due()
-            except DivergenceError as error:
+                self._make_steps()
+                self._save_if_new()
+            except NonFiniteError as error:
                 raise DivergenceError(
-                    f"step {self._progress.step + 1} diverged: {error}. A lower optim.lr helps most often; the run "
-                    f"{self._log.folder} is saved up to step {self._saved}"
+                    f"{self._doing} diverged: {error}. If the model was sound at the start, a lower optim.lr helps "
+                    f"most often; the run {self._log.folder} is saved up to step {self._saved}"
                 ) from error
             except BaseException:
                 self._stop_early()
@@ -161,17 +211,49 @@ class _Trainer:
         write_report(self._log.folder)
         return self._result()
 
-    def _step(self, step: int) -> None:
-        """The algorithm, from questions to updated weights (algorithm.md, "One training step")."""
+    def _make_steps(self) -> None:
+        """All steps that are left, with the evaluations and checkpoints between them."""
+        log, steps = self._config.log, self._config.steps
+        try:
+            self._evaluate_if_due()
+            while self._progress.step < steps and not self._is_exhausted():
+                step = self._progress.step + 1
+                self._doing = f"step {step}"
+                record = self._step(step)
+                for callback in self._callbacks:
+                    callback.after_step(self._moment(), record)
+                if step % log.checkpoint_every == 0 or step == steps:
+                    self._save()
+                self._evaluate_if_due()
+        except StopRun as reason:
+            self._display.note(f"a callback ended the run after step {self._progress.step}: {reason}")
+
+    def _step(self, step: int) -> dict[str, Any]:
+        """The algorithm, from questions to updated weights (algorithm.md, "One training step"); returns its record."""
         config, policy, env = self._config, self._policy, self._worlds.training
-        watch = Stopwatch(self._display.phase)
+        watch, losses = Stopwatch(self._display.phase), Losses()
         with watch.phase("environment"):
             questions = training_questions(env.questions, seed=config.seed, step=step, count=config.sampling.questions)
         with watch.phase("sampling"):
-            groups = sample_groups(questions, policy, env, config.sampling, seed=self._seed(step, "sampling"))
+            groups = sample_groups(
+                questions,
+                policy,
+                env,
+                config.sampling,
+                seed=self._seed(step, "sampling"),
+                on_lost=losses.rollouts.append,
+            )
         points = select_prefixes(groups, self._selection, seed=self._seed(step, "selection"))
         with watch.phase("resampling"):
-            groups = resample(groups, points, policy, env, config.sampling, seed=self._seed(step, "resampling"))
+            groups = resample(
+                groups,
+                points,
+                policy,
+                env,
+                config.sampling,
+                seed=self._seed(step, "resampling"),
+                on_lost=losses.continuations.append,
+            )
         with self._interrupts.deferred(), self._update_under_way():
             advantages = compute_advantages(groups, config.advantages)
             with watch.phase("update"):
@@ -179,38 +261,44 @@ class _Trainer:
                     advantages, config.loss, config.optim, plan=policy.plan, seed=self._seed(step, "batches")
                 )
                 lr = self._optimizer.start_step(step)
-                stats = update(policy, self._optimizer, minibatches, self._objective)
+                with seeded(self._seed(step, "dropout")):
+                    stats = update(policy, self._optimizer, minibatches, self._objective)
             policy.advance_version()
             policy.forget()
             if self._reference is not None:
                 self._reference.forget()
-            self._record(step, groups, {"lr": lr, **_measured(groups, stats, watch)})
-        if step % config.log.checkpoint_every == 0 or step == config.steps:
-            self._save()
+            work = work_metrics(groups, stats, watch)
+            return self._record(step, groups, {"lr": lr, **losses.metrics(points, groups), **work})
 
-    def _record(self, step: int, groups: Sequence[Group], measured: Mapping[str, float | None]) -> None:
+    def _record(self, step: int, groups: Sequence[Group], measured: Mapping[str, float | None]) -> dict[str, Any]:
         config, log = self._config, self._log
         tools = [tool.name for tool in self._worlds.training.tools]
         metrics = step_metrics(groups, tools=tools, success_threshold=config.selection.success_threshold)
         self._progress = self._progress.after(step, {**metrics, **measured})
         record: dict[str, Any] = {"step": step, **metrics, **measured, **self._progress.totals()}
-        collapsed = tool_collapse([*self._history, record])
-        record["tool_collapse"] = float(collapsed)
+        collapse = tool_collapse([*self._history, record])
+        record |= {"tool_collapse": float(collapse is not None), "tool_collapse_kind": collapse}
         if config.log.rollouts_every and step % config.log.rollouts_every == 0:
             log.write_rollouts(step, groups, config.log.rollouts_per_step)
         log.append_step(record)
-        if collapsed and not any(earlier["tool_collapse"] for earlier in self._history):
-            self._display.note(
-                f"step {step}: tool use has collapsed although acting is no worse than answering outright"
-            )
+        for warning in warnings_of(record, self._history, questions=config.sampling.questions):
+            self._display.note(warning)
         self._history.append(record)
         self._display.step(record)
+        return record
+
+    def _note_limits(self) -> None:
+        asked = self._config.sampling.max_episode_tokens
+        most = sampling_of(self._config.sampling, self._policy).max_episode_tokens
+        if most < asked:
+            self._display.note(f"the model was made for {most} tokens, so episodes end there, not at {asked}")
 
     def _evaluate_if_due(self) -> None:
         step, plan = self._progress.step, self._config.log
         due = step in (0, self._config.steps) or (plan.eval_every and step % plan.eval_every == 0)
         if not plan.eval_questions or not due or any(done["step"] == step for done in self._log.evaluations()):
             return
+        self._doing = f"the evaluation at step {step}"
         self._display.phase("evaluation")
         evaluation = evaluate(
             self._policy,
@@ -226,25 +314,54 @@ class _Trainer:
         record = {"step": step, **evaluation.as_record()}
         self._log.append_evaluation(record)
         self._display.evaluation(record)
+        if step > 0 and self._best_step() == step:
+            self._save_if_new()
+        for callback in self._callbacks:
+            callback.after_evaluation(self._moment(), record)
+
+    def _best_step(self) -> int | None:
+        metric = self._config.log.best_by
+        return None if metric is None else best_step(self._log.evaluations(), metric)
+
+    def _is_exhausted(self) -> bool:
+        log = self._config.log
+        if log.best_by is None or not log.patience:
+            return False
+        done = is_exhausted(self._log.evaluations(), log.best_by, patience=log.patience)
+        if done:
+            self._display.note(
+                f"{log.patience} evaluations in a row brought no better {log.best_by} than step {self._best_step()} "
+                f"had: the run ends after step {self._progress.step}"
+            )
+        return done
+
+    def _save_if_new(self) -> None:
+        if self._saved < self._progress.step:
+            self._save()
 
     def _save(self) -> None:
         self._display.phase("checkpoint")
         checkpoints = self._log.folder / CHECKPOINTS
-        save_checkpoint(checkpoints, self._policy, self._optimizer, self._progress, to_toml(self._config))
-        prune(checkpoints, self._config.log.keep_checkpoints)
+        folder = save_checkpoint(checkpoints, self._policy, self._optimizer, self._progress, to_toml(self._config))
         self._saved = self._progress.step
+        prune(checkpoints, self._config.log.keep_checkpoints, spare=self._best_step())
+        for callback in self._callbacks:
+            callback.after_checkpoint(self._moment(), folder)
 
     def _stop_early(self) -> None:
         """Saves what can be saved: the last finished step, unless its weights have already been changed."""
-        if not self._torn and self._progress.step > self._saved:
+        if not self._torn:
             try:
                 with self._interrupts.deferred():
-                    self._save()
+                    self._save_if_new()
             except CheckpointError as error:
                 self._display.note(str(error))
         self._display.note(
             f"stopped; the run is saved up to step {self._saved}. Continue with: axpo train --resume {self._log.folder}"
         )
+
+    def _moment(self) -> RunMoment:
+        return RunMoment(config=self._config, folder=self._log.folder, step=self._progress.step, policy=self._policy)
 
     @contextmanager
     def _update_under_way(self) -> Iterator[None]:
@@ -257,38 +374,14 @@ class _Trainer:
         return derive_seed(self._config.seed, step, purpose)
 
     def _result(self) -> RunResult:
+        checkpoints, best = self._log.folder / CHECKPOINTS, self._best_step()
         return RunResult(
             folder=self._log.folder,
             metrics=tuple(self._log.steps()),
             evaluations=tuple(self._log.evaluations()),
-            checkpoint=checkpoint_folder(self._log.folder / CHECKPOINTS, self._saved),
+            checkpoint=checkpoint_folder(checkpoints, self._saved),
+            best_checkpoint=None if best is None else checkpoint_folder(checkpoints, best),
         )
-
-
-def _measured(groups: Sequence[Group], stats: UpdateStats, watch: Stopwatch) -> dict[str, float | None]:
-    """What the update did, and how the time was spent.
-
-    `seconds_sampling` and `seconds_resampling` hold the execution of tools, which `seconds_environment` counts again
-    beside the drawing of questions; `seconds_update` is without `seconds_reference`. `prefix_sharing` is how many times
-    fewer tokens went through the model than the trained sequences have.
-    """
-    watch.add("environment", sum(map(_tool_seconds, groups)))
-    watch.add("update", -stats.seconds_reference)
-    watch.add("reference", stats.seconds_reference)
-    counts = {
-        "trained_tokens": float(stats.totals.tokens),
-        "scored_tokens": float(stats.scored_tokens),
-        "prefix_sharing": stats.sequence_tokens / stats.scored_tokens if stats.scored_tokens else None,
-    }
-    return {**stats.metrics(), **counts, **watch.metrics()}
-
-
-def _tool_seconds(group: Group) -> float:
-    """Time spent executing tools, also where calls were executed side by side."""
-    turns = [turn for rollout in group.rollouts for turn in rollout.episode.turns]
-    for branch in group.branches:
-        turns += [turn for c in branch.continuations for turn in c.episode.turns[branch.point.turn :]]
-    return sum(call.result.seconds for turn in turns for call in turn.calls)
 
 
 def _reference(config: TrainConfig, policy: TransformersPolicy, *, resumed: bool) -> TransformersPolicy | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -13,10 +14,12 @@ from axpo.batching import MiniBatch, TrainItem, make_targets
 from axpo.config import LossConfig
 from axpo.loss import LossStats, policy_loss
 from axpo.optimizer import Optimizer
+from axpo_agents.errors import NonFiniteError
 from axpo_agents.policy import TokenPolicy
+from axpo_agents.types import WHOLE, TokenSequence, Truncation
 
 
-class DivergenceError(ArithmeticError):
+class DivergenceError(NonFiniteError):
     """Loss, gradients, weights or log-probabilities are no longer finite: nothing more can be learned."""
 
 
@@ -28,6 +31,8 @@ class Objective:
     """Clipping, KL weight and aggregation."""
     temperature: float = 1.0
     """The temperature that the items were sampled at; log-probabilities are those of the tempered policy."""
+    truncation: Truncation = WHOLE
+    """What the distribution was restricted to that they were sampled from."""
     reference: TokenPolicy | None = None
     """What the KL is measured to; needed where its weight is above 0."""
 
@@ -90,6 +95,14 @@ def update(
     return stats
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's random numbers, which dropout draws, follow from the seed; outside they go on as if none were drawn."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
 def _optimizer_step(
     policy: TokenPolicy, optimizer: Optimizer, minibatch: MiniBatch, objective: Objective
 ) -> UpdateStats:
@@ -116,11 +129,13 @@ def _backward(policy: TokenPolicy, items: Sequence[TrainItem], objective: Object
     if objective.loss.kl > 0 and objective.reference is not None:
         start = time.perf_counter()
         with torch.no_grad():
-            reference = torch.cat(objective.reference.logprobs(sequences, temperature=objective.temperature))
+            reference = torch.cat(_logprobs(objective.reference, sequences, objective))
+            _check_logprobs(reference, items, "the reference")
         if reference.is_cuda:
             torch.cuda.synchronize(reference.device)
         seconds = time.perf_counter() - start
-    logprobs = torch.cat(policy.logprobs(sequences, temperature=objective.temperature))
+    logprobs = torch.cat(_logprobs(policy, sequences, objective))
+    _check_logprobs(logprobs, items, "the policy")
     targets = make_targets(items, device=logprobs.device)
     loss, totals = policy_loss(logprobs, targets, objective.loss, reference=reference)
     torch.autograd.backward(loss)
@@ -132,9 +147,28 @@ def _check_weights(policy: TokenPolicy, optimizer: Optimizer, probe: TrainItem, 
     if not optimizer.is_finite():
         raise DivergenceError("expected finite weights after the optimizer step; some are infinite or not a number")
     with torch.no_grad():
-        (logprobs,) = policy.logprobs([probe.sequence], temperature=objective.temperature)
-    if not bool(torch.isfinite(logprobs).all()):
-        raise DivergenceError("expected finite log-probabilities after the optimizer step; some are not a number")
+        (logprobs,) = _logprobs(policy, [probe.sequence], objective)
+    _check_logprobs(logprobs, [probe], "the policy after the optimizer step")
+
+
+def _logprobs(policy: TokenPolicy, sequences: list[TokenSequence], objective: Objective) -> list[torch.Tensor]:
+    if objective.truncation == WHOLE:
+        return policy.logprobs(sequences, temperature=objective.temperature)
+    return policy.logprobs(sequences, temperature=objective.temperature, truncation=objective.truncation)
+
+
+def _check_logprobs(logprobs: torch.Tensor, items: Sequence[TrainItem], whose: str) -> None:
+    finite = torch.isfinite(logprobs.detach())
+    if bool(finite.all()):
+        return
+    place = int(finite.int().argmin())
+    for item in items:
+        if place < len(item.trained):
+            raise DivergenceError(
+                f"expected finite log-probabilities from {whose}; got {float(logprobs[finite.logical_not()][0])} for "
+                f"sampled token {place} of a rollout of question {item.question!r}"
+            )
+        place -= len(item.trained)
 
 
 def _mean(values: Sequence[float]) -> float | None:

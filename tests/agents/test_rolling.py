@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from axpo_agents.errors import NonFiniteError
 from axpo_agents.policy import Prefix, Sampled
 from axpo_agents.rolling import Lost, Start, roll, roll_agent
 from axpo_agents.types import FinishReason, Rollout, Sampling
@@ -18,7 +20,8 @@ from axpo_envs.errors import InfrastructureFault
 from axpo_envs.questions import ListQuestions
 from axpo_envs.rewards import ExactMatch
 from axpo_envs.tools import Effects, tool
-from axpo_envs.types import EpisodeState, Question, StopReason
+from axpo_envs.types import EpisodeState, Question, RewardTerm, StopReason
+from axpo_envs.web import Retries
 
 SAMPLING = Sampling(max_turn_tokens=200, max_episode_tokens=1000)
 
@@ -195,12 +198,16 @@ def test_a_turn_cut_off_by_the_policy_itself_is_not_executed(toy):
     assert rollout.episode.stop is StopReason.MAX_TOKENS
 
 
+AT_ONCE = Retries(attempts=2, first_wait_s=0.0)
+
+
 def test_a_tool_fault_takes_its_episode_only(toy):
     env = make_env()
     starts = starts_of(env, 3)
     policy = toy.Policy(lambda text, rng: call("broken") if "Question 1" in text else "<answer>2</answer>")
-    before, lost, after = roll(policy, env, starts, SAMPLING, seed=0)
+    before, lost, after = roll(policy, env, starts, SAMPLING, seed=0, retries=AT_ONCE)
     assert isinstance(lost, Lost)
+    assert lost.used_tool
     assert lost.start is starts[1]
     assert "camera" in str(lost.fault)
     assert [rollout.reward for rollout in finished([before, after])] == [0.0, 1.0]
@@ -210,9 +217,110 @@ def test_an_episode_lost_late_is_lost_from_its_start(toy):
     env = make_env()
     (start,) = starts_of(env, 1)
     policy = toy.Policy(lambda text, rng: call("broken" if "seen" in text else "here"))
-    (lost,) = roll(policy, env, [start], SAMPLING, seed=0)
+    (lost,) = roll(policy, env, [start], SAMPLING, seed=0, retries=AT_ONCE)
     assert isinstance(lost, Lost)
     assert lost.start is start
+
+
+class Flaky:
+    """A tool whose first calls meet a fault."""
+
+    def __init__(self, faults: int, **settings: Any) -> None:
+        self.calls: list[str] = []
+
+        @tool(name="look", **settings)
+        def look(at: str) -> str:
+            """Looks at something."""
+            self.calls.append(at)
+            if len(self.calls) <= faults:
+                raise InfrastructureFault("the camera is unreachable")
+            return f"seen {at}"
+
+        self.look = look
+
+
+def test_a_faulty_turn_is_executed_again_after_growing_waits(toy):
+    waits: list[float] = []
+    flaky = Flaky(3)
+    env = make_env(tools=(flaky.look,))
+    retries = Retries(attempts=4, first_wait_s=1.0, sleep=waits.append, jitter=lambda: 1.0)
+    (rollout,) = finished(roll(toy.Policy(looking), env, starts_of(env, 1), SAMPLING, seed=0, retries=retries))
+    assert rollout.reward == 1.0
+    assert flaky.calls == ["0"] * 4
+    assert waits == [1.0, 2.0, 4.0]
+
+
+def test_a_call_with_external_effects_is_never_executed_twice(toy):
+    flaky = Flaky(1, effects=Effects.EXTERNAL)
+    env = make_env(tools=(flaky.look,))
+    (lost,) = roll(toy.Policy(looking), env, starts_of(env, 1), SAMPLING, seed=0, retries=AT_ONCE)
+    assert isinstance(lost, Lost)
+    assert flaky.calls == ["0"]
+
+
+def test_a_fault_of_the_reward_is_no_acting(toy):
+    class Judge:
+        def __call__(self, question: Question, answer: str | None, state: EpisodeState) -> Any:
+            raise InfrastructureFault("the judge is unreachable")
+
+    env = make_env(reward=Judge())
+    direct = toy.Policy(lambda text, rng: "<answer>0</answer>")
+    after_call = toy.Policy(looking)
+    outcomes = [roll(p, env, starts_of(env, 1), SAMPLING, seed=0, retries=AT_ONCE)[0] for p in (direct, after_call)]
+    assert [isinstance(outcome, Lost) and outcome.used_tool for outcome in outcomes] == [False, True]
+
+
+def test_a_fault_of_the_policy_is_tried_again_from_where_the_episodes_are(toy):
+    class Flickering(toy.Policy):
+        faults = 0
+
+        def sample(self, prefixes: Sequence[Prefix], sampling: Sampling, *, seed: int) -> list[Sampled]:
+            if len(self.calls) == 1 and not self.faults:
+                self.faults = 1
+                raise InfrastructureFault("the server is gone")
+            return super().sample(prefixes, sampling, seed=seed)
+
+    env = make_env()
+    policy = Flickering(looking)
+    finished(roll(policy, env, starts_of(env, 4), SAMPLING, seed=0, retries=AT_ONCE))
+    assert [len(prefixes) for prefixes in policy.calls] == [4, 2]
+
+
+def test_a_turns_seed_belongs_to_its_episode_and_its_number(toy):
+    env, policy = make_env(), toy.Policy(looking)
+    starts = [replace(start, seed=number) for number, start in enumerate(starts_of(env, 4))]
+    source = finished(roll(policy, env, starts, SAMPLING, seed=0))[2]
+    seeds = [[prefix.seed for prefix in prefixes] for prefixes in policy.calls]
+    assert len({seed for each in seeds for seed in each}) == 6
+    policy.calls.clear()
+    roll(policy, env, starts[2:3], SAMPLING, seed=0)
+    assert [prefix.seed for (prefix,) in policy.calls] == [seeds[0][2], seeds[1][1]]
+    policy.calls.clear()
+    roll(policy, env, [replace(Start.within(source, turn=1, token=0), seed=2)], SAMPLING, seed=0)
+    assert [prefix.seed for (prefix,) in policy.calls] == [seeds[1][1]]
+    policy.calls.clear()
+    roll(policy, env, starts[2:3], SAMPLING, seed=1)
+    assert policy.calls[0][0].seed != seeds[0][2]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_rewards_and_logprobs_that_are_not_finite_stop_with_their_question(toy, value):
+    class Unsound(toy.Policy):
+        def sample(self, prefixes: Sequence[Prefix], sampling: Sampling, *, seed: int) -> list[Sampled]:
+            turns = super().sample(prefixes, sampling, seed=seed)
+            return [*turns[:-1], replace(turns[-1], logprobs=(0.0, value, *turns[-1].logprobs[2:]))]
+
+    env = make_env()
+    with pytest.raises(NonFiniteError, match=r"got (nan|inf) for token 1 of turn 1 of question 'q1'"):
+        roll(Unsound(looking), env, starts_of(env, 2), SAMPLING, seed=0)
+
+    class TooMuch:
+        def __call__(self, question: Question, answer: str | None, state: EpisodeState) -> Any:
+            return (RewardTerm(name="huge", value=1.7e308),) * 2
+
+    huge = make_env(reward=TooMuch())
+    with pytest.raises(NonFiniteError, match="finite reward; got inf for question 'q0'"):
+        roll(toy.Policy(looking), huge, starts_of(huge, 1), SAMPLING, seed=0)
 
 
 def test_a_fault_of_the_policy_takes_the_episodes_that_were_being_sampled(toy):
@@ -223,7 +331,7 @@ def test_a_fault_of_the_policy_takes_the_episodes_that_were_being_sampled(toy):
             return super().sample(prefixes, sampling, seed=seed)
 
     env = make_env()
-    outcomes = roll(Unreachable(looking), env, starts_of(env, 4), SAMPLING, seed=0)
+    outcomes = roll(Unreachable(looking), env, starts_of(env, 4), SAMPLING, seed=0, retries=AT_ONCE)
     assert [isinstance(outcome, Lost) for outcome in outcomes] == [True, False, True, False]
 
 

@@ -12,6 +12,8 @@ from axpo.config import SamplingConfig, SelectionConfig
 from axpo.sampling import resample, sample_groups
 from axpo.selection import select_prefixes
 from axpo.types import Group
+from axpo_agents.rolling import Lost
+from axpo_agents.transformers_policy import load_policy
 from axpo_envs.env import ToolEnv, ToolEnvSpec
 from axpo_envs.errors import InfrastructureFault, SnapshotError
 from axpo_envs.questions import ListQuestions
@@ -19,7 +21,9 @@ from axpo_envs.rewards import ExactMatch
 from axpo_envs.tools import ToolContext, tool
 from axpo_envs.types import Question
 
-CONFIG = SamplingConfig(questions=2, group_size=3, max_turn_tokens=200, max_episode_tokens=1000, fault_retries=2)
+CONFIG = SamplingConfig(
+    questions=2, group_size=3, max_turn_tokens=200, max_episode_tokens=1000, fault_retries=2, fault_wait_s=0.0
+)
 THINK = "<think>t</think>"
 
 
@@ -31,13 +35,16 @@ class Camera:
         self.calls = 0
         self.seeds: list[int] = []
 
+    def is_broken(self, number: int) -> bool:
+        return number in self.broken
+
     def env(self, **changes: Any) -> ToolEnv:
         @tool
         def look(at: str, context: ToolContext) -> str:
             """Looks at something."""
             self.calls += 1
             self.seeds.append(context.seed)
-            if self.calls in self.broken:
+            if self.is_broken(self.calls):
                 raise InfrastructureFault(f"call {self.calls} is lost")
             return f"seen {at}"
 
@@ -92,41 +99,80 @@ def test_groups_are_a_function_of_the_seed(toy):
     assert len(answers) == 6
 
 
-def test_lost_episodes_are_redone(toy, caplog):
-    camera = Camera(2, 5, 7)  # two of six, then one of the two redone
-    env = camera.env()
-    with caplog.at_level(logging.WARNING):
-        groups = sample_groups(questions_of(env), toy.Policy(looking), env, CONFIG, seed=0)
-    assert [len(group.rollouts) for group in groups] == [3, 3]
-    assert camera.calls == 9
-    assert not caplog.records
+def test_what_a_question_becomes_does_not_depend_on_the_questions_beside_it(toy):
+    env = Camera().env()
+    policy = load_policy("tiny-random")
+    config = replace(CONFIG, max_turn_tokens=8)
+    questions = questions_of(env, 4)
+    together = sample_groups(questions, policy, env, config, seed=0)
+    policy.forget()
+    apart = [group for question in questions for group in sample_groups([question], policy, env, config, seed=0)]
+    assert [[r.sequence().ids for r in group.rollouts] for group in together] == [
+        [r.sequence().ids for r in group.rollouts] for group in apart
+    ]
+    turns = [rollout.sequence().ids for group in together for rollout in group.rollouts]
+    assert len(set(turns)) == len(turns)
 
 
-def test_an_episode_is_redone_with_other_random_numbers(toy):
+def test_a_question_that_is_asked_twice_gets_two_different_groups(toy):
+    env = Camera().env()
+    policy = load_policy("tiny-random")
+    (question,) = questions_of(env, 1)
+    first, second = sample_groups([question] * 2, policy, env, replace(CONFIG, max_turn_tokens=8), seed=0)
+    assert {r.sequence().ids for r in first.rollouts}.isdisjoint(r.sequence().ids for r in second.rollouts)
+
+
+def test_a_faulty_call_is_executed_again_with_the_same_tokens(toy, caplog):
     drawn = []
 
     def script(text: str, rng: random.Random) -> str:
         drawn.append(rng.random())
-        return call("anything") if "seen" not in text else "<answer>good</answer>"
+        return looking(text, rng)
 
-    env = Camera(1).env()
-    sample_groups(questions_of(env, 1), toy.Policy(script), env, replace(CONFIG, group_size=2), seed=0)
-    assert len(set(drawn)) == len(drawn) == 5  # two first turns, one answer, the lost episode's two turns again
+    camera = Camera(2, 5, 6)
+    env = camera.env()
+    with caplog.at_level(logging.WARNING):
+        groups = sample_groups(questions_of(env), toy.Policy(script), env, CONFIG, seed=0)
+    assert [len(group.rollouts) for group in groups] == [3, 3]
+    assert camera.calls == 9
+    assert len(drawn) == 12, "two turns each, none of them sampled again"
+    assert not caplog.records
+    undisturbed = sample_groups(questions_of(env), toy.Policy(looking), Camera().env(), CONFIG, seed=0)
+    assert [[r.sequence() for r in g.rollouts] for g in groups] == [
+        [r.sequence() for r in g.rollouts] for g in undisturbed
+    ]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
+def test_faults_of_a_tool_do_not_thin_out_acting(toy, rate):
+    def script(text: str, rng: random.Random) -> str:
+        return "<answer>bad</answer>" if rng.random() < 0.7 and "seen" not in text else looking(text, rng)
+
+    chance = random.Random(0)
+    camera = Camera()
+    camera.is_broken = lambda number: chance.random() < rate  # type: ignore[method-assign]
+    env = camera.env()
+    config = replace(CONFIG, group_size=100, fault_retries=30)
+    (group,) = sample_groups(questions_of(env, 1), toy.Policy(script), env, config, seed=1)
+    assert len(group.rollouts) == 100
+    assert sum(rollout.used_tool for rollout in group.rollouts) == 31
 
 
 def test_episodes_lost_for_good_shrink_their_group_and_are_reported(toy, caplog):
     config = replace(CONFIG, fault_retries=0)
     env = Camera(1, 2, 3, 5).env()
+    lost: list[Lost] = []
     with caplog.at_level(logging.WARNING):
-        groups = sample_groups(questions_of(env), toy.Policy(looking), env, config, seed=0)
+        groups = sample_groups(questions_of(env), toy.Policy(looking), env, config, seed=0, on_lost=lost.append)
     assert [(group.question.id, len(group.rollouts)) for group in groups] == [("q1", 2)]
-    assert "4 of 6 episodes were lost" in caplog.text
+    assert [episode.used_tool for episode in lost] == [True] * 4
+    assert "4 episodes were lost to infrastructure faults, 4 of them after they had called a tool" in caplog.text
     assert "call 5 is lost" in caplog.text
 
 
 def test_if_everything_is_lost_the_fault_is_raised(toy):
     env = Camera(*range(100)).env()
-    with pytest.raises(InfrastructureFault, match="call 18 is lost"):  # 6 episodes, each begun three times
+    with pytest.raises(InfrastructureFault, match="call 18 is lost"):  # 6 calls, each tried three times
         sample_groups(questions_of(env), toy.Policy(looking), env, CONFIG, seed=0)
 
 
@@ -171,17 +217,37 @@ def test_without_points_nothing_changes(toy):
     assert len(policy.calls) == rounds
 
 
-def test_a_point_that_lost_all_its_continuations_gets_no_branch(toy, caplog):
+def test_a_prefix_that_lost_all_its_continuations_is_given_up(toy, caplog):
     camera = Camera()
     env, policy = camera.env(), toy.Policy(looking)
     groups = sample_groups(questions_of(env), policy, env, CONFIG, seed=0)
     points = select_prefixes(groups, SelectionConfig(budget=0.67, continuations=2), seed=0)
     camera.broken = {camera.calls + number for number in (1, 2, 3)}  # both of the first point, one of the second
+    lost: list[Lost] = []
     with caplog.at_level(logging.WARNING):
-        grown = resample(groups, points, policy, env, replace(CONFIG, fault_retries=0), seed=0)
+        grown = resample(groups, points, policy, env, replace(CONFIG, fault_retries=0), seed=0, on_lost=lost.append)
     assert [len(group.branches) for group in grown] == [0, 1]
     assert len(grown[1].branches[0].continuations) == 1
-    assert "3 of 4 episodes were lost" in caplog.text
+    assert len(lost) == 3
+    assert "a prefix of question 'q0' is given up" in caplog.text
+
+
+def test_the_run_goes_on_when_every_prefix_is_given_up(toy):
+    camera = Camera()
+    env, policy = camera.env(), toy.Policy(looking)
+    groups = sample_groups(questions_of(env), policy, env, CONFIG, seed=0)
+    points = select_prefixes(groups, SelectionConfig(budget=1.4), seed=0)
+    camera.broken = set(range(1000))
+    assert resample(groups, points, policy, env, CONFIG, seed=0) == groups
+
+
+def test_no_episode_becomes_longer_than_its_model_was_made_for(toy):
+    class Short(toy.Policy):
+        max_tokens = 15
+
+    env = Camera().env()
+    (group,) = sample_groups(questions_of(env, 1), Short(looking), env, CONFIG, seed=0)
+    assert {len(rollout.sequence().ids) for rollout in group.rollouts} == {15}
 
 
 def test_points_of_another_environment_are_refused(toy):

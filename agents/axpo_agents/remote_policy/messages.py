@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from axpo_agents.types import WHOLE, Truncation
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.images import ImageRef
 
@@ -23,6 +24,8 @@ class Request:
     """How many turns."""
     temperature: float = 1.0
     """Divides the logits; 0.0 takes the most probable token."""
+    truncation: Truncation = WHOLE
+    """What the tempered distribution is restricted to."""
     seed: int = 0
     """Seeds the turns; from 0 to 2**31 - 1."""
     bias: Mapping[int, float]

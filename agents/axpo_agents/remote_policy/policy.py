@@ -14,7 +14,7 @@ from axpo_agents.remote_policy.messages import Answer, AnswerError, Request
 from axpo_agents.remote_policy.model import RemoteModel
 from axpo_agents.remote_policy.server import InferenceServer
 from axpo_agents.transformers_policy.errors import PolicyError
-from axpo_agents.types import Context, FinishReason, Sampling, TokenSequence
+from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, TokenSequence, Truncation
 from axpo_envs.types import EpisodeState, Parts
 
 if TYPE_CHECKING:
@@ -119,19 +119,23 @@ class RemotePolicy(TokenPolicy):
                 results[member] = turns[place % len(turns)]
         return results
 
-    def logprobs(self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0) -> list[torch.Tensor]:
+    def logprobs(
+        self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0, truncation: Truncation = WHOLE
+    ) -> list[torch.Tensor]:
         """Log-probability of every sampled token, without gradients, as servers score prompts: over all ids.
 
         Where ids that are never sampled have a share m of the probability, the values are ln(1 - m) lower than those
         that were recorded while sampling: nothing for a trained model, up to 0.002 for a small random one.
 
         Raises:
-            PolicyError: the temperature is not 1, a sequence begins with a sampled token, or the server does not score
-                prompts.
+            PolicyError: the temperature is not 1, the distribution is truncated, a sequence begins with a sampled
+                token, or the server does not score prompts.
             InfrastructureFault: the server stayed unreachable, or its answer cannot be used.
         """
         if temperature != 1.0:
             raise PolicyError(f"expected temperature 1, at which servers score prompts; got {temperature}")
+        if truncation != WHOLE:
+            raise PolicyError(f"expected the whole distribution, of which servers score prompts; got {truncation}")
         if any(sequence.sampled[:1] == (True,) for sequence in sequences):
             raise PolicyError("expected a sequence to begin with a context; its first token is marked as sampled")
         scored = [sequence for sequence in sequences if any(sequence.sampled)]
@@ -147,7 +151,6 @@ class RemotePolicy(TokenPolicy):
         for index, prefix in enumerate(prefixes):
             key = prefix.sequence.ids + prefix.forced, prefix.sequence.images, prefix.room(sampling)
             groups.setdefault(key, []).append(index)
-        seeds = random.Random(seed)
         # Servers refuse to choose the most probable tokens more than once.
         greedy = sampling.temperature == 0.0
         most = len(prefixes) if greedy else self._server.settings.samples_per_request
@@ -161,10 +164,16 @@ class RemotePolicy(TokenPolicy):
                     max_tokens=room,
                     count=1 if greedy else len(members),
                     temperature=sampling.temperature,
-                    seed=seeds.getrandbits(31),
+                    truncation=sampling.truncation,
+                    seed=_request_seed(seed, members[0], prefixes[members[0]].seed),
                 )
                 orders.append(_Order(request=request, ids=ids, members=members))
         return orders
+
+
+def _request_seed(seed: int, place: int, own: int | None) -> int:
+    """The seed of a request whose first member is at that place: its own, where it has one, whatever else is asked."""
+    return random.Random(f"{seed} {place}" if own is None else own).getrandbits(31)
 
 
 def _check_prompt(answer: Answer, ids: tuple[int, ...]) -> None:

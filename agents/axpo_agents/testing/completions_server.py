@@ -22,6 +22,7 @@ from PIL import Image
 from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.transformers_policy.contexts import expanded
 from axpo_agents.transformers_policy.sampling import draw
+from axpo_agents.types import Truncation
 from axpo_envs.images import ImageRef
 
 _COMPLETIONS: Final = "/v1/completions"
@@ -167,7 +168,8 @@ class _Prompt:
             for token, bias in sampling["logit_bias"].items():
                 logits[int(token)] += bias
             uniform = torch.rand(1, generator=generator, dtype=torch.float64)
-            token, logprob = draw(logits[None], uniform, sampling["temperature"])
+            truncation = Truncation(top_k=max(0, sampling.get("top_k", 0)), top_p=sampling.get("top_p", 1.0))
+            token, logprob = draw(logits[None], uniform, sampling["temperature"], truncation)
             top = torch.log_softmax(logits / (sampling["temperature"] or 1.0), dim=-1).topk(_TOP)
             turn.ids.append(int(token))
             turn.logprobs.append(float(logprob))

@@ -15,8 +15,15 @@ _TARGETS: Final = r"^(?!.*\bvisual\b).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|
 """Linear layers of attention and feed-forward blocks, those of the image tower excluded."""
 
 
-def add_adapters(model: Any, *, rank: int, alpha: int, seed: int) -> Any:
+def add_adapters(model: Any, *, rank: int, alpha: int, dropout: float, seed: int) -> Any:
     """Puts new adapters into `model`, whose own weights are frozen; returns peft's wrapper around it.
+
+    Args:
+        model: a Transformers model.
+        rank: of the adapters.
+        alpha: their scale.
+        dropout: share of their inputs that is dropped in training mode.
+        seed: of their initial weights.
 
     Raises:
         PolicyError: peft is not installed.
@@ -29,7 +36,8 @@ def add_adapters(model: Any, *, rank: int, alpha: int, seed: int) -> Any:
         # peft asks the model whether it recomputes activations by a name that Transformers has deprecated.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         torch.manual_seed(seed)
-        return peft.get_peft_model(model, peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=_TARGETS))
+        settings = peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_TARGETS)
+        return peft.get_peft_model(model, settings)
 
 
 def merged(adapters: Any) -> Any:

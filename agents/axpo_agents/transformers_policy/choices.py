@@ -15,6 +15,9 @@ import numpy.typing as npt
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from axpo_agents.transformers_policy.truncation import lowest_kept, truncated
+from axpo_agents.types import WHOLE, Truncation
+
 LOGITS_AT_ONCE: Final = 2**26
 """Logits that are held at a time: 256 MiB of float32."""
 
@@ -31,6 +34,8 @@ class Choices:
     """The chosen ids, shape (choices,)."""
     temperature: float = 1.0
     """Divides the logits; above 0."""
+    truncation: Truncation = WHOLE
+    """Restricts the tempered distribution; a chosen token counts as kept."""
 
 
 def choice_logprobs(
@@ -63,9 +68,9 @@ def choice_logprobs(
         )
         part = hidden[start : start + size]
         if len(starts) > 1 and torch.is_grad_enabled():
-            parts.append(checkpoint(_chosen, part, head, rows, tokens, choices.temperature, use_reentrant=False))
+            parts.append(checkpoint(_chosen, part, head, rows, tokens, choices, use_reentrant=False))
         else:
-            parts.append(_chosen(part, head, rows, tokens, choices.temperature))
+            parts.append(_chosen(part, head, rows, tokens, choices))
     return torch.cat(parts)
 
 
@@ -74,9 +79,14 @@ def _chosen(
     head: Callable[[torch.Tensor], torch.Tensor],
     rows: torch.Tensor,
     tokens: torch.Tensor,
-    temperature: float,
+    choices: Choices,
 ) -> torch.Tensor:
     logits = head(hidden)
-    if temperature != 1.0:
-        logits = logits / temperature
-    return logits[rows, tokens] - logits.logsumexp(-1)[rows]
+    if choices.temperature != 1.0:
+        logits = logits / choices.temperature
+    chosen = logits[rows, tokens]
+    if choices.truncation == WHOLE:
+        return chosen - logits.logsumexp(-1)[rows]
+    lowest = lowest_kept(logits, choices.truncation)
+    kept = truncated(logits, lowest).logsumexp(-1)[rows]
+    return chosen - torch.where(chosen < lowest[rows, 0], torch.logaddexp(kept, chosen), kept)

@@ -38,6 +38,8 @@ class LoadSettings:
     """Rank of LoRA adapters on the language model's linear layers (needs peft); 0 trains all weights."""
     lora_alpha: int = 32
     """Scale of LoRA adapters."""
+    lora_dropout: float = 0.0
+    """Share of the adapters' inputs that is dropped under autograd."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass."""
     freeze_vision: bool = False
@@ -96,7 +98,9 @@ def _prepare(model: Any, settings: LoadSettings) -> Any:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     if settings.lora_rank == 0:
         return None
-    return add_adapters(model, rank=settings.lora_rank, alpha=settings.lora_alpha, seed=settings.seed)
+    return add_adapters(
+        model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.lora_dropout, seed=settings.seed
+    )
 
 
 @contextmanager

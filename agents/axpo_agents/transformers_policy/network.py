@@ -66,7 +66,8 @@ class Network:
         self.vocabulary = vocabulary
         self.adapters = adapters
         self._memory = FeatureMemory(_FEATURE_BYTES)
-        self._checkpointing = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+        model.eval()
+        self._modes = _modes_of_training(model)
         # Transformers 5.24 renamed the argument, and warns of the old name.
         self._cache_argument = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
         self.axes = 1 if patchifier is None else 3
@@ -270,9 +271,8 @@ class Network:
         return logits.float().index_fill_(-1, self._forbidden, -torch.inf)
 
     def _forward_mode(self) -> AbstractContextManager[Any]:
-        # The library recomputes activations in training mode only, and nothing else depends on the mode.
-        if self._checkpointing and self.model.training != torch.is_grad_enabled():
-            self.model.train(torch.is_grad_enabled())
+        for module in self._modes:
+            module.training = torch.is_grad_enabled()
         return self.adapters()
 
     @property
@@ -292,3 +292,19 @@ class Network:
             options = {"cu_seqlens": whole, "image_count": len(images)}
         output = tower(patches, grid_thw=grids, return_dict=True, **options)
         return [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
+
+
+def _modes_of_training(model: Any) -> list[torch.nn.Module]:
+    """The modules that are in training mode under autograd; all others compute what they compute in evaluation.
+
+    The library recomputes activations in training mode only, and asks the layer that is recomputed, not what lies
+    within: so the attention's dropout stays off, and what is trained is the policy that sampled. Dropout of LoRA
+    adapters is there only if it was asked for.
+    """
+    recomputed = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    for module in recomputed:
+        for name, value in vars(module).items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
+    adapters = [part for module in model.modules() for part in (getattr(module, "lora_dropout", None) or {}).values()]
+    return [*recomputed, *(part for part in adapters if isinstance(part, torch.nn.Dropout))]

@@ -13,10 +13,15 @@ from axpo_agents.transformers_policy.network import Network
 from axpo_agents.transformers_policy.score_query import ScoreQuery
 from axpo_agents.transformers_policy.token_tree import TokenTree
 from axpo_agents.transformers_policy.tree_attention import TreeAttention, tree_mask
+from axpo_agents.types import Truncation
 
 
 def score_tree(
-    network: Network, queries: Sequence[ScoreQuery], temperature: float, attention: TreeAttention
+    network: Network,
+    queries: Sequence[ScoreQuery],
+    temperature: float,
+    truncation: Truncation,
+    attention: TreeAttention,
 ) -> list[torch.Tensor]:
     """The log-probabilities of each query's targets.
 
@@ -34,7 +39,9 @@ def score_tree(
     batch = network.collate([tree.reading], align="left", padding=mask.padding)
     places = np.zeros(batch.filled.shape, dtype=np.bool_)
     places[0, predicting] = True
-    choices = Choices(places=places, rows=rows.reshape(-1), tokens=pairs[1], temperature=temperature)
+    choices = Choices(
+        places=places, rows=rows.reshape(-1), tokens=pairs[1], temperature=temperature, truncation=truncation
+    )
     logprobs = network.logprobs(batch, choices, mask=mask, features=network.encode_images(batch.images))
     index = torch.from_numpy(answers.reshape(-1)).to(network.device)
     return list(torch.split(logprobs[index], [len(query.targets) for query in queries]))

@@ -12,17 +12,20 @@ from axpo_agents.transformers_policy.choices import Choices
 from axpo_agents.transformers_policy.image_features import ImageFeatures
 from axpo_agents.transformers_policy.network import Network
 from axpo_agents.transformers_policy.score_query import ScoreQuery
+from axpo_agents.types import Truncation
 
 _SHORTEST: Final = 0.6
 """Rows of one batch are at least this share of its longest: what padding may cost."""
 
 
-def score_rows(network: Network, queries: Sequence[ScoreQuery], temperature: float) -> list[torch.Tensor]:
+def score_rows(
+    network: Network, queries: Sequence[ScoreQuery], temperature: float, truncation: Truncation
+) -> list[torch.Tensor]:
     """The log-probabilities of each query's targets."""
     features = network.encode_images([image for query in queries for image in query.reading.images])
     results = [torch.zeros(0, device=network.device) for _ in queries]
     for rows in _batches([len(query.reading) for query in queries]):
-        scored = _score_batch(network, [queries[row] for row in rows], features, temperature)
+        scored = _score_batch(network, [queries[row] for row in rows], features, temperature, truncation)
         for row, values in zip(rows, scored, strict=True):
             results[row] = values
     return results
@@ -43,7 +46,11 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _score_batch(
-    network: Network, rows: list[ScoreQuery], features: ImageFeatures | None, temperature: float
+    network: Network,
+    rows: list[ScoreQuery],
+    features: ImageFeatures | None,
+    temperature: float,
+    truncation: Truncation,
 ) -> tuple[torch.Tensor, ...]:
     # Padding stands behind the tokens, where causal attention never sees it.
     batch = network.collate([row.reading for row in rows], align="left")
@@ -51,5 +58,7 @@ def _score_batch(
     for index, row in enumerate(rows):
         places[index, row.predictors] = True
     tokens = np.concatenate([row.targets for row in rows])
-    choices = Choices(places=places, rows=np.arange(len(tokens)), tokens=tokens, temperature=temperature)
+    choices = Choices(
+        places=places, rows=np.arange(len(tokens)), tokens=tokens, temperature=temperature, truncation=truncation
+    )
     return torch.split(network.logprobs(batch, choices, features=features), [len(row.targets) for row in rows])

@@ -20,7 +20,7 @@ from axpo_agents.transformers_policy.sampling import Sampler
 from axpo_agents.transformers_policy.saving import save_checkpoint
 from axpo_agents.transformers_policy.scoring import Packing, Scorer
 from axpo_agents.transformers_policy.token_tree import TokenTree
-from axpo_agents.types import Context, Sampling, TokenSequence
+from axpo_agents.types import WHOLE, Context, Sampling, TokenSequence, Truncation
 from axpo_envs.types import EpisodeState, Parts
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ class TransformersPolicy(TokenPolicy):
         """Whether the model has an image tower."""
         return self._network.patchifier is not None
 
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest sequence that the model was made for, in tokens; None if its config does not say."""
+        return getattr(self._network.text_config, "max_position_embeddings", None)
+
     def advance_version(self) -> None:
         """Says that the weights have changed: caches made with the old ones are dropped."""
         self._version += 1
@@ -127,9 +132,11 @@ class TransformersPolicy(TokenPolicy):
         """
         return self._sampler.sample(prefixes, sampling, seed)
 
-    def logprobs(self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0) -> list[torch.Tensor]:
+    def logprobs(
+        self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0, truncation: Truncation = WHOLE
+    ) -> list[torch.Tensor]:
         """Log-probability of every sampled token, with gradients where autograd is on."""
-        return self._scorer.score(sequences, temperature)
+        return self._scorer.score(sequences, temperature, truncation)
 
     def plan(self, sequences: Sequence[TokenSequence], *, tokens: int) -> tuple[Pass, ...]:
         """Which sequences are best scored together; what they share is computed once per pass."""
@@ -152,6 +159,10 @@ class TransformersPolicy(TokenPolicy):
         )
 
     def save(self, folder: str | Path) -> None:
-        """Writes a checkpoint that `from_pretrained` loads, adapters merged; replaces one that is there."""
+        """Writes a checkpoint that `from_pretrained` loads; replaces one that is there.
+
+        LoRA adapters are merged into its weights, and lie beside them once more in the folder `adapters`, as peft loads
+        them onto the model that they were trained on.
+        """
         model = self.model if self._adapters is None else merged(self._adapters)
-        save_checkpoint(Path(folder), model, self._chat.tokenizer, self._files)
+        save_checkpoint(Path(folder), model, self._chat.tokenizer, self._files, adapters=self._adapters)

@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from axpo_agents.errors import NonFiniteRowError
 from axpo_agents.policy import Prefix, Sampled
 from axpo_agents.transformers_policy.kv_cache import Pick, PrefixMemory, SlotCache, gather, planted
 from axpo_agents.transformers_policy.network import Network
 from axpo_agents.transformers_policy.prefixes import PrefixReader, Target
-from axpo_agents.types import FinishReason, Sampling
+from axpo_agents.transformers_policy.random_numbers import random_numbers
+from axpo_agents.transformers_policy.truncation import lowest_kept, truncated
+from axpo_agents.types import WHOLE, FinishReason, Sampling, Truncation
 
-_BELOW_ONE: Final = 1 - 2**-50
 TRUNK_TOKENS: Final = 4096
 """Turns after a prefix share its keys and values without copies where turns x tokens reach this many."""
 
@@ -30,6 +32,8 @@ TRUNK_TOKENS: Final = 4096
 class _Turns:
     """The turns of one batch and what they have written; every tensor is indexed by turn first."""
 
+    members: list[int]
+    """Which of the prefixes given each continues."""
     targets: list[Target]
     """What each starts from."""
     limits: torch.Tensor
@@ -90,18 +94,22 @@ class Sampler:
     def sample(self, prefixes: Sequence[Prefix], sampling: Sampling, seed: int) -> list[Sampled]:
         """One turn after each prefix; see `TokenPolicy.sample`.
 
-        Token t of turn i is a function of the distribution and of the t-th random number of row i, so results depend
-        on neither batches nor caches. With temperature 0, log-probabilities are those at temperature 1.
+        Token t of a turn is a function of the distribution and of the t-th random number of its prefix's seed, so
+        results depend on neither neighbours, batches nor caches. With temperature 0, log-probabilities are those at
+        temperature 1.
+
+        Raises:
+            NonFiniteRowError: the logits after a prefix are infinite or not a number.
         """
         limits = [prefix.room(sampling) for prefix in prefixes]
         steps = max([0, *limits])
-        generator = torch.Generator().manual_seed(seed)
-        uniforms = torch.rand(len(prefixes), steps, generator=generator, dtype=torch.float64).clamp(max=_BELOW_ONE)
+        uniforms = random_numbers(prefixes, steps, seed)
         results = [Sampled(ids=(), logprobs=(), finish=FinishReason.LENGTH) for _ in prefixes]
         targets = self._reader.distinct(prefixes)
         for members in self._batches(targets, limits):
             index = torch.tensor(members)
             turns = _Turns(
+                members=members,
                 targets=[targets[member] for member in members],
                 limits=torch.tensor([limits[member] for member in members], device=self.network.device),
                 uniforms=uniforms[index].to(self.network.device),
@@ -109,7 +117,7 @@ class Sampler:
                 logprobs=torch.zeros(len(members), steps, device=self.network.device),
                 lengths=torch.zeros(len(members), dtype=torch.long, device=self.network.device),
             )
-            for member, sampled in zip(members, self._write(turns, sampling.temperature), strict=True):
+            for member, sampled in zip(members, self._write(turns, sampling), strict=True):
                 results[member] = sampled
         return results
 
@@ -130,13 +138,14 @@ class Sampler:
         if batch:
             yield batch
 
-    def _write(self, turns: _Turns, temperature: float) -> list[Sampled]:
+    def _write(self, turns: _Turns, sampling: Sampling) -> list[Sampled]:
         front, logits = self._begin(turns)
         alive = torch.ones_like(front.turns, dtype=torch.bool)
         ended: list[tuple[_Front, list[int]]] = []
         for step in range(turns.ids.shape[1]):
             rows = front.turns
-            tokens, logprobs = draw(logits, turns.uniforms[rows, step], temperature)
+            tokens, logprobs = draw(logits, turns.uniforms[rows, step], sampling.temperature, sampling.truncation)
+            _check(logprobs, turns, rows, step)
             turns.ids[rows, step], turns.logprobs[rows, step] = tokens, logprobs
             turns.lengths[rows] += alive
             alive = alive & ~torch.isin(tokens, self._stops) & (turns.limits[rows] > step + 1)
@@ -224,21 +233,40 @@ class Sampler:
         ]
 
 
-def draw(logits: torch.Tensor, uniforms: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _check(logprobs: torch.Tensor, turns: _Turns, rows: torch.Tensor, step: int) -> None:
+    finite = torch.isfinite(logprobs)
+    if not bool(finite.all()):
+        turn = int(rows[int(finite.int().argmin())])
+        raise NonFiniteRowError(
+            f"expected finite logits from the policy; some are infinite or not a number, at token {step} of the turn",
+            row=turns.members[turn],
+        )
+
+
+def draw(
+    logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, truncation: Truncation = WHOLE
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Draws a token per row by inverting the cumulative distribution; temperature 0 takes the most probable one.
 
     Args:
         logits: float32, shape (rows, vocabulary).
         uniforms: float64 in [0, 1), shape (rows,).
         temperature: divides the logits.
+        truncation: restricts the tempered distribution; of no effect at temperature 0.
 
     Returns:
-        Tokens and their log-probabilities, each of shape (rows,).
+        Tokens and their log-probabilities, each of shape (rows,); the latter are NaN where logits are not finite.
     """
-    logprobs = torch.log_softmax(logits / (temperature or 1.0), dim=-1)
     if temperature == 0.0:
+        logprobs = torch.log_softmax(logits, dim=-1)
         tokens = logprobs.argmax(-1)
     else:
+        tempered = logits / temperature
+        if truncation != WHOLE:
+            tempered = truncated(tempered, lowest_kept(tempered, truncation))
+        logprobs = torch.log_softmax(tempered, dim=-1)
         mass = logprobs.double().exp().cumsum(-1)
         tokens = torch.searchsorted(mass, (uniforms * mass[:, -1])[:, None], right=True)[:, 0]
+        # A row of NaN has no place for any number.
+        tokens = tokens.clamp(max=logits.shape[-1] - 1)
     return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]

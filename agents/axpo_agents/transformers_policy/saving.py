@@ -6,12 +6,17 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from axpo_agents.transformers_policy.silence import no_progress_bars
 
+ADAPTERS: Final = "adapters"
+"""Folder of the LoRA adapters within a checkpoint."""
 
-def save_checkpoint(folder: Path, model: Any, tokenizer: Any, files: Mapping[str, bytes]) -> None:
+
+def save_checkpoint(
+    folder: Path, model: Any, tokenizer: Any, files: Mapping[str, bytes], *, adapters: Any = None
+) -> None:
     """Writes model, tokenizer and further files to `folder`, replacing a checkpoint that is there.
 
     Everything is written beside the folder first, so that a crash leaves the old checkpoint or the new one.
@@ -21,6 +26,7 @@ def save_checkpoint(folder: Path, model: Any, tokenizer: Any, files: Mapping[str
         model: a Transformers model, adapters merged.
         tokenizer: a Transformers tokenizer.
         files: name and content of files that neither of them writes (image settings, a processor's chat template).
+        adapters: peft's wrapper, whose adapters are written to the folder `ADAPTERS` beside the model; None without.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
@@ -29,6 +35,8 @@ def save_checkpoint(folder: Path, model: Any, tokenizer: Any, files: Mapping[str
         with no_progress_bars():
             model.save_pretrained(new)
         tokenizer.save_pretrained(new)
+        if adapters is not None:
+            adapters.save_pretrained(new / ADAPTERS)
         for name, content in files.items():
             (new / name).write_bytes(content)
         if folder.exists():

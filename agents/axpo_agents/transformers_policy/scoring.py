@@ -14,7 +14,7 @@ from axpo_agents.transformers_policy.padded_rows import score_rows
 from axpo_agents.transformers_policy.score_query import ScoreQuery
 from axpo_agents.transformers_policy.token_tree import TokenTree
 from axpo_agents.transformers_policy.tree_attention import TreeAttention
-from axpo_agents.types import TokenSequence
+from axpo_agents.types import WHOLE, TokenSequence, Truncation
 
 
 class Packing(StrEnum):
@@ -40,14 +40,16 @@ class Scorer:
         self.packing = packing
         self.attention = attention or TreeAttention.of(network.device)
 
-    def score(self, sequences: Sequence[TokenSequence], temperature: float) -> list[torch.Tensor]:
+    def score(
+        self, sequences: Sequence[TokenSequence], temperature: float, truncation: Truncation = WHOLE
+    ) -> list[torch.Tensor]:
         """Log-probability of every sampled token; see `TokenPolicy.logprobs`."""
         if temperature <= 0.0:
             raise ValueError(f"expected a temperature above 0: a greedy choice has no density; got {temperature}")
         queries = self._queries(sequences)
         if self.packing is Packing.ROWS:
-            return score_rows(self.network, queries, temperature)
-        return score_tree(self.network, queries, temperature, self.attention)
+            return score_rows(self.network, queries, temperature, truncation)
+        return score_tree(self.network, queries, temperature, truncation, self.attention)
 
     def plan(self, sequences: Sequence[TokenSequence], tokens: int) -> tuple[Pass, ...]:
         """Which sequences are scored together; see `TokenPolicy.plan`."""

@@ -15,9 +15,10 @@ from axpo_agents.passes import Pass
 from axpo_agents.policy import Prefix, Sampled, TokenPolicy, TurnSpans
 from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.transformers_policy.checkpoint import Checkpoint
+from axpo_agents.transformers_policy.random_numbers import random_numbers
 from axpo_agents.transformers_policy.sampling import draw
 from axpo_agents.transformers_policy.vision import Patchifier
-from axpo_agents.types import Context, FinishReason, Sampling, TokenSequence
+from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, TokenSequence, Truncation
 from axpo_envs.images import ImageRef
 from axpo_envs.types import EpisodeState, Parts
 
@@ -69,9 +70,11 @@ class PlainPolicy(TokenPolicy):
         """As the policy does."""
         return self._policy.find_spans(ids)
 
-    def logprobs(self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0) -> list[torch.Tensor]:
+    def logprobs(
+        self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0, truncation: Truncation = WHOLE
+    ) -> list[torch.Tensor]:
         """As the policy does."""
-        return self._policy.logprobs(sequences, temperature=temperature)
+        return self._policy.logprobs(sequences, temperature=temperature, truncation=truncation)
 
     def plan(self, sequences: Sequence[TokenSequence], *, tokens: int) -> tuple[Pass, ...]:
         """As the policy does."""
@@ -81,9 +84,7 @@ class PlainPolicy(TokenPolicy):
     def sample(self, prefixes: Sequence[Prefix], sampling: Sampling, *, seed: int) -> list[Sampled]:
         """One turn after each prefix, each with room for a token at least."""
         rooms = [_room(prefix, sampling) for prefix in prefixes]
-        generator = torch.Generator().manual_seed(seed)
-        uniforms = torch.rand(len(prefixes), max(rooms), generator=generator, dtype=torch.float64)
-        draws = _Draws(uniforms, sampling.temperature, self._forbidden)
+        draws = _Draws(random_numbers(prefixes, max(rooms), seed), sampling.temperature, self._forbidden)
         settings = GenerationConfig(max_new_tokens=max(rooms), do_sample=False, pad_token_id=0)
         self._model.generate(**self._rows(prefixes), generation_config=settings, logits_processor=[draws])
         ids, logprobs = torch.stack(draws.ids, dim=1), torch.stack(draws.logprobs, dim=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from axpo_agents.policy import Prefix, Sampled, TokenPolicy, TurnSpans
 from axpo_agents.rolling import Start, roll
-from axpo_agents.types import Context, FinishReason, Rollout, Sampling, TokenSequence
+from axpo_agents.types import WHOLE, Context, FinishReason, Rollout, Sampling, TokenSequence, Truncation
 from axpo_benchmarks.speed.rows import Absolute, Row, median_seconds
 from axpo_envs import EpisodeState, ExactMatch, ListQuestions, Parts, Question, ToolEnv, ToolEnvSpec
 from axpo_envs.examples import call_turn
@@ -125,7 +125,9 @@ class _Sleeper(TokenPolicy):
         del sampling, seed
         return [self._turn(any(prefix.sequence.sampled)) for prefix in prefixes]
 
-    def logprobs(self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0) -> list[torch.Tensor]:
+    def logprobs(
+        self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0, truncation: Truncation = WHOLE
+    ) -> list[torch.Tensor]:
         raise NotImplementedError("nothing is trained here")
 
     def _turn(self, slept: bool) -> Sampled:

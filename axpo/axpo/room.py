@@ -1,0 +1,29 @@
+"""Defines the checks that prompts leave room for tokens."""
+
+from __future__ import annotations
+
+from axpo.config import ConfigError, TrainConfig
+from axpo.questions import training_questions
+from axpo.sampling import sampling_of
+from axpo_agents.policy import TokenPolicy
+from axpo_envs.env import ToolEnv
+
+
+def check_first_questions(config: TrainConfig, env: ToolEnv, policy: TokenPolicy) -> None:
+    """Checks that something can be sampled in the first step.
+
+    Raises:
+        ConfigError: none of its questions' prompts leaves room for a token.
+    """
+    most = sampling_of(config.sampling, policy).max_episode_tokens
+    questions = training_questions(env.questions, seed=config.seed, step=1, count=config.sampling.questions)
+    shortest = None
+    for question in questions:
+        length = len(policy.encode_prompt(env, env.begin(question)).ids)
+        if length < most:
+            return
+        shortest = length if shortest is None else min(shortest, length)
+    raise ConfigError(
+        f"sampling.max_episode_tokens: expected room for more than a prompt; the prompts of all {len(questions)} "
+        f"questions of the first step have at least {shortest} tokens, and the limit is {most}"
+    )
