@@ -116,7 +116,7 @@ class SamplingConfig:
     max_turn_tokens: Count = 1024
     """Token limit of one turn."""
     max_episode_tokens: Count = 16384
-    """Token limit of an episode, contexts included."""
+    """Token limit of an episode, contexts included; a model's own limit (`max_position_embeddings`) holds as well."""
     fault_retries: CountOrNone = 5
     """How often a turn that met an infrastructure fault is executed again before its episode is dropped."""
     fault_wait_s: NonNegative = 0.1

@@ -196,7 +196,6 @@ class _Trainer:
     def run(self) -> RunResult:
         with self._interrupts.watched(), self._display:
             self._display.start(self._config, self._progress.step)
-            self._note_limits()
             try:
                 self._make_steps()
                 self._save_if_new()
@@ -286,12 +285,6 @@ class _Trainer:
         self._history.append(record)
         self._display.step(record)
         return record
-
-    def _note_limits(self) -> None:
-        asked = self._config.sampling.max_episode_tokens
-        most = sampling_of(self._config.sampling, self._policy).max_episode_tokens
-        if most < asked:
-            self._display.note(f"the model was made for {most} tokens, so episodes end there, not at {asked}")
 
     def _evaluate_if_due(self) -> None:
         step, plan = self._progress.step, self._config.log

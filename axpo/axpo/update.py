@@ -158,7 +158,8 @@ def _logprobs(policy: TokenPolicy, sequences: list[TokenSequence], objective: Ob
 
 
 def _check_logprobs(logprobs: torch.Tensor, items: Sequence[TrainItem], whose: str) -> None:
-    finite = torch.isfinite(logprobs.detach())
+    logprobs = logprobs.detach()
+    finite = torch.isfinite(logprobs)
     if bool(finite.all()):
         return
     place = int(finite.int().argmin())

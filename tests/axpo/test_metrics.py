@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from axpo.metrics import evaluation_metrics, step_metrics, tool_collapse
+from axpo.metrics import evaluation_metrics, step_metrics
 from axpo.types import Branch, BranchPoint, Group
 from axpo_agents.types import Rollout
-from axpo_envs.types import CallOutcome, CallRecord, Label, StopReason, ToolResult, ToolStatus
+from axpo_envs.types import CallOutcome, CallRecord, Label, RewardTerm, StopReason, ToolResult, ToolStatus
 
 THINK = "<think>t</think><tool_call>"  # 4 tokens
 TOOL = THINK + "{}</tool_call>"  # 7 tokens
@@ -76,21 +76,26 @@ def test_without_calls_their_rates_are_undefined(toy):
         "tool_call_valid_rate",
         "tool_success_rate",
         "tool_pass1",
+        "tool_reward_mean",
         "paired_tool_pass1",
         "paired_no_tool_pass1",
         "all_wrong_tool_subgroups",
+        "all_wrong_after_resampling",
+        "flipped_subgroups",
         "premature_stop",
         "declined_correctly",
         "failed_to_act",
         "recovery_rate",
         "continuation_pass1",
+        "continuation_reward_mean",
     }
     assert metrics["tool_attempt_rate"] == 0
 
 
 def test_no_groups_have_the_same_names_and_no_rates(toy):
     metrics = step_metrics([])
-    assert metrics.keys() == step_metrics([group_of(toy, toy.rollout(DIRECT))]).keys()
+    some = step_metrics([group_of(toy, toy.rollout(DIRECT))])
+    assert metrics.keys() == {name for name in some if not name.startswith("reward/")}
     assert metrics["rollouts"] == 0
     assert metrics["tool_attempt_rate"] is None
 
@@ -163,6 +168,68 @@ def test_branches_count_in_recovery_and_cost_but_in_no_rate(toy):
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)
 
 
+def test_pass1_is_thresholded_and_mean_rewards_have_names_of_their_own(toy):
+    source = toy.rollout(TOOL, DIRECT, reward=-0.1)
+    point = BranchPoint(group=0, rollout=1, turn=0, token=4, confidence=0.5, snapshot=source.snapshots[0])
+    continuations = tuple(toy.rollout(THINK + "x", DIRECT, reward=r, forced=4) for r in (0.3, 0.9))
+    rollouts = (toy.rollout(TOOL, DIRECT, reward=1.2), source, toy.rollout(DIRECT, reward=0.4))
+    group = group_of(toy, *rollouts).with_branches((Branch(point=point, continuations=continuations),))
+    metrics = step_metrics([group])
+    expected = {
+        "tool_pass1": 0.5,
+        "tool_reward_mean": 0.55,
+        "no_tool_pass1": 0.0,
+        "no_tool_reward_mean": 0.4,
+        "paired_tool_pass1": 0.5,
+        "paired_no_tool_pass1": 0.0,
+        "continuation_pass1": 0.5,
+        "continuation_reward_mean": 0.6,
+        "reward_mean": 0.5,
+    }
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+def test_the_terms_of_the_reward_are_measured_by_name(toy):
+    def scored(**terms: float) -> Rollout:
+        rollout = toy.rollout(DIRECT, reward=sum(terms.values()))
+        named = tuple(RewardTerm(name=name, value=value) for name, value in terms.items())
+        return replace(rollout, episode=replace(rollout.episode, terms=named))
+
+    groups = [group_of(toy, scored(correct=1.0, calls=-0.1), scored(correct=0.0)), group_of(toy, scored(correct=1.0))]
+    metrics = step_metrics(groups)
+    assert metrics["reward/correct"] == pytest.approx(2 / 3)
+    assert metrics["reward/calls"] == pytest.approx(-0.1 / 3)
+    assert metrics["reward_mean"] == pytest.approx(metrics["reward/correct"] + metrics["reward/calls"])
+    estimate = evaluation_metrics(groups)["reward/calls"]
+    assert estimate is not None
+    assert estimate.value == pytest.approx(-0.1 / 3)
+
+
+def test_recovered_subgroups_no_longer_count_as_all_wrong_after_resampling(toy):
+    def branched(*rewards: float) -> Group:
+        source = toy.rollout(TOOL, DIRECT)
+        point = BranchPoint(group=0, rollout=0, turn=0, token=4, confidence=0.5, snapshot=source.snapshots[0])
+        grown = tuple(toy.rollout(THINK + "x", DIRECT, reward=r, forced=4) for r in rewards)
+        return group_of(toy, source, toy.rollout(DIRECT)).with_branches((Branch(point=point, continuations=grown),))
+
+    groups = [
+        branched(0, 1),
+        branched(0, 0),
+        group_of(toy, toy.rollout(TOOL, DIRECT)),
+        group_of(toy, toy.rollout(TOOL, DIRECT, reward=1)),
+        group_of(toy, toy.rollout(DIRECT)),
+    ]
+    metrics = step_metrics(groups)
+    assert metrics["all_wrong_tool_subgroups"] == pytest.approx(3 / 4)
+    assert metrics["all_wrong_after_resampling"] == pytest.approx(2 / 4)
+    assert metrics["flipped_subgroups"] == pytest.approx(1 / 3)
+
+
+def test_prompts_without_room_for_a_token_are_counted(toy):
+    empty = toy.rollout("", stop=StopReason.MAX_TOKENS)
+    assert step_metrics([group_of(toy, empty, empty, empty, toy.rollout(DIRECT))])["prompt_too_long"] == 0.75
+
+
 def test_wrong_follows_the_threshold(toy):
     group = group_of(toy, toy.rollout(TOOL, DIRECT, reward=0.4), toy.rollout(DIRECT, reward=0.4))
     assert step_metrics([group])["all_wrong_tool_subgroups"] == 1
@@ -202,46 +269,6 @@ def test_evaluation_gives_pass_at_k_and_every_rate_with_intervals(toy):
     assert estimates["tool_attempt_rate"].n == 9
     assert estimates["recovery_rate"] is None
     assert evaluation_metrics([])["pass1"] is None
-
-
-def history(rates: list[float], *, acting: float = 0.5, guessing: float = 0.4) -> list[dict[str, float | None]]:
-    return [
-        {
-            "tool_attempt_rate": rate,
-            "paired_questions": 4.0 if rate else 0.0,
-            "paired_tool_pass1": acting if rate else None,
-            "paired_no_tool_pass1": guessing if rate else None,
-        }
-        for rate in rates
-    ]
-
-
-def test_tool_collapse_is_alarmed_when_the_smoothed_rate_halves_though_acting_is_no_worse():
-    collapsing = [0.3] * 5 + [0.2, 0.15, 0.1, 0.05, 0.0, 0.0]
-    alarms = [tool_collapse(history(collapsing[:end])) for end in range(1, len(collapsing) + 1)]
-    # Trailing means from the fifth step on: .30 .28 .25 .21 .16 .10 .06; the peak's half is .15.
-    assert alarms == [False] * 9 + [True, True]
-    assert tool_collapse(history(collapsing, acting=0.4))
-    assert not tool_collapse(history(collapsing, acting=0.39))
-
-
-def test_tool_collapse_judges_by_what_happened_since_the_peak():
-    rising, falling = [0.1, 0.3, 0.5, 0.5, 0.5], [0.3, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0]
-    worse_before = history(rising, acting=0.0)[:-1] + history(rising)[-1:] + history(falling)
-    assert tool_collapse(worse_before)
-    worse_since = history(rising) + history(falling, acting=0.0)
-    assert not tool_collapse(worse_since)
-
-
-def test_tool_collapse_needs_a_window_and_pairs_and_ignores_undefined_steps():
-    assert not tool_collapse([])
-    assert not tool_collapse(history([0.9, 0.0, 0.0, 0.0]))
-    assert tool_collapse(history([0.9, 0.0, 0.0, 0.0]), window=1)
-    assert not tool_collapse(history([0.0] * 10))
-    undefined: list[dict[str, float | None]] = [{"tool_attempt_rate": None}, {}]
-    assert tool_collapse(undefined + history([0.9, 0.0]) + undefined, window=1)
-    without_pairs = [{"tool_attempt_rate": rate} for rate in (0.9, 0.0)]
-    assert not tool_collapse(without_pairs, window=1)
 
 
 def test_a_call_is_a_record_of_its_text(toy):

@@ -7,17 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 
 import axpo
 from axpo.checkpoint import CheckpointError, newest_checkpoint
-from axpo.config import ConfigError, Method, OptimConfig, TrainConfig
+from axpo.config import ConfigError, Method, ModelConfig, OptimConfig, TrainConfig
 from axpo.config_file import read_toml
 from axpo.display import Silent
 from axpo.interrupts import Interrupted
 from axpo.sampling import sample_groups
-from axpo.trainer import RunResult
+from axpo.trainer import RunResult, load_settings
 from axpo.update import DivergenceError
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.errors import InfrastructureFault
@@ -141,12 +142,20 @@ class TestRun:
         config = replace(config, policy=replace(config.policy, lora_rank=2))
         straight = train(config)
         assert "adapter_config.json" not in {path.name for path in straight.checkpoint.iterdir()}
+        self.adapters_give_the_merged_weights(straight.checkpoint)
         stopped = Meddler((3, "sampling"), lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(Interrupted):
             train(replace(config, out=str(tmp_path / "run")), display=stopped)
         resumed = axpo.resume(tmp_path / "run", display=Silent())
         assert toy.timeless(resumed.metrics) == toy.timeless(straight.metrics)
         assert weights(resumed) == weights(straight)
+
+    def adapters_give_the_merged_weights(self, checkpoint: Path) -> None:
+        merged = load_policy(str(checkpoint)).model.state_dict()
+        base = load_policy("tiny-random", load_settings(ModelConfig(), seed=0)).model
+        adapted = peft.PeftModel.from_pretrained(base, str(checkpoint / "adapters")).merge_and_unload()
+        for name, value in adapted.state_dict().items():
+            assert torch.allclose(value, merged[name], atol=1e-6), name
 
 
 class TestRefusals:

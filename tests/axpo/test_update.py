@@ -121,7 +121,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(toy, poison):
     with torch.no_grad():
         trained.table[toy.encode("a")[0], toy.encode("b")[0]] = poison
     before = trained.table.detach().clone()
-    with pytest.raises(DivergenceError, match="expected a finite loss and gradient"):
+    with pytest.raises(
+        DivergenceError, match=r"expected finite log-probabilities from the policy; got (nan|-inf) .* question 'q0'"
+    ):
         update(trained, Optimizer([trained.table], OPTIM), batch(toy, PLAIN), Objective(loss=PLAIN))
     torch.testing.assert_close(trained.table, before, equal_nan=True, rtol=0, atol=0, check_stride=False)
 
@@ -143,5 +145,7 @@ def test_finite_weights_that_no_longer_give_probabilities_are_noticed(toy):
 
     trained = Policy(lambda text, rng: "x")
     trained.table = torch.nn.Parameter(trained.table.detach())
-    with pytest.raises(DivergenceError, match="expected finite log-probabilities after the optimizer step"):
+    with pytest.raises(
+        DivergenceError, match="from the policy after the optimizer step"
+    ):
         update(trained, Optimizer([trained.table], OPTIM), batch(toy, PLAIN), Objective(loss=PLAIN))

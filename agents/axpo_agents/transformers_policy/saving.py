@@ -36,7 +36,8 @@ def save_checkpoint(
             model.save_pretrained(new)
         tokenizer.save_pretrained(new)
         if adapters is not None:
-            adapters.save_pretrained(new / ADAPTERS)
+            # The embeddings are no adapters' target; peft would look for the base model's files to know that.
+            adapters.save_pretrained(new / ADAPTERS, save_embedding_layers=False)
         for name, content in files.items():
             (new / name).write_bytes(content)
         if folder.exists():
