@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Final, NamedTuple
 
 from axpo_agents.crew import Crew
@@ -132,11 +131,8 @@ def roll(
     ]
     machine = _Machine(policy=policy, env=env, sampling=sampling, seed=seed, retries=retries)
     with Crew(first=_threads_at_once(env)) as crew:
-        for number in count():
-            running = {index: moment for index, moment in enumerate(moments) if isinstance(moment, Start)}
-            if not running:
-                break
-            outcomes = machine.round(list(running.values()), crew, number)
+        while running := {index: moment for index, moment in enumerate(moments) if isinstance(moment, Start)}:
+            outcomes = machine.round(list(running.values()), crew)
             for index, outcome in zip(running, outcomes, strict=True):
                 moments[index] = replace(outcome, start=starts[index]) if isinstance(outcome, Lost) else outcome
     return [moment for moment in moments if not isinstance(moment, Start)]
@@ -184,15 +180,15 @@ class _Machine:
     seed: int
     retries: Retries
 
-    def round(self, moments: Sequence[Start], crew: Crew, number: int) -> Sequence[Start | Rollout | Lost]:
+    def round(self, moments: Sequence[Start], crew: Crew) -> Sequence[Start | Rollout | Lost]:
         """What the next turn of every episode leads to."""
         try:
-            turns = redo(lambda: self.sample(moments, number), self.retries)
+            turns = redo(lambda: self.sample(moments), self.retries)
         except InfrastructureFault as fault:
             return [_lost(moment, fault) for moment in moments]
         return crew.map(lambda step: self.step(*step), zip(moments, turns, strict=True))
 
-    def sample(self, moments: Sequence[Start], number: int) -> list[_SampledTurn]:
+    def sample(self, moments: Sequence[Start]) -> list[_SampledTurn]:
         """The next turn of every episode, its frozen tokens included."""
         policy, sampling = self.policy, self.sampling
         contexts = [_context(policy, self.env, moment) for moment in moments]
@@ -209,10 +205,9 @@ class _Machine:
         version = policy.version
         sampled: Sequence[Sampled] = ()
         if roomy:
+            asked = [prefixes[index] for index in roomy]
             with _naming([moments[index] for index in roomy]):
-                sampled = policy.sample(
-                    [prefixes[index] for index in roomy], sampling, seed=_seed("round", self.seed, number)
-                )
+                sampled = policy.sample(asked, sampling, seed=_seed("turns", *(prefix.seed for prefix in asked)))
         drawn = dict(zip(roomy, sampled, strict=True))
         turns = []
         for index, (moment, context) in enumerate(zip(moments, contexts, strict=True)):

@@ -68,6 +68,10 @@ class ListQuestions:
         """Number of questions."""
         return len(self._questions)
 
+    def __len__(self) -> int:
+        """Number of questions."""
+        return len(self._questions)
+
     def question(self, index: int) -> Question:
         """The question at that place.
 
