@@ -62,5 +62,18 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Removes what killed processes left in a folder. Only for the one process that writes there.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    for leftover in folder.glob(f"{PARTIAL}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
 def _partial(path: Path) -> Path:
     return path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")

@@ -1,12 +1,11 @@
 """Defines checkpoints: a folder that is a Hugging Face model and holds what training needs to go on from it.
 
 A checkpoint appears under its name only when every file of it is on the disk. Its manifest holds the hash of each
-file, so that damage done later is noticed before anything is trained on it.
+file, and the run's seal that of the manifest, so that damage done later is noticed before anything is trained on it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,11 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from axpo import atomic
+from axpo.checked_json import DamagedFileError
+from axpo.manifest import MANIFEST, check_manifest, manifest_hash, write_manifest
 from axpo.optimizer import Optimizer
 
 OPTIMIZER: Final = "trainer.safetensors"
 PROGRESS: Final = "trainer.json"
-MANIFEST: Final = "manifest.json"
 CONFIG: Final = "config.toml"
 _PREFIX: Final = "step-"
 
@@ -115,8 +115,7 @@ def save_checkpoint(
             save_file({name: tensor.contiguous() for name, tensor in optimizer.state().items()}, folder / OPTIMIZER)
             (folder / PROGRESS).write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
             (folder / CONFIG).write_text(config_toml, encoding="utf-8")
-            hashes = {str(path.relative_to(folder)): _hash(path) for path in _files(folder)}
-            (folder / MANIFEST).write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
+            write_manifest(folder)
             _flush(folder)
         _flush_entry(checkpoints)
     except (OSError, SafetensorError) as error:
@@ -124,6 +123,16 @@ def save_checkpoint(
             f"cannot write the checkpoint {target}: {error}. Earlier checkpoints and records are intact"
         ) from error
     return target
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether the folder is a checkpoint of a training run, whole or not."""
+    return (folder / PROGRESS).is_file() or (folder / OPTIMIZER).is_file()
+
+
+def newest_folders(checkpoints: Path, count: int) -> list[Path]:
+    """The folders of the newest checkpoints, newest first."""
+    return _folders(checkpoints)[:count]
 
 
 def prune(checkpoints: Path, keep: int, *, spare: int | None = None) -> None:
@@ -137,22 +146,31 @@ def prune(checkpoints: Path, keep: int, *, spare: int | None = None) -> None:
         shutil.rmtree(doomed)
 
 
-def newest_checkpoint(checkpoints: Path, *, warn: Callable[[str], None]) -> Checkpoint | None:
+def newest_checkpoint(
+    checkpoints: Path, *, warn: Callable[[str], None], sealed: Mapping[str, str] | None = None
+) -> Checkpoint | None:
     """The newest checkpoint that is whole.
 
     Args:
         checkpoints: a run's `checkpoints` folder.
-        warn: told about each damaged checkpoint that was passed over.
+        warn: told about each checkpoint that is damaged or missing and was passed over.
+        sealed: checkpoints that must be there: the hash of each one's manifest by the name of its folder.
 
     Returns:
-        None where no checkpoint was ever written.
+        None where there is no checkpoint.
 
     Raises:
         CheckpointError: there are checkpoints, but all of them are damaged.
     """
     problems = []
+    sealed = sealed or {}
+    missing = [name for name in sorted(sealed, reverse=True) if not (checkpoints / name).is_dir()]
     for folder in _folders(checkpoints):
+        while missing and missing[0] > folder.name:
+            warn(f"passing over a checkpoint: {checkpoints / missing.pop(0)} is missing")
         try:
+            if folder.name in sealed and manifest_hash(folder) not in ("", sealed[folder.name]):
+                raise CheckpointError(f"{folder}: {MANIFEST} is not the one that was written")
             return read_checkpoint(folder)
         except CheckpointError as error:
             problems.append(str(error))
@@ -162,6 +180,8 @@ def newest_checkpoint(checkpoints: Path, *, warn: Callable[[str], None]) -> Chec
             f"no checkpoint in {checkpoints} is whole ({'; '.join(problems)}). Without one the run can only be "
             "repeated from its beginning: delete that folder, then resume"
         )
+    for name in missing:
+        warn(f"{checkpoints / name} is missing: the run begins again")
     return None
 
 
@@ -172,15 +192,16 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         CheckpointError: a file is missing or damaged.
     """
     try:
-        hashes: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        for name, expected in hashes.items():
-            if _hash(folder / name) != expected:
-                raise CheckpointError(f"{folder}: {name} is damaged: its content does not match {MANIFEST}")
+        check_manifest(folder)
         progress = Progress(**json.loads((folder / PROGRESS).read_text(encoding="utf-8")))
+    except DamagedFileError as error:
+        raise CheckpointError(str(error)) from error
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: {Path(error.filename).name} is missing") from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder}: cannot be read: {error}") from error
+    if checkpoint_folder(folder.parent, progress.step).name != folder.name:
+        raise CheckpointError(f"{folder}: it was written as step {progress.step}; the folder was renamed")
     return Checkpoint(folder=folder, progress=progress)
 
 
@@ -197,11 +218,6 @@ def _remove_unfinished(checkpoints: Path) -> None:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush(folder: Path) -> None:

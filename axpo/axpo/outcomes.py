@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from axpo import atomic
+from axpo.checked_json import CHECKSUM, checksum
 from axpo.jsonl import Record, finite
 from axpo.runlog import RunLogError, metric_values, read_evaluations, read_steps
 
@@ -98,7 +99,7 @@ class Comparison:
         spreads = {entry.name: entry.spread for entry in self.entries}
         details = TypeAdapter(Comparison).dump_python(self, mode="json")
         record: Record = finite({**outcomes, DETAILS: {**details, "standard_deviations": spreads}})
-        return record
+        return {**record, DETAILS: {**record[DETAILS], CHECKSUM: checksum(record)}}
 
     def write(self, folder: Path) -> Path:
         """Writes `comparison.json`.
@@ -119,7 +120,10 @@ def read_comparison(folder: Path) -> Comparison:
     """
     path = folder / COMPARISON
     try:
-        details = json.loads(path.read_text(encoding="utf-8"))[DETAILS]
+        record = json.loads(path.read_text(encoding="utf-8"))
+        details = record[DETAILS]
+        if details.pop(CHECKSUM, None) != checksum(record):
+            raise RunLogError(f"{path} is damaged: its content does not match its {CHECKSUM}")
         return TypeAdapter(Comparison).validate_python({k: v for k, v in details.items() if k != "standard_deviations"})
     except FileNotFoundError as error:
         raise RunLogError(f"{folder} holds no comparison: there is no {COMPARISON}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from axpo import atomic
-from axpo.jsonl import DamagedFileError
+from axpo.checked_json import DamagedFileError
+from axpo.manifest import check_manifest, write_manifest
 from axpo.rollout_records import (
     Kind,
     SavedBranch,
@@ -33,6 +34,7 @@ from axpo_envs.types import CallRecord, Parts, Question, Turn
 
 ROLLOUTS_FILE: Final = "rollouts.jsonl"
 IMAGES: Final = "images"
+_DIGEST: Final = re.compile("[0-9a-f]{32}")
 _LINE: Final = TypeAdapter(SavedRollout)
 
 
@@ -62,8 +64,7 @@ def write_rollouts(rollouts: Path, step: int, groups: Sequence[Group], *, limit:
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
-    for unfinished in rollouts.glob(f"{atomic.PARTIAL}*"):
-        shutil.rmtree(unfinished)
+    atomic.remove_unfinished(rollouts)
     images: dict[str, ImageRef] = {}
     lines = [_LINE.dump_json(_saved(pick, step, groups, images)) for pick in _picked(groups, limit)]
     with atomic.new_folder(step_folder(rollouts, step)) as folder:
@@ -71,6 +72,7 @@ def write_rollouts(rollouts: Path, step: int, groups: Sequence[Group], *, limit:
         for digest, image in images.items():
             (folder / IMAGES / f"{digest}.png").write_bytes(image.to_png())
         (folder / ROLLOUTS_FILE).write_bytes(b"".join(line + b"\n" for line in lines))
+        write_manifest(folder)
 
 
 def read_rollouts(rollouts: Path, step: int) -> tuple[SavedRollout, ...]:
@@ -78,9 +80,11 @@ def read_rollouts(rollouts: Path, step: int) -> tuple[SavedRollout, ...]:
 
     Raises:
         FileNotFoundError: nothing was saved for this step.
-        DamagedFileError: a line is no saved rollout; the message names file and line.
+        DamagedFileError: a file is not what was written, or a line is no saved rollout; the message says which.
     """
     path = step_folder(rollouts, step) / ROLLOUTS_FILE
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no rollouts of step {step} are saved in {rollouts}")
     loaded = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
@@ -89,6 +93,8 @@ def read_rollouts(rollouts: Path, step: int) -> tuple[SavedRollout, ...]:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])
             raise DamagedFileError(f"{path}, line {number}: {where}: {problem['msg']}") from error
+    # What is no rollout at all is named by its line; this finds every other change.
+    check_manifest(path.parent)
     return tuple(loaded)
 
 
@@ -97,8 +103,15 @@ def read_image(rollouts: Path, step: int, image: SavedImage) -> ImageRef:
 
     Raises:
         FileNotFoundError: the image is not among those of the step.
+        DamagedFileError: its name is no digest, or the file holds another image.
     """
-    return ImageRef.from_file(step_folder(rollouts, step) / IMAGES / f"{image.digest}.png")
+    if not _DIGEST.fullmatch(image.digest):
+        raise DamagedFileError(f"step {step}: expected the digest of an image; got {image.digest!r:.80}")
+    path = step_folder(rollouts, step) / IMAGES / f"{image.digest}.png"
+    found = ImageRef.from_file(path)
+    if (found.digest, found.width, found.height) != (image.digest, image.width, image.height):
+        raise DamagedFileError(f"{path} is not the image of {image.width} x {image.height} pixels that was saved")
+    return found
 
 
 class _Pick(NamedTuple):
