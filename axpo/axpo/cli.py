@@ -16,13 +16,15 @@ from types import FrameType
 from typing import Final
 
 from axpo.config import ConfigError
+from axpo.interrupts import STOPPING
+from axpo.unfailing import drop_broken_output, say
 
 FAILED: Final = 1
 """Exit code of a command that failed."""
 BAD_ARGUMENTS: Final = 2
 """Exit code for arguments and settings that cannot work."""
 STOPPED: Final = 130
-"""Exit code after Ctrl-C or SIGTERM."""
+"""Exit code after Ctrl-C, SIGTERM or SIGHUP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or os.environ.get("AXPO_DEBUG", "") not in ("", "0")
     given = [argument for argument in given if argument != "--debug"] or ["--help"]
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in STOPPING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminate)
     # `--env module:id` finds a module in the current folder, as `python -m` would.
     sys.path.append(str(Path.cwd()))
     try:
@@ -62,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return STOPPED
     except BrokenPipeError:
-        # Whoever read the output has gone (`axpo ... | head`); without this, closing it at exit would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has gone (`axpo ... | head`).
+        drop_broken_output()
         return FAILED
     except Exception as error:
         if debug:
@@ -112,7 +116,7 @@ def _describe(error: Exception) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"axpo: {message}", file=sys.stderr)
+    say(f"axpo: {message}")
     return code
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -12,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from axpo.config import TrainConfig
+from axpo.heartbeat import FIRST_S, Heartbeat, duration
+from axpo.terminal import printable
 
 SHOWN: Final = {
     "reward_mean": "reward",
@@ -26,6 +30,12 @@ EVALUATED: Final = {"pass1": "Pass@1", "pass4": "Pass@4", "tool_attempt_rate": "
 
 PLAIN_LINES: Final = 20
 """About how many lines a run prints where nothing can be redrawn."""
+
+NARROW: Final = 80
+"""Columns below which a terminal cannot show bar, numbers and curves side by side without cutting some."""
+
+_RECENT: Final = 10
+"""Steps from whose pace the time left is told."""
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH: Final = 40
@@ -89,26 +99,43 @@ class Silent:
 
 
 class Plain(Silent):
-    """Prints a line for some of the steps and for every evaluation and note."""
+    """Prints a line for some of the steps and for every evaluation and note, and now and then what is being done.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: where to.
+        quiet_s: seconds without a line after which one says what is being done.
+    """
+
+    def __init__(self, console: Console, *, quiet_s: float = FIRST_S) -> None:
         self._console = console
+        self._done = 0
         self._steps = self._every = 1
+        self._ends: deque[float] = deque(maxlen=_RECENT + 1)
+        self._heartbeat = Heartbeat(self.note, first_s=quiet_s)
 
     def start(self, config: TrainConfig, step: int) -> None:
         """Prints what is about to run."""
-        self._steps = config.steps
+        self._done, self._steps = step, config.steps
         self._every = max(1, config.steps // PLAIN_LINES)
         self.note(_title(config) + (f", from step {step}" if step else ""))
 
+    def phase(self, name: str) -> None:
+        """Keeps it for the line that says what is being done."""
+        if name == "sampling" and not self._ends:
+            self._ends.append(time.monotonic())
+        step = min(self._done + 1, self._steps)
+        where = f"after step {self._done}" if name.startswith("evaluation") else f"step {step}/{self._steps}"
+        self._heartbeat.doing(f"{where}: {name}{self._left()}")
+
     def step(self, record: Mapping[str, float | int | None]) -> None:
         """Prints some of the steps, the last one always."""
-        step = int(record["step"] or 0)
+        self._done = step = int(record["step"] or 0)
+        self._ends.append(time.monotonic())
         if step % self._every and step != self._steps:
             return
         values = "  ".join(f"{label} {_number(record.get(name))}" for name, label in SHOWN.items())
         pace = f"{_number(record.get('seconds_step'))} s"
-        self.note(f"step {step}/{self._steps}  {values}  {pace}")
+        self.note(f"step {step}/{self._steps}  {values}  {pace}{self._left()}")
 
     def evaluation(self, record: Mapping[str, Any]) -> None:
         """Prints its main results."""
@@ -116,7 +143,24 @@ class Plain(Silent):
 
     def note(self, text: str) -> None:
         """Prints a line, whatever its length."""
-        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(printable(text), soft_wrap=True, markup=False, highlight=False)
+        self._heartbeat.spoke()
+
+    def __enter__(self) -> Self:
+        self._heartbeat.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._heartbeat.__exit__(kind, error, traceback)
+
+    def _left(self) -> str:
+        """How long the remaining steps will take; nothing while that is not known, or worth no words."""
+        if len(self._ends) < 2:
+            return ""
+        left = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1) * (self._steps - self._done)
+        return f"  {duration(left)} left" if left >= 1 else ""
 
 
 class Terminal(Silent):
@@ -159,7 +203,7 @@ class Terminal(Silent):
 
     def note(self, text: str) -> None:
         """Prints a line above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -180,9 +224,10 @@ class Terminal(Silent):
 
 
 def open_display(console: Console | None = None) -> Display:
-    """The display that suits where the output goes: live on a terminal, plain lines anywhere else."""
+    """The display that suits where the output goes: live on a terminal, plain lines anywhere else, narrow ones too."""
     console = console or Console()
-    return Terminal(console) if console.is_terminal and not console.is_dumb_terminal else Plain(console)
+    redraws = console.is_terminal and not console.is_dumb_terminal and console.width >= NARROW
+    return Terminal(console) if redraws else Plain(console)
 
 
 def sparkline(values: Sequence[float | None]) -> str:

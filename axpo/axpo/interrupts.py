@@ -1,4 +1,4 @@
-"""Defines how a run reacts to Ctrl-C and to a polite request to end (SIGTERM)."""
+"""Defines how a run reacts to Ctrl-C, to a polite request to end (SIGTERM) and to the loss of its terminal (SIGHUP)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Final
+
+STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a run to stop, as far as this platform has them."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -15,10 +18,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Turns SIGINT and SIGTERM into `Interrupted`, at once or at the end of a stretch that must not be torn apart.
+    """Turns SIGINT, SIGTERM and SIGHUP into `Interrupted`: at once, or behind a stretch that must not be torn apart.
 
     A second signal within such a stretch raises at once: somebody is in a hurry. Python delivers signals to its main
-    thread only; elsewhere nothing is installed and signals keep their meaning.
+    thread only; elsewhere nothing is installed and signals keep their meaning, as do those that whoever started the
+    process has told it to ignore (`nohup`).
 
     Args:
         held_back: called when a signal is held back, so that whoever sent it can be told.
@@ -37,8 +41,9 @@ class Interrupts:
             return
         former: list[tuple[signal.Signals, Any]] = []
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                former.append((number, signal.signal(number, self._receive)))
+            for number in STOPPING:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    former.append((number, signal.signal(number, self._receive)))
             yield
         finally:
             for number, handler in former:
