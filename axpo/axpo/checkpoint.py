@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -22,10 +22,8 @@ from axpo import atomic
 from axpo.checked_json import DamagedFileError
 from axpo.manifest import MANIFEST, check_manifest, manifest_hash, write_manifest
 from axpo.optimizer import Optimizer
+from axpo.runlog import CONFIG, OPTIMIZER, PROGRESS
 
-OPTIMIZER: Final = "trainer.safetensors"
-PROGRESS: Final = "trainer.json"
-CONFIG: Final = "config.toml"
 _PREFIX: Final = "step-"
 
 
@@ -130,16 +128,17 @@ def is_checkpoint(folder: Path) -> bool:
     return (folder / PROGRESS).is_file() or (folder / OPTIMIZER).is_file()
 
 
-def newest_folders(checkpoints: Path, count: int) -> list[Path]:
-    """The folders of the newest checkpoints, newest first."""
-    return _folders(checkpoints)[:count]
-
-
-def prune(checkpoints: Path, keep: int, *, spare: int | None = None) -> None:
-    """Removes all but the newest checkpoints, and that of the step to spare."""
+def kept_folders(checkpoints: Path, keep: int, *, spare: int | None = None) -> list[Path]:
+    """The folders of the newest checkpoints, newest first, and that of the step to spare."""
+    folders = _folders(checkpoints)
     spared = None if spare is None else checkpoint_folder(checkpoints, spare)
-    for folder in _folders(checkpoints)[keep:]:
-        if folder == spared:
+    return [folder for place, folder in enumerate(folders) if place < keep or folder == spared]
+
+
+def prune(checkpoints: Path, kept: Sequence[Path]) -> None:
+    """Removes all other checkpoints."""
+    for folder in _folders(checkpoints):
+        if folder in kept:
             continue
         doomed = folder.with_name(f"{atomic.PARTIAL}{folder.name}")
         folder.rename(doomed)

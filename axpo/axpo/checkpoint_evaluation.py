@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from axpo.checkpoint import newest_checkpoint
-from axpo.config import ConfigError, SamplingConfig, TrainConfig
+from axpo.checkpoint import is_checkpoint, newest_checkpoint, read_checkpoint
+from axpo.config import ConfigError, SamplingConfig, SelectionConfig, TrainConfig
 from axpo.config_file import checked, read_toml
 from axpo.environments import make_env, parse_env_args, with_split
 from axpo.eval_config import EvalConfig
 from axpo.evaluation import Evaluation, EvaluationPlan, evaluate
-from axpo.runlog import CHECKPOINTS, CONFIG
+from axpo.runlog import CHECKPOINTS, CONFIG, is_run, is_sft_run, read_steps
+from axpo.sft_config import SftConfig
+from axpo.sft_run import STAGE
 from axpo.trainer import load_settings
 from axpo.validation import check_model
 from axpo_agents.policy import TokenPolicy
@@ -21,10 +24,11 @@ from axpo_agents.transformers_policy import load_policy
 
 
 def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> EvalConfig:
-    """The same evaluation with its checkpoint found and its environment known.
+    """The same evaluation with its checkpoint found, its environment known and its limits decided.
 
-    A run's folder stands for its newest whole checkpoint. A run's checkpoint brings its environment along; arguments
-    that are given are added to those it was trained with, or replace them.
+    A run's folder stands for its newest whole checkpoint, that of a supervised run for its last stage. A run's
+    checkpoint brings environment, limits, temperature and threshold along; arguments of the environment that are given
+    are added to those it was trained with, or replace them.
 
     Args:
         config: what is to be evaluated.
@@ -33,6 +37,7 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
     Raises:
         ConfigError: a value is unusable, the run has no checkpoint, or no environment is known.
         CheckpointError: every checkpoint of the run is damaged.
+        RunLogError: the run's records are damaged.
     """
     config = checked(config)
     if config.is_remote != (config.tokenizer is not None):
@@ -41,23 +46,51 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
     if config.is_remote:
         if config.env is None:
             raise ConfigError("env: a server knows no environment, so it takes --env to say where its policy acts")
+        return _decided(config, None)
+    folder, run = _newest(Path(config.checkpoint).expanduser(), warn)
+    if folder.is_dir():
+        config = replace(config, checkpoint=str(folder))
+    check_model(config.checkpoint, config.policy)
+    config = _decided(config, run)
+    if config.env is not None:
         return config
-    folder = Path(config.checkpoint).expanduser()
-    if (folder / CHECKPOINTS).is_dir():
+    if run is None:
+        raise ConfigError(f"env: {config.checkpoint} is no run's checkpoint, so it takes --env to say where it acts")
+    given = parse_env_args(config.env_args)
+    kept = tuple(argument for argument in run.env_args if argument.partition("=")[0] not in given)
+    return replace(config, env=run.env, env_args=kept + config.env_args)
+
+
+def _newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, TrainConfig | SftConfig | None]:
+    """The checkpoint that a folder stands for, and the settings of its run; None where there are none."""
+    if (folder / CHECKPOINTS).is_dir() or is_run(folder):
+        read_steps(folder)
         newest = newest_checkpoint(folder / CHECKPOINTS, warn=warn)
         if newest is None:
             raise ConfigError(f"checkpoint: the run {folder} has no checkpoint yet")
         folder = newest.folder
-        config = replace(config, checkpoint=str(folder))
-    check_model(config.checkpoint, config.policy)
-    if config.env is not None:
-        return config
-    if not (folder / CONFIG).is_file():
-        raise ConfigError(f"env: {config.checkpoint} is no run's checkpoint, so it takes --env to say where it acts")
-    run = read_toml(folder / CONFIG, TrainConfig)
-    given = parse_env_args(config.env_args)
-    kept = tuple(argument for argument in run.env_args if argument.partition("=")[0] not in given)
-    return replace(config, env=run.env, env_args=kept + config.env_args)
+    elif is_sft_run(folder):
+        stages = sorted(folder.glob(f"{STAGE}*"), key=lambda path: (len(path.name), path.name))
+        if not stages:
+            raise ConfigError(f"checkpoint: the supervised run {folder} has finished no stage yet")
+        return stages[-1], read_toml(folder / CONFIG, SftConfig, partial=True)
+    if is_checkpoint(folder):
+        read_checkpoint(folder)
+        return folder, read_toml(folder / CONFIG, TrainConfig)
+    return folder, None
+
+
+def _decided(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalConfig:
+    """The evaluation with what was left open taken from a run, or from the defaults of runs."""
+    train = run if isinstance(run, TrainConfig) else TrainConfig()
+    limits = run if isinstance(run, SftConfig) else train.sampling
+    defaults: dict[str, Any] = {
+        "temperature": train.sampling.temperature,
+        "max_turn_tokens": limits.max_turn_tokens,
+        "max_episode_tokens": limits.max_episode_tokens,
+        "success_threshold": train.selection.success_threshold,
+    }
+    return replace(config, **{name: value for name, value in defaults.items() if getattr(config, name) is None})
 
 
 def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None] | None = None) -> Evaluation:
@@ -78,18 +111,21 @@ def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None]
     if "split" not in arguments:
         arguments = with_split(config.env, arguments, config.split)
     env = make_env(config.env, arguments)
-    sampling = SamplingConfig(
-        questions=config.at_a_time,
-        group_size=config.samples,
-        temperature=config.temperature,
-        max_turn_tokens=config.max_turn_tokens,
-        max_episode_tokens=config.max_episode_tokens,
-    )
+    threshold = config.success_threshold
     plan = EvaluationPlan(
-        questions=config.questions, sampling=sampling, seed=config.seed, success_threshold=config.success_threshold
+        questions=config.questions,
+        sampling=_sampling(config),
+        seed=config.seed,
+        success_threshold=SelectionConfig().success_threshold if threshold is None else threshold,
     )
     with _opened(config) as policy:
         return evaluate(policy, env, plan, progress=progress)
+
+
+def _sampling(config: EvalConfig) -> SamplingConfig:
+    limits = {name: getattr(config, name) for name in ("temperature", "max_turn_tokens", "max_episode_tokens")}
+    given = {name: value for name, value in limits.items() if value is not None}
+    return SamplingConfig(questions=config.at_a_time, group_size=config.samples, **given)
 
 
 @contextmanager

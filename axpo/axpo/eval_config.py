@@ -15,8 +15,8 @@ class EvalConfig:
     """An evaluation of a checkpoint on held-out questions."""
 
     checkpoint: Annotated[Name, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT")]
-    """A run's folder (its newest checkpoint is taken), a checkpoint's folder, `tiny`, a Hugging Face id, or the address
-    of a server such as `http://host:8000/v1`."""
+    """A run's folder (its newest checkpoint or last stage is taken), a checkpoint's folder, `tiny`, a Hugging Face id,
+    or the address of a server such as `http://host:8000/v1`."""
     tokenizer: Name | None = None
     """With a server: the checkpoint it runs, for its tokenizer and image settings (a folder or Hugging Face id)."""
     key_variable: Name | None = None
@@ -34,16 +34,16 @@ class EvalConfig:
     """Rollouts per question; Pass@4 needs at least 4."""
     seed: CountOrNone = 0
     """Seeds the sampling."""
-    temperature: NonNegative = 1.0
-    """Sampling temperature; 0 takes the most probable tokens."""
-    max_turn_tokens: Count = 1024
-    """Token limit of one turn."""
-    max_episode_tokens: Count = 16384
-    """Token limit of an episode, contexts included."""
+    temperature: NonNegative | None = None
+    """Sampling temperature; 0 takes the most probable tokens. By default the run's, 1 for other checkpoints."""
+    max_turn_tokens: Count | None = None
+    """Token limit of one turn. By default the run's, 1024 for other checkpoints."""
+    max_episode_tokens: Count | None = None
+    """Token limit of an episode, contexts included. By default the run's, 16384 for other checkpoints."""
     at_a_time: Count = 16
     """Questions whose rollouts are sampled together."""
-    success_threshold: Number = 0.5
-    """A rollout with a reward below it is wrong."""
+    success_threshold: Number | None = None
+    """A rollout with a reward below it is wrong. By default the run's, 0.5 for other checkpoints."""
     policy: ModelConfig = field(default_factory=ModelConfig)
     """How the policy is loaded; of no effect with a server."""
 

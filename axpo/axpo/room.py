@@ -1,20 +1,25 @@
-"""Defines the checks that prompts leave room for tokens."""
+"""Defines the checks that a policy can be shown an environment's questions, and that prompts leave room for tokens."""
 
 from __future__ import annotations
 
 from axpo.config import ConfigError, TrainConfig
-from axpo.questions import training_questions
+from axpo.environments import Worlds
+from axpo.questions import held_out_questions, training_questions
 from axpo.sampling import sampling_of
 from axpo_agents.policy import TokenPolicy
-from axpo_envs.env import ToolEnv
 
 
-def check_first_questions(config: TrainConfig, env: ToolEnv, policy: TokenPolicy) -> None:
-    """Checks that something can be sampled in the first step.
+def check_first_questions(config: TrainConfig, worlds: Worlds, policy: TokenPolicy) -> None:
+    """Checks that something can be sampled in the first step, and that held-out questions can be shown.
 
     Raises:
         ConfigError: none of its questions' prompts leaves room for a token.
+        PolicyError: the policy cannot be shown a question.
     """
+    if config.log.eval_questions:
+        for question in held_out_questions(worlds.held_out.questions, 1):
+            policy.encode_prompt(worlds.held_out, worlds.held_out.begin(question))
+    env = worlds.training
     most = sampling_of(config.sampling, policy).max_episode_tokens
     questions = training_questions(env.questions, seed=config.seed, step=1, count=config.sampling.questions)
     shortest = None

@@ -21,6 +21,8 @@ from axpo.checkpoint import (
     CheckpointError,
     Progress,
     checkpoint_folder,
+    is_checkpoint,
+    kept_folders,
     newest_checkpoint,
     prune,
     save_checkpoint,
@@ -31,13 +33,15 @@ from axpo.config_file import read_toml, to_toml
 from axpo.display import Display, open_display
 from axpo.environments import Worlds, make_worlds
 from axpo.evaluation import EvaluationPlan, evaluate
+from axpo.heartbeat import Countdown
 from axpo.interrupts import Interrupts
 from axpo.metrics import step_metrics
 from axpo.optimizer import Optimizer
 from axpo.questions import training_questions
 from axpo.report import write_report
+from axpo.resumption import changed, differences
 from axpo.room import check_first_questions
-from axpo.runlog import CHECKPOINTS, CONFIG, RunLog
+from axpo.runlog import CHECKPOINTS, CONFIG, RunLog, RunLogError, is_sft_run
 from axpo.sampling import resample, sample_groups, sampling_of
 from axpo.seeds import derive_seed
 from axpo.selection import select_prefixes
@@ -46,6 +50,7 @@ from axpo.step_record import Losses, warnings_of, work_metrics
 from axpo.stopping import best_step, is_exhausted
 from axpo.stopwatch import Stopwatch
 from axpo.types import Group
+from axpo.unfailing import UnfailingDisplay
 from axpo.update import DivergenceError, Objective, seeded, update
 from axpo.validation import check_new_folder, effective_selection, resolved
 from axpo_agents.errors import NonFiniteError
@@ -109,32 +114,70 @@ def _train(
     check_new_folder(folder)
     worlds = make_worlds(config.env, config.env_args)
     policy = load_policy(config.model, load_settings(config.policy, seed=config.seed))
-    check_first_questions(config, worlds.training, policy)
+    check_first_questions(config, worlds, policy)
+    policy.forget()
     if start is not None:
         config = replace(config, model=str(folder.absolute() / START))
+    audience = _Audience(UnfailingDisplay(display or open_display()), callbacks)
     with RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard) as log:
         if start is not None:
             start.rename(folder / START)
-        return _Trainer(config, worlds, policy, log, _Audience(display or open_display(), callbacks)).run()
+        return _Trainer(config, worlds, policy, log, audience).run()
 
 
-def resume(folder: Path, *, display: Display | None = None, callbacks: Sequence[Callback] = ()) -> RunResult:
+def resume(
+    folder: Path,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    display: Display | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> RunResult:
     """Continues a run from its newest whole checkpoint, or from the beginning if it had none; raises as `train` does.
 
     Records of steps after that checkpoint are dropped, and the steps repeated.
+
+    Args:
+        folder: the run's folder.
+        changes: new values of settings by dotted name, such as `{"steps": 120}`, which makes a finished run longer;
+            see `axpo.resumption.CHANGEABLE`. They are written into the run's settings and recorded.
+        display: shows the run; by default live on a terminal, plain lines elsewhere.
+        callbacks: are told of every step, evaluation and checkpoint.
     """
-    display = display or open_display()
-    if not (folder / CONFIG).is_file():
-        raise ConfigError(f"resume: {folder} is not a run folder: it has no {CONFIG}")
-    config = replace(resolved(read_toml(folder / CONFIG, TrainConfig)), out=str(folder))
-    worlds = make_worlds(config.env, config.env_args)
-    with RunLog.open(folder, tensorboard=config.log.tensorboard) as log:
-        checkpoint = newest_checkpoint(folder / CHECKPOINTS, warn=display.note)
+    display = UnfailingDisplay(display or open_display())
+    before = run_settings(folder)
+    with RunLog.open(folder, tensorboard=before.log.tensorboard) as log:
+        checkpoint = newest_checkpoint(folder / CHECKPOINTS, warn=display.note, sealed=log.sealed_checkpoints())
+        step = 0 if checkpoint is None else checkpoint.progress.step
+        if (log.last_step or 0) < step:
+            raise RunLogError(f"the run {folder} has a checkpoint of step {step}, but records of {log.last_step} steps")
+        config = resolved(changed(before, changes or {}, done=log.last_step or 0))
+        worlds = make_worlds(config.env, config.env_args)
         # Saving merges LoRA adapters into the weights they adapt; apart from them they are with the optimizer's state.
         model = config.model if checkpoint is None or config.policy.lora_rank else str(checkpoint.folder)
         policy = load_policy(model, load_settings(config.policy, seed=config.seed))
-        log.truncate_after(0 if checkpoint is None else checkpoint.progress.step)
+        log.truncate_after(step)
+        if different := differences(before, config):
+            log.change_config(to_toml(config), _change(step, different))
         return _Trainer(config, worlds, policy, log, _Audience(display, callbacks), checkpoint).run()
+
+
+def run_settings(folder: Path) -> TrainConfig:
+    """The settings of a run, with `out` where it is now.
+
+    Raises:
+        ConfigError: the folder is that of no training run; the message says of what else, if that can be told.
+    """
+    if is_checkpoint(folder):
+        raise ConfigError(f"resume: {folder} is a checkpoint; its run is {folder.absolute().parent.parent}")
+    if not (folder / CONFIG).is_file():
+        raise ConfigError(f"resume: {folder} is not a run folder: it has no {CONFIG}")
+    if is_sft_run(folder):
+        raise ConfigError(f"resume: {folder} is a supervised run, which the same `axpo sft` command goes on with")
+    return replace(read_toml(folder / CONFIG, TrainConfig), out=str(folder.absolute()))
+
+
+def _change(step: int, different: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    return {"step": step, "settings": {name: {"before": b, "after": a} for name, (b, a) in different.items()}}
 
 
 def load_settings(config: ModelConfig, *, seed: int) -> LoadSettings:
@@ -204,8 +247,8 @@ class _Trainer:
                     f"{self._doing} diverged: {error}. If the model was sound at the start, a lower optim.lr helps "
                     f"most often; the run {self._log.folder} is saved up to step {self._saved}"
                 ) from error
-            except BaseException:
-                self._stop_early()
+            except BaseException as error:
+                self._stop_early(asked=isinstance(error, KeyboardInterrupt))
                 raise
         write_report(self._log.folder)
         return self._result()
@@ -293,6 +336,7 @@ class _Trainer:
             return
         self._doing = f"the evaluation at step {step}"
         self._display.phase("evaluation")
+        left = Countdown()
         evaluation = evaluate(
             self._policy,
             self._worlds.held_out,
@@ -301,7 +345,7 @@ class _Trainer:
                 sampling=replace(self._config.sampling, group_size=plan.eval_samples),
                 success_threshold=self._config.selection.success_threshold,
             ),
-            progress=lambda share: self._display.phase(f"evaluation {share:.0%}"),
+            progress=lambda share: self._display.phase(f"evaluation {left(share)}"),
         )
         self._policy.forget()
         record = {"step": step, **evaluation.as_record()}
@@ -336,13 +380,16 @@ class _Trainer:
         self._display.phase("checkpoint")
         checkpoints = self._log.folder / CHECKPOINTS
         folder = save_checkpoint(checkpoints, self._policy, self._optimizer, self._progress, to_toml(self._config))
+        kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._best_step())
+        self._log.keep_checkpoints(kept)
+        prune(checkpoints, kept)
         self._saved = self._progress.step
-        prune(checkpoints, self._config.log.keep_checkpoints, spare=self._best_step())
         for callback in self._callbacks:
             callback.after_checkpoint(self._moment(), folder)
 
-    def _stop_early(self) -> None:
+    def _stop_early(self, *, asked: bool) -> None:
         """Saves what can be saved: the last finished step, unless its weights have already been changed."""
+        how = "Continue with:" if asked else "Once the cause is mended, it goes on with:"
         if not self._torn:
             try:
                 with self._interrupts.deferred():
@@ -350,7 +397,7 @@ class _Trainer:
             except CheckpointError as error:
                 self._display.note(str(error))
         self._display.note(
-            f"stopped; the run is saved up to step {self._saved}. Continue with: axpo train --resume {self._log.folder}"
+            f"stopped; the run is saved up to step {self._saved}. {how} axpo train --resume {self._log.folder}"
         )
 
     def _moment(self) -> RunMoment:

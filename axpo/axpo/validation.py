@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -13,9 +14,12 @@ from typing import Any, Final
 
 import torch
 
+from axpo.checked_json import DamagedFileError
 from axpo.config import ConfigError, Method, ModelConfig, SelectionConfig, TrainConfig
 from axpo.config_file import checked
 from axpo.environments import parse_env_args
+from axpo.manifest import MANIFEST, check_manifest
+from axpo.runlog import foreign_files
 from axpo.selection import prefix_budget
 
 TINY_LR: Final = 1e-4
@@ -32,7 +36,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     Raises:
         ConfigError: a value is unusable, values contradict each other, or device, model or packages are missing.
     """
-    config = checked(config)
+    config = located(checked(config))
     parse_env_args(config.env_args)
     _check_lengths(config)
     _check_selection(config)
@@ -40,6 +44,20 @@ def resolved(config: TrainConfig) -> TrainConfig:
     if config.optim.lr is not None:
         return config
     return replace(config, optim=replace(config.optim, lr=TINY_LR if _is_tiny(config.model) else LR))
+
+
+def located(config: TrainConfig) -> TrainConfig:
+    """The same configuration with its relative paths made absolute, so that it means the same in any working folder.
+
+    Of `env_args` these are values that name an existing file or folder and look like it: `./name`, `a/b`, `a.jsonl`.
+    """
+    model = Path(config.model).expanduser()
+    return replace(
+        config,
+        model=str(model.absolute()) if model.is_dir() else config.model,
+        out=str(Path(config.out).expanduser().absolute()),
+        env_args=tuple(map(_located_argument, config.env_args)),
+    )
 
 
 def effective_selection(config: TrainConfig) -> SelectionConfig:
@@ -51,7 +69,7 @@ def check_model(model: str, settings: ModelConfig) -> None:
     """Checks what can be known of a model before it is loaded.
 
     Raises:
-        ConfigError: the device does not exist, a package is missing, or the model's folder is none.
+        ConfigError: the device does not exist, a package is missing, or the model's folder is none, or is damaged.
     """
     check_device(settings.device)
     if settings.lora_rank and importlib.util.find_spec("peft") is None:
@@ -60,8 +78,17 @@ def check_model(model: str, settings: ModelConfig) -> None:
     if folder.exists():
         if not (folder / "config.json").is_file():
             raise ConfigError(f"model: expected a checkpoint folder; {folder} has no config.json")
+        if (folder / MANIFEST).is_file():
+            _check_whole(folder)
     elif model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise ConfigError(f"model: there is no folder {folder}")
+
+
+def _check_whole(folder: Path) -> None:
+    try:
+        check_manifest(folder)
+    except DamagedFileError as error:
+        raise ConfigError(f"model: {error}") from error
 
 
 def check_device(device: str) -> None:
@@ -91,8 +118,26 @@ def check_new_folder(folder: Path) -> None:
     parent = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not parent.is_dir():
         raise ConfigError(f"out: {parent} is a file; expected a folder")
-    if parent == folder and any(not path.name.startswith(".") for path in folder.iterdir()):
+    if parent == folder and any(not name.startswith(".") for name in foreign_files(folder)):
         raise ConfigError(f"out: expected a new or empty folder; {folder} holds files")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"out: cannot make {folder}: {parent} is not writable")
+
+
+def _located_argument(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    text = value.strip('"')
+    path = Path(text).expanduser()
+    looks_like_one = "/" in text or os.sep in text or path.suffix
+    return f"{name}{equals}{path.absolute()}" if equals and looks_like_one and _exists(path) else argument
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        # A long text, say, is no name of a file.
+        return False
 
 
 def _check_lengths(config: TrainConfig) -> None:

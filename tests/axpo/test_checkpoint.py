@@ -11,6 +11,7 @@ from axpo.checkpoint import (
     CheckpointError,
     Progress,
     checkpoint_folder,
+    kept_folders,
     newest_checkpoint,
     prune,
     read_checkpoint,
@@ -143,7 +144,7 @@ def test_every_file_is_on_the_disk_before_the_checkpoint_has_its_name(tmp_path, 
 def test_only_the_newest_are_kept(tmp_path, optimizer):
     for step in (1, 2, 3, 4):
         save(tmp_path, optimizer, step)
-    prune(tmp_path, 2)
+    prune(tmp_path, kept_folders(tmp_path, 2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000003", "step-000004"]
 
 

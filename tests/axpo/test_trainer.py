@@ -93,7 +93,7 @@ class TestRun:
         assert set(result.evaluations[0]["metrics"]["pass4"]) == {"value", "n", "low", "high"}
         folder = {path.name for path in result.folder.iterdir()}
         assert folder == {
-            "config.toml", "metrics.jsonl", "evaluations.jsonl", "rollouts", "checkpoints", "report.html"
+            "config.toml", "metrics.jsonl", "evaluations.jsonl", "rollouts", "checkpoints", "report.html", "seal.json"
         }  # fmt: skip
         assert [path.name for path in (result.folder / "rollouts").iterdir()] == ["step-000002"]
 

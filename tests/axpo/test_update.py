@@ -145,7 +145,5 @@ def test_finite_weights_that_no_longer_give_probabilities_are_noticed(toy):
 
     trained = Policy(lambda text, rng: "x")
     trained.table = torch.nn.Parameter(trained.table.detach())
-    with pytest.raises(
-        DivergenceError, match="from the policy after the optimizer step"
-    ):
+    with pytest.raises(DivergenceError, match="from the policy after the optimizer step"):
         update(trained, Optimizer([trained.table], OPTIM), batch(toy, PLAIN), Objective(loss=PLAIN))

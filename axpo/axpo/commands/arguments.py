@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
 
 from axpo import atomic
+from axpo.config import ConfigError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 A = TypeVar("A", bound="DataclassInstance")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Base:
-    config: Path | None = None
 
 
 def parse(kind: type[A], command: str, arguments: Sequence[str], *, default: A | None = None) -> A:
@@ -34,10 +31,30 @@ def parse(kind: type[A], command: str, arguments: Sequence[str], *, default: A |
     )
 
 
-def config_file(arguments: Sequence[str]) -> Path | None:
-    """The file that `--config` names: its settings are the defaults of all others, so it is read first."""
-    base, _ = tyro.cli(_Base, args=list(arguments), return_unknown_args=True, add_help=False)
-    return base.config
+def path_option(arguments: Sequence[str], name: str) -> Path | None:
+    """The path given as an option on which the defaults of all others depend, so that it is read before them."""
+    kind = make_dataclass("_Option", [(name, Path | None, field(default=None))], frozen=True)
+    found: Any
+    found, _ = tyro.cli(kind, args=list(arguments), return_unknown_args=True, add_help=False)
+    path: Path | None = getattr(found, name)
+    return path
+
+
+def check_output(path: Path | None) -> None:
+    """Makes sure, before any work, that a file can be written once the work is done.
+
+    Raises:
+        ConfigError: the path is a folder, or lies within a file or a folder that cannot be written.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise ConfigError(f"json: expected a file; {path} is a folder")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise ConfigError(f"json: cannot write {path}: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"json: cannot write {path}: {there} is not writable")
 
 
 def write_json(path: Path | None, record: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from axpo.commands.arguments import config_file, parse, write_json
+from axpo.commands.arguments import check_output, parse, path_option, write_json
 from axpo.comparison import ComparisonConfig, compare
 from axpo.config import TrainConfig
 from axpo.config_file import checked, read_toml
@@ -34,10 +34,11 @@ class CompareArguments:
 def run(arguments: Sequence[str]) -> int:
     """Trains what is missing and compares; returns the exit code."""
     settings = ComparisonConfig()
-    file = config_file(arguments)
+    file = path_option(arguments, "config")
     if file is not None:
         settings = replace(settings, base=replace(read_toml(file, TrainConfig, partial=True), out=settings.base.out))
     parsed = parse(CompareArguments, "compare", arguments, default=CompareArguments(settings=settings))
+    check_output(parsed.json)
     comparison = compare(checked(parsed.settings))
     write_json(parsed.json, comparison.as_record())
     return 0

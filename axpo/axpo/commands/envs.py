@@ -14,6 +14,7 @@ import axpo_envs  # registers the suite
 from axpo.commands.arguments import parse
 from axpo.config import ConfigError
 from axpo.environments import make_env
+from axpo.terminal import printable
 
 NAMESPACE = "axpo"
 """Namespace of the suite's ids."""
@@ -43,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
         if spec.namespace == NAMESPACE or env_id not in before
     ]
     for env_id in listed:
-        print("\n".join(_description(env_id)))
+        print(printable("\n".join(_description(env_id))))
     return 0
 
 

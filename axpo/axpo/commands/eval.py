@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +11,13 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 import axpo
-from axpo.commands.arguments import parse, write_json
+from axpo.commands.arguments import check_output, parse, write_json
 from axpo.eval_config import EvalConfig
+from axpo.fitting_table import FittingTable
+from axpo.heartbeat import Countdown, Heartbeat
+from axpo.unfailing import Unfailing, say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +33,42 @@ class EvalArguments:
 def run(arguments: Sequence[str]) -> int:
     """Evaluates; returns the exit code."""
     parsed = parse(EvalArguments, "eval", arguments)
-    config = axpo.locate_checkpoint(parsed.settings, warn=lambda text: print(f"axpo: {text}", file=sys.stderr))
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("evaluating", total=1.0)
-        evaluation = axpo.evaluate_checkpoint(config, progress=lambda share: bar.update(task, completed=share))
+    check_output(parsed.json)
+    config = axpo.locate_checkpoint(parsed.settings, warn=lambda text: say(f"axpo: {text}"))
+    show = Unfailing()
+    with _progress() as told:
+        evaluation = axpo.evaluate_checkpoint(config, progress=lambda share: show(told, share))
     record = {**evaluation.as_record(), "settings": asdict(config)}
-    Console().print(_table(record["metrics"], title=f"{config.checkpoint} in {config.env}"))
     write_json(parsed.json, record)
+    Unfailing()(Console().print, _table(record["metrics"], title=f"{config.checkpoint} in {config.env}"))
     return 0
 
 
-def _table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("metric")
-    for column in ("value", "95 % interval", "n"):
-        table.add_column(column, justify="right")
-    for name, metric in metrics.items():
-        if metric["value"] is None:
-            table.add_row(name, "-", "", "0")
-            continue
-        interval = "" if metric["low"] is None else f"{metric['low']:.3f} to {metric['high']:.3f}"
-        table.add_row(name, f"{metric['value']:.3f}", interval, str(metric["n"]))
-    return table
+@contextmanager
+def _progress() -> Iterator[Callable[[float], None]]:
+    """What is told the finished share: a bar on a terminal, lines now and then elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Progress(console=console, transient=True) as bar:
+            task = bar.add_task("evaluating", total=1.0)
+            yield lambda share: bar.update(task, completed=share)
+        return
+    left = Countdown()
+    with Heartbeat(lambda line: say(f"axpo: {line}")) as heartbeat:
+        heartbeat.doing("evaluating")
+        yield lambda share: heartbeat.doing(f"evaluating: {left(share)}")
+
+
+def _table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> FittingTable:
+    return FittingTable(
+        title=title,
+        columns=("value", "95\u00a0% interval", "n"),
+        rows=tuple((name, *_cells(metric)) for name, metric in metrics.items()),
+    )
+
+
+def _cells(metric: Mapping[str, Any]) -> tuple[str, str, str]:
+    if metric["value"] is None:
+        return "-", "", "0"
+    interval = "" if metric["low"] is None else f"{metric['low']:.3f} to {metric['high']:.3f}"
+    return f"{metric['value']:.3f}", interval, str(metric["n"])

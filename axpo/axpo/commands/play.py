@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from axpo.commands.arguments import parse
-from axpo.config import CountOrNone, Name
+from axpo.config import ConfigError, CountOrNone, Name
 from axpo.config_file import checked
 from axpo.environments import make_env, parse_env_args
+from axpo.terminal import printable
 from axpo_envs.env import ToolEnv
 from axpo_envs.observation import Observation
 from axpo_envs.snapshot import Snapshot
@@ -48,6 +49,8 @@ class PlayArguments:
 def run(arguments: Sequence[str]) -> int:
     """Plays until the person leaves; returns the exit code."""
     parsed = checked(parse(PlayArguments, "play", arguments))
+    if parsed.images is not None and parsed.images.exists() and not parsed.images.is_dir():
+        raise ConfigError(f"images: expected a folder; {parsed.images} is a file")
     env = make_env(parsed.env, parse_env_args(parsed.env_args))
     folder = parsed.images or Path(tempfile.mkdtemp(prefix="axpo-play-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +102,7 @@ class Game:
         if word in commands:
             commands[word]()
         elif word.startswith("/"):
-            print(f"unknown command {word}; /help lists them")
+            print(printable(f"unknown command {word}; /help lists them"))
         else:
             self._act(line.replace("\\n", "\n"))
 
@@ -123,7 +126,7 @@ class Game:
 
     def _show(self, observation: Observation) -> None:
         if observation["text"]:
-            print(observation["text"])
+            print(printable(observation["text"]))
         for pixels in observation["images"]:
             self._images += 1
             path = self._folder / f"image-{self._images:03d}.png"
@@ -132,7 +135,7 @@ class Game:
 
     def _show_tools(self) -> None:
         for tool in self._env.tools:
-            print(f"{tool.name}: {tool.description}\n  {json.dumps(dict(tool.parameters))}")
+            print(printable(f"{tool.name}: {tool.description}\n  {json.dumps(dict(tool.parameters))}"))
 
 
 def _call(text: str) -> str:

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Final
 import tyro
 from rich.console import Console
 
-from axpo.commands.arguments import config_file, parse, write_json
+from axpo.commands.arguments import check_output, parse, path_option, write_json
 from axpo.config_file import read_toml
 from axpo.sft_config import SftConfig
 from axpo.sft_run import run_sft
+from axpo.unfailing import say, tell
 
 _SHOWN: Final = (
     "pass1",
@@ -66,10 +67,15 @@ class _Lines:
 
 def run(arguments: Sequence[str]) -> int:
     """Trains all stages; returns the exit code."""
-    base = config_file(arguments)
+    base = path_option(arguments, "config")
     settings = SftConfig() if base is None else read_toml(base, SftConfig, partial=True)
     parsed = parse(SftArguments, "sft", arguments, default=SftArguments(settings=settings))
-    result = run_sft(parsed.settings, _Lines())
-    print(f"model    {result.checkpoint}")
+    check_output(parsed.json)
+    try:
+        result = run_sft(parsed.settings, _Lines())
+    except KeyboardInterrupt:
+        say("axpo: stopped; the same command goes on behind the last stage that was finished")
+        raise
     write_json(parsed.json, result.evaluation)
+    tell(f"model    {result.checkpoint}")
     return 0

@@ -10,9 +10,13 @@ from typing import Annotated
 import tyro
 
 import axpo
-from axpo.commands.arguments import config_file, parse, write_json
+from axpo.commands.arguments import check_output, parse, path_option, write_json
 from axpo.config import ConfigError, TrainConfig
-from axpo.config_file import read_toml
+from axpo.config_file import checked, read_toml
+from axpo.resumption import differences
+from axpo.runlog import CONFIG
+from axpo.trainer import run_settings
+from axpo.unfailing import tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,8 @@ class TrainArguments:
     config: Path | None = None
     """TOML file with settings, such as another run's config.toml; the options below override it."""
     resume: Path | None = None
-    """Continue the run in this folder from its newest checkpoint, with its own settings."""
+    """Continue the run in this folder from its newest checkpoint, with its own settings. Options beside it change what
+    may be changed: `--steps` makes a run longer, also a finished one."""
     json: Path | None = None
     """Write the final evaluation and what the run cost to this file."""
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
@@ -35,18 +40,24 @@ class TrainArguments:
 
 def run(arguments: Sequence[str]) -> int:
     """Trains or resumes; returns the exit code."""
-    base = config_file(arguments)
-    settings = TrainConfig() if base is None else read_toml(base, TrainConfig, partial=True)
-    parsed = parse(TrainArguments, "train", arguments, default=TrainArguments(settings=settings))
-    if parsed.resume is None:
-        result = axpo.train(parsed.settings)
-    elif parsed.config is None and parsed.settings == TrainConfig():
-        result = axpo.resume(parsed.resume)
+    base, folder = path_option(arguments, "config"), path_option(arguments, "resume")
+    if folder is not None:
+        if base is not None:
+            raise ConfigError(f"--resume takes its settings from {folder / CONFIG}; leave --config out")
+        # The run's own settings are the defaults, so that every option that asks for something else is noticed.
+        settings = run_settings(folder)
     else:
-        raise ConfigError(f"--resume takes every setting from {parsed.resume / 'config.toml'}; leave the others out")
-    print(f"run      {result.folder}")
-    print(f"model    {result.checkpoint}")
+        settings = TrainConfig() if base is None else read_toml(base, TrainConfig, partial=True)
+    parsed = parse(TrainArguments, "train", arguments, default=TrainArguments(settings=settings))
+    check_output(parsed.json)
+    if folder is None:
+        result = axpo.train(parsed.settings)
+    else:
+        asked = differences(settings, checked(parsed.settings))
+        result = axpo.resume(folder, changes={name: after for name, (_, after) in asked.items()})
     write_json(parsed.json, _summary(result))
+    tell(f"run      {result.folder}")
+    tell(f"model    {result.checkpoint}")
     return 0
 
 
