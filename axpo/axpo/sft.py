@@ -19,6 +19,8 @@ from axpo.sft_config import SftConfig, StageConfig
 from axpo.update import DivergenceError
 from axpo_agents.transformers_policy import TransformersPolicy
 
+LOSSES: Final = "sft.jsonl"
+EXAMPLES: Final = "demonstrations"
 _SHOWN: Final = 8
 """Demonstrations of each stage that are written down for people."""
 _LOG_EVERY: Final = 10
@@ -58,7 +60,7 @@ def train_stage(policy: TransformersPolicy, stage: Stage, config: SftConfig, dis
     settings = stage.config
     parameters = list(policy.trainable_parameters())
     optimizer = torch.optim.AdamW(parameters, lr=settings.lr, betas=config.betas, weight_decay=config.weight_decay)
-    log = JsonLines(stage.out / "sft.jsonl")
+    log = JsonLines(stage.out / LOSSES)
     losses: list[float] = []
     started = time.monotonic()
     for step in range(1, settings.steps + 1):
@@ -124,6 +126,6 @@ def _backward(policy: TransformersPolicy, encoded: Sequence[EncodedDemonstration
 
 def _write_examples(stage: Stage, demonstrations: Sequence[Demonstration]) -> None:
     shown = [described(demonstration) for demonstration in demonstrations[:_SHOWN]]
-    folder = stage.out / "demonstrations"
+    folder = stage.out / EXAMPLES
     folder.mkdir(parents=True, exist_ok=True)
     atomic.write_text(folder / f"stage-{stage.number}.json", json.dumps(shown, indent=2) + "\n")

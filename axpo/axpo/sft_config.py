@@ -71,7 +71,7 @@ class SftConfig:
     model: Name = "tiny-random"
     """`tiny-random`, `tiny`, a checkpoint folder, or a Hugging Face id."""
     out: Name = "runs/sft"
-    """The folder of the result; the trained checkpoint is `checkpoint` within it."""
+    """The folder of the result; the trained checkpoint is that of its last stage."""
     seed: int = 0
     """Seeds initial weights and demonstrations."""
     stages: tuple[StageConfig, ...] = (StageConfig(),)

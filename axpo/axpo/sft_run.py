@@ -5,24 +5,33 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from axpo import atomic
+from axpo.checked_json import DamagedFileError
 from axpo.config import ConfigError, SamplingConfig
 from axpo.config_file import checked, read_toml, to_toml
 from axpo.environments import make_env, parse_env_args, with_split
 from axpo.evaluation import EvaluationPlan, evaluate
+from axpo.jsonl import JsonLines
 from axpo.lessons import make_lesson
+from axpo.manifest import check_manifest, write_manifest
+from axpo.runlog import held
 from axpo.seeds import derive_seed
-from axpo.sft import SftDisplay, Stage, train_stage
+from axpo.sft import EXAMPLES, LOSSES, SftDisplay, Stage, train_stage
 from axpo.sft_config import SftConfig
 from axpo.trainer import load_settings
+from axpo.unfailing import unfailing
+from axpo.validation import check_model
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 
 CONFIG: Final = "config.toml"
 EVALUATION: Final = "evaluation.json"
+STAGE: Final = "stage-"
+_OURS: Final = (CONFIG, LOSSES, EXAMPLES)
 
 
 class SftRunDisplay(SftDisplay, Protocol):
@@ -48,12 +57,20 @@ class SftResult:
 def run_sft(config: SftConfig, display: SftRunDisplay) -> SftResult:
     """Trains all stages. In the folder of a killed run of the same configuration, stages it had finished are kept.
 
-    Every stage is a function of the checkpoint before it, its settings and the seed.
+    Every stage is a function of the checkpoint before it, its settings and the seed. Where no stage was finished yet,
+    the settings may be others.
 
     Raises:
         ConfigError: a setting is unusable, or the folder holds something else than a run of this configuration.
+        RunLogError: another process is training there.
+        DamagedFileError: a finished stage is not what was written.
         OSError: the disk is full; finished stages are intact.
     """
+    with ExitStack() as stack:
+        return _run(config, unfailing(display), stack)
+
+
+def _run(config: SftConfig, display: SftRunDisplay, stack: ExitStack) -> SftResult:
     started = time.monotonic()
     out = Path(config.out)
     config = checked(config)
@@ -62,7 +79,8 @@ def run_sft(config: SftConfig, display: SftRunDisplay) -> SftResult:
         make_lesson(stage, config, env, seed=derive_seed(config.seed, "sft", number))
         for number, stage in enumerate(config.stages, start=1)
     ]
-    _prepare(out, config)
+    check_model(config.model, config.policy)
+    _prepare(out, config, stack)
     model, evaluation = config.model, dict[str, Any]()
     for number, (settings, lesson) in enumerate(zip(config.stages, lessons, strict=True), start=1):
         done = out / f"stage-{number}"
@@ -71,23 +89,38 @@ def run_sft(config: SftConfig, display: SftRunDisplay) -> SftResult:
             stage = Stage(number=number, config=settings, lesson=lesson, out=out)
             train_stage(policy, stage, config, display)
             _finish_stage(done, policy, config)
+        _check_stage(done)
         model = str(done)
         evaluation = json.loads((done / EVALUATION).read_text(encoding="utf-8"))
         display.stage_done(number, evaluation)
     return SftResult(checkpoint=Path(model), evaluation=evaluation, seconds=time.monotonic() - started)
 
 
-def _prepare(out: Path, config: SftConfig) -> None:
-    text = to_toml(config)
+def _prepare(out: Path, config: SftConfig, stack: ExitStack) -> None:
+    """Makes the folder, or what a killed run left of it, ready for the first stage that is to be trained."""
     file = out / CONFIG
-    if file.exists():
-        if read_toml(file, SftConfig) != config:
-            raise ConfigError(f"out: {out} holds a run of another configuration ({file}); choose another folder")
-        return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out: expected a folder; {out} is a file")
+    found = set() if not out.exists() else {path.name for path in out.iterdir()}
+    foreign = {name for name in found if not name.startswith((atomic.PARTIAL, STAGE)) and name not in _OURS}
+    finished = sorted(out.glob(f"{STAGE}*"))
+    if foreign or (finished and not file.exists()):
         raise ConfigError(f"out: expected a new or empty folder, or one of an unfinished run; {out} holds other files")
+    if finished and read_toml(file, SftConfig) != config:
+        raise ConfigError(f"out: {out} holds a run of another configuration ({file}); choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(file, text)
+    stack.enter_context(held(out))
+    atomic.remove_unfinished(out)
+    atomic.write_text(file, to_toml(config))
+    log = JsonLines(out / LOSSES)
+    log.keep(sum(record["stage"] <= len(finished) for record in log.read()))
+
+
+def _check_stage(done: Path) -> None:
+    try:
+        check_manifest(done)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{error}. Delete the folder to train this stage and those behind it again") from error
 
 
 def _finish_stage(done: Path, policy: TransformersPolicy, config: SftConfig) -> None:
@@ -95,6 +128,7 @@ def _finish_stage(done: Path, policy: TransformersPolicy, config: SftConfig) -> 
         policy.save(folder)
         record = _evaluation(policy, config) if config.eval_questions else {}
         (folder / EVALUATION).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_manifest(folder)
 
 
 def _evaluation(policy: TransformersPolicy, config: SftConfig) -> dict[str, Any]:

@@ -12,7 +12,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
+from axpo.checked_json import DamagedFileError
 from axpo.config import ConfigError
+from axpo.config_file import read_toml
+from axpo.jsonl import JsonLines
 from axpo.sft import learning_rate, weighted_loss
 from axpo.sft_config import LessonName, SftConfig, StageConfig, TrajectoryConfig
 from axpo.sft_run import run_sft
@@ -99,6 +102,38 @@ def test_a_killed_run_goes_on_behind_its_last_finished_stage_with_the_same_resul
     run_sft(config, again)
     assert {record["stage"] for record in again.steps} == {2}
     assert (first.checkpoint / "model.safetensors").read_bytes() == expected
+
+
+def test_what_a_killed_run_left_is_cleaned_up_and_its_records_are_written_once(tmp_path: Path) -> None:
+    config = small(tmp_path / "run", eval_questions=0)
+    run_sft(config, Recorder())
+    shutil.rmtree(tmp_path / "run" / "stage-2")
+    (tmp_path / "run" / ".partial-99-stage-2").mkdir()
+    (tmp_path / "run" / ".partial-99-config.toml").write_text("se")
+    run_sft(config, Recorder())
+    assert not list((tmp_path / "run").glob(".partial*"))
+    assert [(record["stage"], record["step"]) for record in JsonLines(tmp_path / "run" / "sft.jsonl").read()] == [
+        (1, 2),
+        (2, 2),
+    ]
+
+
+def test_settings_left_by_a_run_that_finished_no_stage_bind_nobody(tmp_path: Path) -> None:
+    config = small(tmp_path / "run", stages=(StageConfig(steps=1, batch=2),), eval_questions=0)
+    run_sft(config, Recorder())
+    shutil.rmtree(tmp_path / "run" / "stage-1")
+    other = dataclasses.replace(config, seed=1)
+    run_sft(other, Recorder())
+    assert read_toml(tmp_path / "run" / "config.toml", SftConfig) == other
+
+
+def test_a_damaged_stage_is_refused_by_name(tmp_path: Path) -> None:
+    config = small(tmp_path / "run", stages=(StageConfig(steps=1, batch=2),), eval_questions=0)
+    run_sft(config, Recorder())
+    path = tmp_path / "run" / "stage-1" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(DamagedFileError, match=r"stage-1: model\.safetensors is damaged.*Delete the folder"):
+        run_sft(config, Recorder())
 
 
 def test_a_folder_of_another_run_is_left_alone(tmp_path: Path) -> None:
