@@ -105,13 +105,13 @@ PANELS: Final = (
     ),
     Panel(
         title="Selected prefixes",
-        caption="Prefixes resampled in each step; fewer are triggered as failed tool calls become rare.",
+        caption="Prefixes resampled in each step.",
         metrics=("selected_prefixes",),
         share=False,
     ),
     Panel(
         title="Tokens",
-        caption="Sampled so far, in training. An agent that calls its tool writes more.",
+        caption="Sampled so far, in training.",
         metrics=("tokens",),
         share=False,
         cumulative=True,

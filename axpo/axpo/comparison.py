@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import torch
 import tyro
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from axpo.config import ConfigError, CountOrNone, Name, SamplingConfig, TrainConfig
 from axpo.config_file import read_toml
-from axpo.outcomes import Comparison, Entry, run_outcome, start_outcome
+from axpo.fitting_table import FittingTable
+from axpo.outcomes import COMPARISON, Comparison, Entry, run_outcome, start_outcome
 from axpo.page_parts import COLUMNS, measured_methods, rows
-from axpo.report import write_report
+from axpo.report import REPORT, write_report
+from axpo.resumption import differences
 from axpo.runlog import CONFIG, is_run, read_evaluations, read_steps
 from axpo.trainer import resume, train
-from axpo.validation import resolved
+from axpo.unfailing import Unfailing
+from axpo.validation import check_new_folder, resolved
 from axpo.variants import label_of, variant
 
+_RUN_NAME: Final = re.compile(r"[a-z0-9_]+(-seed\d+)?")
+"""Name of a run's folder within a comparison's."""
 _PACKAGES: Final = ("axpo", "torch", "transformers", "gymnasium")
 
 
@@ -66,34 +70,34 @@ def compare(config: ComparisonConfig, *, console: Console | None = None) -> Comp
     console = console or Console()
     folder = Path(config.base.out)
     runs = list(_runs(config))
+    _check_folder(folder)
     for run in runs:
         run.check()
+    show = Unfailing()
     try:
         for number, run in enumerate(runs, start=1):
-            console.print(f"run {number} of {len(runs)}: {label_of(run.method)}, seed {run.config.seed}", markup=False)
+            title = f"run {number} of {len(runs)}: {label_of(run.method)}, seed {run.config.seed}"
+            show(console.print, title, markup=False)
             run.finish()
     except KeyboardInterrupt:
-        console.print("the comparison was stopped; ask for it again to go on where it stopped", markup=False)
+        show(console.print, "the comparison was stopped; ask for it again to go on where it stopped", markup=False)
         raise
     comparison = _collected(folder, runs)
     comparison.write(folder)
     for path in (*(run.folder for run in runs), folder):
         write_report(path)
-    console.print(comparison_table(comparison))
-    console.print(f"report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+    show(console.print, comparison_table(comparison))
+    show(console.print, f"report: {folder / REPORT}", markup=False, soft_wrap=True)
     return comparison
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: Comparison) -> FittingTable:
     """The comparison for a terminal: one row per method, mean and standard deviation where there are several seeds."""
-    title = f"After {comparison.steps} steps, on held-out questions"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("")
-    for column in COLUMNS:
-        table.add_column(column, justify="right", min_width=max(map(len, column.split())))
-    for row in rows(measured_methods(comparison)):
-        table.add_row(row.label, *row.cells)
-    return table
+    return FittingTable(
+        title=f"After {comparison.steps} steps, on held-out questions",
+        columns=COLUMNS,
+        rows=tuple((row.label, *row.cells) for row in rows(measured_methods(comparison))),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +115,12 @@ class _Run:
         """Raises a ConfigError if the run cannot be done, or was done with other settings."""
         wanted = resolved(self.config)
         if not is_run(self.folder):
+            check_new_folder(self.folder)
             return
+        read_steps(self.folder)
         found = replace(read_toml(self.folder / CONFIG, TrainConfig), out=wanted.out)
         if found != wanted:
-            names = ", ".join(_differences(asdict(found), asdict(wanted)))
+            names = ", ".join(f"{name}={b}, not {a}" for name, (b, a) in differences(found, wanted).items())
             raise ConfigError(
                 f"out: {self.folder} holds a run with other settings ({names}); choose another folder, or delete it"
             )
@@ -130,6 +136,27 @@ class _Run:
         last = self.config.steps
         trained = any(record["step"] == last for record in read_steps(self.folder))
         return trained and any(record["step"] == last for record in read_evaluations(self.folder))
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises a ConfigError if a folder holds anything else than a comparison, whole or begun."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"out: expected a folder; {folder} is a file")
+    if not folder.exists():
+        return
+    if (folder / CONFIG).is_file():
+        raise ConfigError(f"out: {folder} is the folder of a run, a checkpoint or a supervised run; choose another one")
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in (COMPARISON, REPORT):
+            continue
+        if not path.is_dir() or not _RUN_NAME.fullmatch(path.name) or label_of(_method(path)) == _method(path):
+            raise ConfigError(
+                f"out: expected a new or empty folder, or that of a comparison; {folder} holds {path.name}"
+            )
+
+
+def _method(run: Path) -> str:
+    return run.name.partition("-seed")[0]
 
 
 def _runs(config: ComparisonConfig) -> Iterator[_Run]:
@@ -180,14 +207,3 @@ def _machine(config: TrainConfig) -> dict[str, str]:
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},
     }
-
-
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], section: str = "") -> list[str]:
-    """The settings that differ, as NAME=FOUND, not WANTED."""
-    names: list[str] = []
-    for name, value in wanted.items():
-        if isinstance(value, Mapping):
-            names += _differences(found[name], value, f"{section}{name}.")
-        elif found[name] != value:
-            names.append(f"{section}{name}={found[name]}, not {value}")
-    return names

@@ -108,6 +108,8 @@ class Page:
     """What the default setting shows and what it does not; None for other settings."""
     branches: tuple[BranchView, ...]
     """Examples of resampled tool calls."""
+    branches_note: str
+    """What was done to their sources."""
     pairs: tuple[Mapping[str, RolloutView], ...]
     """Questions with one rollout of each method, by the method's label."""
     examples: tuple[RolloutView, ...]

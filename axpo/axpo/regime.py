@@ -1,4 +1,4 @@
-"""Defines what must be said beside the default comparison: that its setting was chosen, and what happens around it."""
+"""Defines what is said beside the default comparison: that its setting was chosen, and what was measured before."""
 
 from __future__ import annotations
 
@@ -12,16 +12,12 @@ DATA: Final = "regime.json"
 """Measurements around the default setting, packaged beside this module; the page says less where it is missing."""
 
 NOTES: Final = (
-    "This setting is chosen, not typical. Guessing succeeds so often in it that it lies past the threshold beyond "
-    "which plain GRPO stops calling the tool: guesses earn reward sooner than the agent learns where to look, so "
-    "calling is trained away.",
-    "At 50 % both methods find the tool. The further past the threshold, the more plain GRPO depends on luck: at 60 % "
-    "three seeds end with 43 to 89 % of rollouts calling the tool, at 70 % four seeds of five with less than 5 % and "
-    "one with 81 %. AXPO ends above 84 % on every one of these seeds. Stronger guessing was not tried.",
-    "Equal rollouts are not equal work: an agent that keeps calling its tool writes, reads and trains on more tokens. "
-    "Rollouts, tokens and seconds stand side by side in the table above for that reason.",
+    "This setting is chosen, not typical. It was picked so that guesses earn reward sooner than an agent learns where "
+    "to look, which can train the calling of the tool away. Whether it did so here is what the table above says.",
+    "Equal rollouts are not equal work: a rollout that calls the tool has more tokens to write, read and train on than "
+    "one that does not. Rollouts, tokens and seconds stand side by side in the table above for that reason.",
 )
-"""What a reader of the default comparison has to know, whatever the numbers of the run at hand."""
+"""What a reader of the default comparison has to know, whatever came out; nothing in it is a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from axpo import atomic
 from axpo.charts import Line, write_picture
+from axpo.checkpoint import is_checkpoint
+from axpo.config import Cut, Method
 from axpo.gallery import pick_branches, pick_examples, pick_pairs
-from axpo.jsonl import DamagedFileError
+from axpo.jsonl import DamagedFileError, Record
 from axpo.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, read_comparison
 from axpo.page import Legend, Page, render
 from axpo.page_parts import COLUMNS, Measured, Settings, charts, charts_note, measured_methods, roles, rows, tiles
 from axpo.regime import default_regime
-from axpo.runlog import CONFIG, RunLogError, is_run, read_evaluations, read_steps
+from axpo.runlog import CONFIG, RunLogError, is_run, is_sft_run, read_changes, read_evaluations, read_steps
 from axpo.variants import label_of
 
 REPORT: Final = "report.html"
 _COMPARISON_LEAD: Final = (
-    "Agents that start from one checkpoint and learn from the same questions, measured on questions that none of them "
-    "has seen. GRPO learns from what it happens to sample; AXPO also freezes the thought before a tool call that "
-    "failed, and samples the call again."
+    "Agents that start from one checkpoint and learn from the same questions, measured on the same held-out ones."
 )
+_METHOD_LEADS: Final = {
+    "grpo": "GRPO learns from what it happens to sample.",
+    "axpo": "AXPO also freezes the thought before a tool call that failed, and samples the call again.",
+}
+"""What is said of a method where it is compared."""
+_CUTS: Final = {
+    Cut.TOOL_CALL.value: "AXPO takes a rollout whose tool call failed, keeps its thought up to the opening of the call "
+    "and samples the rest again.",
+    Cut.QUESTION.value: "A rollout whose tool call failed is sampled again from its question; nothing of it is kept.",
+    Cut.NO_TOOL.value: "A rollout that failed without calling a tool keeps its thought, and the rest is sampled again.",
+}
+"""What a run did to the rollouts that it resampled, by where it cut them."""
 _RUN_LEAD: Final = "What one training run measured before, during and after its steps, and some of what the agent did."
 _BRANCHES: Final = 3
 
@@ -38,12 +51,17 @@ def write_report(folder: Path) -> Path:
     try:
         if (folder / COMPARISON).is_file():
             page = _comparison_page(folder)
+        elif is_checkpoint(folder):
+            run = folder.absolute().parent.parent
+            raise RunLogError(f"{folder} is a checkpoint; the report is that of its run, {run}")
         elif is_run(folder):
             page = _run_page(folder)
+        elif is_sft_run(folder):
+            raise RunLogError(f"{folder} is a supervised run: reports are made of training runs and comparisons")
         else:
             raise RunLogError(f"{folder} is neither a run ({CONFIG}) nor a comparison ({COMPARISON})")
         atomic.write_text(folder / REPORT, render(page))
-    except (OSError, DamagedFileError) as error:
+    except (OSError, SyntaxError, DamagedFileError) as error:
         raise RunLogError(f"cannot write the report of {folder}: {error}") from error
     return folder / REPORT
 
@@ -66,20 +84,22 @@ def _comparison_page(folder: Path) -> Page:
     settings = Settings.of(first[-1])
     albums = {line.label: Settings.of(run).album(run) for line, run in zip(lines, first, strict=True)}
     seeds = [str(run.seed) for run in comparison.entries[0].runs]
+    leads = [lead for name, lead in _METHOD_LEADS.items() if name in {entry.name for entry in comparison.entries}]
     measured = measured_methods(comparison)
     return Page(
         title=" against ".join(line.label for line in reversed(lines)) if len(lines) == 2 else "Methods compared",
-        lead=_COMPARISON_LEAD,
+        lead=" ".join((_COMPARISON_LEAD, *leads)),
         facts=(*settings.facts(), f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"),
         tiles=tiles(measured),
         columns=COLUMNS,
         rows=rows(measured),
-        table_note=_table_note(settings, len(seeds)),
+        table_note=_table_note(settings, read_evaluations(first[-1]), len(seeds)),
         legend=tuple(Legend(label=line.label, role=line.role) for line in lines),
         charts=charts(lines),
         charts_note=charts_note(len(seeds)),
         regime=default_regime() if settings.is_default() else None,
         branches=tuple(view for album in albums.values() for view in pick_branches(album))[:_BRANCHES],
+        branches_note=_branches_note([Settings.of(run) for run in first]),
         pairs=pick_pairs(albums),
         examples=(),
         config=settings.text,
@@ -107,16 +127,17 @@ def _run_page(folder: Path) -> Page:
     return Page(
         title=f"{label} run",
         lead=_RUN_LEAD,
-        facts=(*settings.facts(), f"seed {settings['seed']}", *state),
+        facts=(*settings.facts(), f"seed {settings['seed']}", *state, *_changes(folder)),
         tiles=tiles(measured),
         columns=COLUMNS,
         rows=rows(measured),
-        table_note=_table_note(settings, 1),
+        table_note=_table_note(settings, evaluations, 1),
         legend=tuple(Legend(label=line.label, role=line.role) for line in lines),
         charts=charts(lines),
         charts_note=charts_note(1),
         regime=None,
         branches=pick_branches(album),
+        branches_note=_branches_note([settings]),
         pairs=(),
         examples=pick_examples(album),
         config=settings.text,
@@ -136,10 +157,29 @@ def _lines(folder: Path, comparison: Comparison) -> list[Line]:
     ]
 
 
-def _table_note(settings: Settings, seeds: int) -> str:
-    questions, samples = settings["log.eval_questions"], settings["log.eval_samples"]
-    measured = f"Shares are measured on {questions} held-out questions, {samples} rollouts each"
+def _table_note(settings: Settings, evaluations: Sequence[Record], seeds: int) -> str:
+    last = evaluations[-1] if evaluations else {}
+    questions = last.get("questions", settings["log.eval_questions"])
+    split = f" (split {last['split']})" if last.get("split") else ""
+    measured = (
+        f"Shares are measured on {questions} held-out questions{split}, {settings['log.eval_samples']} rollouts each"
+    )
     spread = (
         f"; mean ± standard deviation over {seeds} seeds" if seeds > 1 else "; bars carry 95 % intervals over questions"
     )
     return f"{measured}{spread}. Rollouts, tokens and seconds are those of training."
+
+
+def _branches_note(settings: Sequence[Settings]) -> str:
+    """What was frozen, by what the runs were told to freeze."""
+    cuts = dict.fromkeys(str(each["selection.cut"]) for each in settings if each["method"] == Method.AXPO)
+    return " ".join(_CUTS[cut] for cut in cuts if cut in _CUTS)
+
+
+def _changes(folder: Path) -> tuple[str, ...]:
+    """Settings that were changed when the run was resumed."""
+    return tuple(
+        f"{name} changed from {values['before']} to {values['after']} at step {change['step']}"
+        for change in read_changes(folder)
+        for name, values in change["settings"].items()
+    )

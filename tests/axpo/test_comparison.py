@@ -33,9 +33,9 @@ def trained(monkeypatch: pytest.MonkeyPatch, finished_run: RunMaker) -> list[str
 
     def resume(folder: Path) -> None:
         asked.append(f"resume {folder.name}")
-        (folder / "metrics.jsonl").write_text(
-            "".join(json.dumps({"step": step, "rollouts": 1, "tokens": 1, "seconds_step": 1}) + "\n" for step in (1, 2))
-        )
+        with RunLog.open(folder, tensorboard=False) as log:
+            for step in range((log.last_step or 0) + 1, 3):
+                log.append_step({"step": step, "rollouts": 1, "tokens": 1, "seconds_step": 1})
 
     def write_report(folder: Path) -> Path:
         (folder / "report.html").write_text("")
@@ -156,6 +156,40 @@ def test_the_table_fits_a_terminal_and_says_it_all(tmp_path: Path, trained: list
         ["GRPO", "50.0%", "100.0%", "25.0%", "-", "20", "200", "3"],
         ["AXPO", "87.5%", "100.0%", "25.0%", "-", "20", "200", "3"],
     ]
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "data/rows.jsonl", "config.toml", "axpo/notes.txt", "seal/x"])
+def test_another_kind_of_folder_is_left_alone(tmp_path: Path, trained: list[str], quiet: Console, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigError, match=r"out: "):
+        compare(config(tmp_path), console=quiet)
+    assert trained == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [Path(name).name]
+
+
+def test_a_comparison_may_be_extended_by_a_method(tmp_path: Path, trained: list[str], quiet: Console) -> None:
+    compare(config(tmp_path), console=quiet)
+    (tmp_path / ".DS_Store").touch()
+    compare(config(tmp_path, methods=("grpo", "axpo_random")), console=quiet)
+    assert trained == ["train grpo", "train axpo", "train axpo_random"]
+
+
+def test_a_damaged_run_is_found_before_any_work(tmp_path: Path, trained: list[str], quiet: Console) -> None:
+    compare(config(tmp_path, methods=("axpo",)), console=quiet)
+    path = tmp_path / "axpo" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    with pytest.raises(RunLogError, match="cut short"):
+        compare(config(tmp_path), console=quiet)
+    assert trained == ["train axpo"]
+
+
+def test_a_changed_number_of_a_comparison_is_found(tmp_path: Path, trained: list[str], quiet: Console) -> None:
+    compare(config(tmp_path), console=quiet)
+    path = tmp_path / "comparison.json"
+    path.write_text(path.read_text().replace("0.875", "0.975"))
+    with pytest.raises(RunLogError, match="does not match its checksum"):
+        read_comparison(tmp_path)
 
 
 def test_a_folder_without_a_comparison_is_a_clear_error(tmp_path: Path) -> None:

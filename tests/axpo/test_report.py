@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from axpo.config import Method, TrainConfig
+from axpo.config import Cut, Method, SelectionConfig, TrainConfig
 from axpo.outcomes import Comparison, Entry, run_outcome, start_outcome
 from axpo.page import compact, percent, tagged
 from axpo.regime import NOTES, default_regime
@@ -119,6 +119,57 @@ def test_the_default_setting_is_called_a_chosen_one(comparison: Path, tmp_path: 
     assert NOTES[0][:20] not in write_report(other).read_text(encoding="utf-8")
 
 
+def test_notes_that_are_on_every_page_claim_no_result() -> None:
+    assert not re.search(r"\d", " ".join(NOTES))
+
+
+def test_a_page_lets_nothing_be_loaded_or_run(run: Path) -> None:
+    text, _ = read(write_report(run))
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', text)
+    assert policy is not None
+    assert policy[1].split("; ")[0] == "default-src 'none'"
+    assert "script" not in policy[1]
+    assert text.index("Content-Security-Policy") < text.index("<style>")
+
+
+def test_checkpoints_and_supervised_runs_have_no_report(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run" / "checkpoints" / "step-000001"
+    checkpoint.mkdir(parents=True)
+    for name in ("config.toml", "trainer.json", "manifest.json"):
+        (checkpoint / name).write_text("")
+    with pytest.raises(RunLogError, match=rf"is a checkpoint; the report is that of its run, {tmp_path / 'run'}"):
+        write_report(checkpoint)
+    assert not (checkpoint / "report.html").exists()
+    (tmp_path / "config.toml").write_text("[[stages]]\nsteps = 1\n")
+    with pytest.raises(RunLogError, match="is a supervised run"):
+        write_report(tmp_path)
+
+
+def test_a_page_says_how_many_questions_were_asked_and_which(tmp_path: Path, finished_run: RunMaker) -> None:
+    folder = finished_run(TrainConfig(steps=2, out=str(tmp_path / "run")))
+    with RunLog.open(folder, tensorboard=False) as log:
+        log.append_evaluation({**log.evaluations()[-1], "questions": 7, "split": "validation"})
+    text, _ = read(write_report(folder))
+    assert "Shares are measured on 7 held-out questions (split validation), 8 rollouts each" in text
+
+
+def test_settings_that_were_changed_are_on_the_page(run: Path) -> None:
+    with RunLog.open(run, tensorboard=False) as log:
+        config = (run / "config.toml").read_text().replace("steps = 2", "steps = 9")
+        log.change_config(config, {"step": 2, "settings": {"steps": {"before": 2, "after": 9}}})
+    text, _ = read(write_report(run))
+    assert "steps changed from 2 to 9 at step 2" in text
+
+
+@pytest.mark.parametrize(("cut", "claim"), [("tool_call", "keeps its thought"), ("question", "nothing of it is kept")])
+def test_what_is_said_of_branches_is_what_the_run_did(
+    tmp_path: Path, finished_run: RunMaker, cut: str, claim: str
+) -> None:
+    selection = SelectionConfig(cut=Cut(cut))
+    folder = finished_run(TrainConfig(steps=2, out=str(tmp_path / "run"), selection=selection))
+    assert claim in write_report(folder).read_text(encoding="utf-8")
+
+
 def test_shipped_measurements_around_the_default_setting_can_be_read() -> None:
     rates = [point.guess_rate for point in default_regime().points]
     assert rates == sorted(rates)
@@ -139,7 +190,7 @@ def test_other_folders_have_no_report(tmp_path: Path) -> None:
         write_report(tmp_path)
     (tmp_path / "comparison.json").unlink()
     (tmp_path / "config.toml").write_text("steps = ")
-    with pytest.raises(RunLogError, match="is no TOML file"):
+    with pytest.raises(RunLogError, match=r"neither a run .* nor a comparison"):
         write_report(tmp_path)
 
 
