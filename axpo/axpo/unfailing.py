@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TextIO, TypeVar, cast
 
 from axpo.terminal import printable
+from axpo_envs.web.redaction import redact
 
 if TYPE_CHECKING:
     from axpo.config import TrainConfig
@@ -120,6 +121,6 @@ def drop_broken_output() -> None:
 
 def _write(text: str, stream: TextIO) -> None:
     try:
-        print(printable(text), file=stream, flush=True)
+        print(printable(redact(text)), file=stream, flush=True)
     except (OSError, ValueError):
         drop_broken_output()

@@ -198,6 +198,19 @@ def test_a_lost_index_is_a_fault(tmp_path: Path, damage: str) -> None:
         index.search("peru", 3)
 
 
+def test_an_index_with_a_flipped_bit_is_built_again(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl", ROWS)
+    LocalIndex(corpus, cache=tmp_path)
+    (path,) = tmp_path.glob("*.sqlite")
+    whole = path.read_bytes()
+    for place in (0, 30, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        assert ids(LocalIndex(corpus, cache=tmp_path), "boron") == ["5"]
+        assert path.read_bytes() == whole
+    path.with_suffix(".sha256").unlink()
+    assert ids(LocalIndex(corpus, cache=tmp_path), "boron") == ["5"]
+
+
 def test_a_cache_that_cannot_be_written_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InfrastructureFault, match=r"cannot build the index .*XDG_CACHE_HOME"):
@@ -252,7 +265,7 @@ def test_of_several_processes_one_builds_and_all_search(tmp_path: Path) -> None:
     assert [builder.returncode for builder in builders] == [0, 0, 0]
     # A second builder would have put another file in the place of the first one's.
     assert len(outputs) == 1
-    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".sqlite", ".lock"}
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".sqlite", ".sha256", ".lock"}
 
 
 def test_a_killed_builder_leaves_the_work_to_the_next(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import random
 import sqlite3
 import subprocess
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -142,7 +145,7 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     for path, mode, message in (
         (text, "replay", "not a database"),
         (text, "record", "not a database"),
-        (foreign, "replay-or-record", "expected layout 1, found 9"),
+        (foreign, "replay-or-record", "expected layout 2, found 9"),
         (tmp_path / "nowhere", "replay", "no such file to replay"),
         (text / "below", "record", "cannot use"),
         (text, "rewind", "expected mode to be one of replay, replay-or-record, record; got 'rewind'"),
@@ -214,3 +217,36 @@ def test_processes_that_record_the_same_requests_get_one_answer(path: Path, tmp_
     outputs = {asker.communicate(timeout=120)[0] for asker in askers}
     assert [asker.returncode for asker in askers] == [0, 0, 0]
     assert len(outputs) == 1
+
+
+def test_no_flipped_bit_of_a_recording_gives_another_answer(path: Path) -> None:
+    recorder = Recorder(Moody(), path)
+    queries = [f"question {number}" for number in range(6)]
+    right = [recorder.search(query, 2) for query in queries]
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    outcomes = Counter[str]()
+    for _ in range(250):
+        damaged = bytearray(whole)
+        bit = rng.randrange(8 * len(damaged))
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            replay = Recorder(Moody(), path, mode=RecordMode.REPLAY, missing_is_empty=True)
+            assert [replay.search(query, 2) for query in queries] == right, bit
+            outcomes["harmless"] += 1
+        except (EnvConfigError, InfrastructureFault) as error:
+            assert str(path) in str(error)
+            outcomes["refused"] += 1
+    assert min(outcomes["harmless"], outcomes["refused"]) > 0, outcomes
+
+
+def test_an_answer_that_is_damaged_later_is_a_fault_and_names_the_request(path: Path) -> None:
+    recorder = Recorder(Moody(), path)
+    recorder.search("a", 1)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE answers SET answer = replace(answer, 'mood 1', 'mood 9')")
+    with pytest.raises(InfrastructureFault, match=r"damaged: the answer to .*\"a\".* does not match its checksum"):
+        recorder.search("a", 1)
+    with pytest.raises(EnvConfigError, match="is damaged"):
+        Recorder(Moody(), path)

@@ -26,6 +26,7 @@ from axpo_envs.image_files import MAX_IMAGES, MAX_PIXELS, ImageProblemError, Ima
 from axpo_envs.images import ImageRef
 from axpo_envs.surrogates import well_formed
 from axpo_envs.types import Parts
+from axpo_envs.web.redaction import redact
 
 
 def parts_of(result: types.CallToolResult, *, max_chars: int, background: Colour = WHITE) -> Parts:
@@ -52,7 +53,7 @@ def parts_of(result: types.CallToolResult, *, max_chars: int, background: Colour
 def _part(block: types.ContentBlock, images: _Images) -> str | ImageRef:
     match block:
         case types.TextContent(text=text) | types.EmbeddedResource(resource=types.TextResourceContents(text=text)):
-            return well_formed(text)
+            return redact(well_formed(text))
         case types.ImageContent(data=data, mime_type=mime):
             return images.read(data, mime)
         case types.EmbeddedResource(resource=types.BlobResourceContents(blob=data, mime_type=str(mime))) if (

@@ -7,7 +7,10 @@ import os
 from types import TracebackType
 from typing import Final, TextIO
 
-_KEPT_BYTES: Final = 2000
+from axpo_envs.web.redaction import redact
+
+_SHOWN_CHARS: Final = 2000
+_KEPT_BYTES: Final = 4 * _SHOWN_CHARS
 _READ_BYTES: Final = 1 << 16
 
 
@@ -41,8 +44,9 @@ class LastWords:
 
     @property
     def text(self) -> str:
-        """The last lines."""
-        return self._kept.decode("utf-8", errors="replace").strip()
+        """The last lines, without any registered secret."""
+        # More is kept than is shown, so that a secret is found whole even where the shown text begins within it.
+        return redact(self._kept.decode("utf-8", errors="replace"))[-_SHOWN_CHARS:].strip()
 
     def _read(self) -> None:
         if self._reader < 0:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.web.environment_key import EnvironmentKey
+from axpo_envs.web.redaction import register_secret
 from axpo_envs.web.retries import Retries
 
+_SECRET_NAME: Final = re.compile("key|token|secret|passw|credential|auth|cookie|session", re.IGNORECASE)
+_LONG_CHARS: Final = 16
+"""Characters from which a value of an address's query is taken for a key, whatever its name."""
 _SCHEMES: Final = ("http://", "https://")
 
 
@@ -49,6 +54,7 @@ class McpServer:
             raise EnvConfigError(f"expected a URL http://... or https://... without user and password; got {self!r}")
         if not self.start_s > 0:
             raise EnvConfigError(f"expected start_s > 0 seconds; got {self.start_s}")
+        self._register_secrets()
 
     def __str__(self) -> str:
         if not self.url:
@@ -85,13 +91,21 @@ class McpServer:
         Raises:
             EnvConfigError: one that is to be handed on is not set.
         """
-        values: dict[str, str] = {}
+        for name in self.environment:
+            if "=" not in name and name not in os.environ:
+                raise EnvConfigError(f"{self}: set the environment variable {name}, which the server is to be given")
+        given = (variable.partition("=") for variable in self.environment)
+        return {name: value if equals else os.environ[name] for name, equals, value in given}
+
+    def _register_secrets(self) -> None:
+        """Has what may be a key taken out of texts: variables that are handed on, and what an address's query holds."""
         for variable in self.environment:
             name, equals, value = variable.partition("=")
-            if not equals and name not in os.environ:
-                raise EnvConfigError(f"{self}: set the environment variable {name}, which the server is to be given")
-            values[name] = value if equals else os.environ[name]
-        return values
+            if _SECRET_NAME.search(name):
+                register_secret(name, value if equals else None)
+        for name, value in parse_qsl(urlsplit(self.url).query):
+            if _SECRET_NAME.search(name) or len(value) >= _LONG_CHARS:
+                register_secret(f"{name} of {self}", value)
 
     @property
     def key(self) -> EnvironmentKey | None:

@@ -14,6 +14,7 @@ from axpo_envs.mcp.last_words import LastWords
 from axpo_envs.mcp.messages import result_of
 from axpo_envs.mcp.server import McpServer
 from axpo_envs.mcp.transport import Watch, open_transport
+from axpo_envs.web.redaction import redact
 
 _MAX_PAGES: Final = 100
 _END_S: Final = 10.0
@@ -104,7 +105,7 @@ class Session:
 
     def describe(self, what: str) -> str:
         """A sentence about the server, with what is known of the connection's end."""
-        causes = "; ".join(f"{type(cause).__name__}: {cause}" for cause in self._causes)
+        causes = redact("; ".join(f"{type(cause).__name__}: {cause}" for cause in self._causes))
         said = f"; its last words: {self._words.text}" if self._words.text else ""
         return f"{self._server} {what}" + (f" ({causes})" if causes else "") + said
 
@@ -131,7 +132,7 @@ class Session:
         """Why it does not come to stand."""
         for cause in self._causes:
             if isinstance(cause, EnvConfigError):
-                return EnvConfigError(self.describe(f"cannot be used: {cause}"))
+                return EnvConfigError(self.describe(f"cannot be used: {redact(str(cause))}"))
             if isinstance(cause, FileNotFoundError | PermissionError | NotADirectoryError):
                 return EnvConfigError(f"{self._server} cannot be run: {cause}")
         return InfrastructureFault(self.describe("cannot be connected to"))
@@ -150,10 +151,10 @@ async def _list_tools(client: mcp.Client) -> tuple[types.Tool, ...]:
 
 
 def _single_errors(error: BaseException) -> list[BaseException]:
-    """The errors of a group, those of groups within it included."""
+    """The errors of a group, those of groups within it included, without the frames, which hold keys and variables."""
     if isinstance(error, BaseExceptionGroup):
         return [single for part in error.exceptions for single in _single_errors(part)]
-    return [error]
+    return [error.with_traceback(None)]
 
 
 # An event loop alone does not keep its tasks from being collected as garbage.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -36,9 +37,10 @@ def default_cache() -> Path:
 def ensure_index(corpus: Path, cache: Path) -> Path:
     """The path of the index of a corpus, which is built if nobody has built it yet.
 
-    Its name is a hash of the corpus's bytes and the version of the layout, so a file that stands there is whole and
-    up to date. Of several processes that need it at once one builds and the others wait; one that is killed leaves
-    nothing that the next could take for an index.
+    Its name is a hash of the corpus's bytes and the version of the layout, so a file that stands there is up to date;
+    beside it stands the hash of its own bytes, and one that does not match it is built again. Of several processes that
+    need it at once one builds and the others wait; one that is killed leaves nothing that the next could take for an
+    index.
 
     Raises:
         EnvConfigError: the corpus is unreadable, empty or wrong (the message names file and line).
@@ -46,12 +48,12 @@ def ensure_index(corpus: Path, cache: Path) -> Path:
     """
     digest = corpus_digest(corpus)
     path = cache / f"{digest}-v{INDEX_VERSION}.sqlite"
-    if path.exists():
+    if _is_whole(path):
         return path
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _exclusive(path.with_suffix(".lock")):
-            if not path.exists():
+            if not _is_whole(path):
                 _build(corpus, digest, path)
     except (OSError, sqlite3.Error) as error:
         problem = f"cannot build the index of {corpus} as {path}: {error}"
@@ -85,9 +87,28 @@ def _build(corpus: Path, digest: str, path: Path) -> None:
             raise EnvConfigError(f"{corpus} was changed while its index was built")
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
+        noted = path.with_suffix(".partial-hash")
+        noted.write_text(_file_hash(partial), encoding="ascii")
+        noted.replace(_hash_path(path))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return _file_hash(path) == _hash_path(path).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+
+
+def _hash_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fill(database: sqlite3.Connection, corpus: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +18,12 @@ from axpo_envs.search.types import Document, Hit, SearchBackend
 from axpo_envs.surrogates import well_formed
 from axpo_envs.tools.tool import Effects, ToolError
 
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS answers"
-    " (backend TEXT, request TEXT, answer TEXT NOT NULL, PRIMARY KEY (backend, request))"
+    " (backend TEXT, request TEXT, answer TEXT NOT NULL, checksum TEXT NOT NULL, PRIMARY KEY (backend, request))"
 )
+_ROWS: Final = "SELECT backend, request, answer, checksum FROM answers"
 _WAIT_S: Final = 60.0
 
 
@@ -41,7 +44,8 @@ class Recorder:
     An answer is found by the backend's fingerprint and the request, its query cleaned (see `clean_query`). Errors
     that the policy reads are answers, too; faults and refusals are not recorded. The file is an SQLite database that
     any number of threads and processes may use at once; of several that record the same request the first one's
-    answer is given to all (in mode `RECORD`: the last one's stays).
+    answer is given to all (in mode `RECORD`: the last one's stays). Every answer carries a checksum; all of them are
+    checked when the file is opened, so that a damaged recording never gives other answers.
 
     Args:
         backend: whom to ask.
@@ -50,7 +54,7 @@ class Recorder:
         missing_is_empty: in mode `REPLAY`, what is not recorded is answered by "nothing found" instead of a fault.
 
     Raises:
-        EnvConfigError: the file is no recording, cannot be written, or is missing in mode `REPLAY`.
+        EnvConfigError: the file is no recording, is damaged, cannot be written, or is missing in mode `REPLAY`.
     """
 
     def __init__(
@@ -165,14 +169,14 @@ class Recorder:
         """Records an answer; returns the one that counts."""
         conflict = "REPLACE" if self._mode is RecordMode.RECORD else "IGNORE"
         with self._database() as database:
-            row = (self.fingerprint, request, answer)
-            database.execute(f"INSERT OR {conflict} INTO answers VALUES (?, ?, ?)", row)
+            row = (self.fingerprint, request, answer, _checksum(self.fingerprint, request, answer))
+            database.execute(f"INSERT OR {conflict} INTO answers VALUES (?, ?, ?, ?)", row)
             return self._recorded(database, request) or answer
 
     def _recorded(self, database: sqlite3.Connection, request: str) -> str | None:
         key = (self.fingerprint, request)
-        found = database.execute("SELECT answer FROM answers WHERE backend = ? AND request = ?", key).fetchone()
-        return None if found is None else str(found[0])
+        found = database.execute(f"{_ROWS} WHERE backend = ? AND request = ?", key).fetchone()
+        return None if found is None else _whole(found)
 
     def _begin(self) -> None:
         if self._mode is RecordMode.REPLAY:
@@ -187,6 +191,7 @@ class Recorder:
                 database.execute(f"PRAGMA user_version = {_LAYOUT}")
             elif layout != _LAYOUT:
                 raise OSError(f"expected layout {_LAYOUT}, found {layout}")
+            _check(database)
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
@@ -203,4 +208,31 @@ class Recorder:
         access = "rw" if self._mode is RecordMode.REPLAY else "rwc"
         address = f"{self._path.as_uri()}?mode={access}"
         with closing(sqlite3.connect(address, timeout=_WAIT_S, isolation_level=None, uri=True)) as database:
-            yield database
+            # A damaged text must get as far as its checksum.
+            database.text_factory = partial(str, encoding="utf-8", errors="replace")
+            try:
+                yield database
+            except UnicodeDecodeError as error:
+                # SQLite quotes what it finds in a damaged file, and its messages are decoded strictly.
+                raise sqlite3.DatabaseError(f"it is damaged: {error}") from error
+
+
+def _check(database: sqlite3.Connection) -> None:
+    """Raises an sqlite3.DatabaseError if the file is damaged: its structure, or any answer."""
+    (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(f"it is damaged: {verdict}")
+    for row in database.execute(_ROWS):
+        _whole(row)
+
+
+def _whole(row: tuple[Any, ...]) -> str:
+    """The answer of a row that is as it was recorded."""
+    *recorded, checksum = row
+    if not all(isinstance(text, str) for text in recorded) or checksum != _checksum(*recorded):
+        raise sqlite3.DatabaseError(f"it is damaged: the answer to {recorded[1]!r:.80} does not match its checksum")
+    return str(recorded[2])
+
+
+def _checksum(backend: str, request: str, answer: str) -> str:
+    return hashlib.blake2b("\0".join((backend, request, answer)).encode(), digest_size=16).hexdigest()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.web.redaction import register_secret
 
 
 class EnvironmentKey:
     """A key that stays in its environment variable: this object never holds it, so nobody can print or pickle it.
+
+    From its making on `redact` takes the key out of texts.
 
     Args:
         variable: name of the environment variable.
@@ -18,6 +21,10 @@ class EnvironmentKey:
 
     def __init__(self, variable: str) -> None:
         self.variable = variable
+        register_secret(variable)
+
+    def __reduce__(self) -> tuple[type[EnvironmentKey], tuple[str]]:
+        return EnvironmentKey, (self.variable,)
 
     def __repr__(self) -> str:
         return f"EnvironmentKey({self.variable})"
@@ -28,14 +35,18 @@ class EnvironmentKey:
         Raises:
             EnvConfigError: it is missing, or holds what no key does.
         """
-        key = os.environ.get(self.variable, "").strip()
-        if not key:
-            raise EnvConfigError(f"set the environment variable {self.variable} to the key of the service")
-        if not all("!" <= character <= "~" for character in key):
-            raise EnvConfigError(f"{self.variable} holds a space or another character that no key has")
-        return key
+        problem = self._problem()
+        if problem is not None:
+            raise EnvConfigError(problem)
+        return self._value()
 
-    def hide(self, text: str) -> str:
-        """The text with the variable's name in place of the key, wherever it occurs."""
-        key = os.environ.get(self.variable, "").strip()
-        return text.replace(key, f"[{self.variable}]") if key else text
+    # What raises has no local variable that holds the key: some loggers write those down.
+    def _problem(self) -> str | None:
+        if not self._value():
+            return f"set the environment variable {self.variable} to the key of the service"
+        if not all("!" <= character <= "~" for character in self._value()):
+            return f"{self.variable} holds a space or another character that no key has"
+        return None
+
+    def _value(self) -> str:
+        return os.environ.get(self.variable, "").strip()

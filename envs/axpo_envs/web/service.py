@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.web.environment_key import EnvironmentKey
+from axpo_envs.web.redaction import redact
 from axpo_envs.web.retries import Retries, asked_seconds
 
 try:
@@ -124,10 +125,10 @@ class Service:
         # Exceptions of httpx hold the request and their tracebacks its headers, so they end here: as text.
         try:
             with self._client().stream("POST", url, content=body) as response:
-                text = self._hide(self._read(response))
+                text = redact(self._read(response))
                 status, retry_after = response.status_code, response.headers.get("Retry-After", "")
         except (httpx.RequestError, _AnswerError) as error:
-            reason = self._hide(f"{error}" if isinstance(error, _AnswerError) else f"{type(error).__name__}: {error}")
+            reason = redact(f"{error}" if isinstance(error, _AnswerError) else f"{type(error).__name__}: {error}")
             return _Trouble(reason=f"failed ({reason})")
         shown = " ".join(text.split())
         shown = shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}..."
@@ -151,9 +152,6 @@ class Service:
             if time.monotonic() > deadline:
                 raise _AnswerError(f"the answer took longer than {self._timeout_s:g} s")
         return read.decode("utf-8", errors="replace")
-
-    def _hide(self, text: str) -> str:
-        return text if self._key is None else self._key.hide(text)
 
     def _client(self) -> httpx.Client:
         # A process must not use, nor close, the connections that it inherited by forking.

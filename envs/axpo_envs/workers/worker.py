@@ -9,6 +9,7 @@ from enum import StrEnum
 from multiprocessing.connection import Connection
 from typing import Any
 
+from axpo_envs.web.redaction import redact
 from axpo_envs.workers.parcels import pack, unpack
 
 
@@ -92,7 +93,7 @@ def _answer(data: bytes, tools: dict[bytes, Any]) -> bytes:
 
 def _pack_exception(error: BaseException) -> bytes:
     """The exception where it travels unharmed, else one that says as much; never one that would end the asker."""
-    note = f"In a worker process:\n{''.join(traceback.format_exception(error))}"
+    note = redact(f"In a worker process:\n{''.join(traceback.format_exception(error))}")
     try:
         copy = unpack(pack(error))
         whole = type(copy) is type(error) and str(copy) == str(error) and isinstance(error, Exception)
