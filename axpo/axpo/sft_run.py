@@ -25,7 +25,7 @@ from axpo.sft import EXAMPLES, LOSSES, SftDisplay, Stage, train_stage
 from axpo.sft_config import SftConfig
 from axpo.trainer import load_settings
 from axpo.unfailing import unfailing
-from axpo.validation import check_model
+from axpo.validation import check_model, located
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 
 CONFIG: Final = "config.toml"
@@ -73,7 +73,7 @@ def run_sft(config: SftConfig, display: SftRunDisplay) -> SftResult:
 def _run(config: SftConfig, display: SftRunDisplay, stack: ExitStack) -> SftResult:
     started = time.monotonic()
     out = Path(config.out)
-    config = checked(config)
+    config = located(checked(config))
     env = make_env(config.env, parse_env_args(config.env_args))
     lessons = [
         make_lesson(stage, config, env, seed=derive_seed(config.seed, "sft", number))

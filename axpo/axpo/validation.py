@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 
@@ -21,6 +21,7 @@ from axpo.environments import parse_env_args
 from axpo.manifest import MANIFEST, check_manifest
 from axpo.runlog import foreign_files
 from axpo.selection import prefix_budget
+from axpo.sft_config import SftConfig
 
 TINY_LR: Final = 1e-4
 """Learning rate of the tiny models where none is given."""
@@ -28,6 +29,7 @@ LR: Final = 1e-6
 """Learning rate of other models where none is given."""
 _TINY_WIDTH: Final = 256
 """Models whose text layers are at most this wide count as tiny."""
+C = TypeVar("C", TrainConfig, SftConfig)
 
 
 def resolved(config: TrainConfig) -> TrainConfig:
@@ -46,7 +48,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     return replace(config, optim=replace(config.optim, lr=TINY_LR if _is_tiny(config.model) else LR))
 
 
-def located(config: TrainConfig) -> TrainConfig:
+def located(config: C) -> C:
     """The same configuration with its relative paths made absolute, so that it means the same in any working folder.
 
     Of `env_args` these are values that name an existing file or folder and look like it: `./name`, `a/b`, `a.jsonl`.
@@ -124,12 +126,18 @@ def check_new_folder(folder: Path) -> None:
         raise ConfigError(f"out: cannot make {folder}: {parent} is not writable")
 
 
+def located_path(text: str) -> str:
+    """A text that looks like a path, and names something, as an absolute path; any other as it is."""
+    path = Path(text).expanduser()
+    looks_like_one = "/" in text or os.sep in text or path.suffix
+    return str(path.absolute()) if looks_like_one and _exists(path) else text
+
+
 def _located_argument(argument: str) -> str:
     name, equals, value = argument.partition("=")
     text = value.strip('"')
-    path = Path(text).expanduser()
-    looks_like_one = "/" in text or os.sep in text or path.suffix
-    return f"{name}{equals}{path.absolute()}" if equals and looks_like_one and _exists(path) else argument
+    found = located_path(text)
+    return argument if found == text else f"{name}{equals}{found}"
 
 
 def _exists(path: Path) -> bool:

@@ -233,11 +233,12 @@ def test_no_flipped_bit_of_a_recording_gives_another_answer(path: Path) -> None:
         path.write_bytes(damaged)
         try:
             replay = Recorder(Moody(), path, mode=RecordMode.REPLAY, missing_is_empty=True)
-            assert [replay.search(query, 2) for query in queries] == right, bit
-            outcomes["harmless"] += 1
-        except (EnvConfigError, InfrastructureFault) as error:
-            assert str(path) in str(error)
+            answers = [replay.search(query, 2) for query in queries]
+        except (EnvConfigError, InfrastructureFault):
             outcomes["refused"] += 1
+        else:
+            assert answers == right, bit
+            outcomes["harmless"] += 1
     assert min(outcomes["harmless"], outcomes["refused"]) > 0, outcomes
 
 

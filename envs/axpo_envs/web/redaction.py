@@ -56,7 +56,7 @@ def _spellings(secret: str) -> Iterator[str]:
     yield from (secret, quote(secret), quote(secret, safe=""), escape(secret), data.hex())
     yield "".join(f"%{byte:02x}" for byte in data)
     for before in range(3):
-        # What stands before and behind the secret has a part in the first and last characters; those between are its own.
+        # What stands before and behind the secret has a part in the first and last characters; the others are its own.
         padded = base64.b64encode(bytes(before) + data).decode().rstrip("=")
         core = padded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
         yield from (core, core.replace("+", "-").replace("/", "_"))
