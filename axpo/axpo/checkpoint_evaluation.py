@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from axpo.checkpoint import is_checkpoint, newest_checkpoint, read_checkpoint
+from axpo.checkpoint import newest_checkpoint, read_checkpoint
 from axpo.config import ConfigError, SamplingConfig, SelectionConfig, TrainConfig
 from axpo.config_file import checked, read_toml
 from axpo.environments import make_env, parse_env_args, with_split
 from axpo.eval_config import EvalConfig
 from axpo.evaluation import Evaluation, EvaluationPlan, evaluate
-from axpo.runlog import CHECKPOINTS, CONFIG, is_run, is_sft_run, read_steps
+from axpo.runlog import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_sft_run, read_steps
 from axpo.sft_config import SftConfig
 from axpo.sft_run import STAGE
 from axpo.trainer import load_settings

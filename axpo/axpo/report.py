@@ -8,7 +8,6 @@ from typing import Final
 
 from axpo import atomic
 from axpo.charts import Line, write_picture
-from axpo.checkpoint import is_checkpoint
 from axpo.config import Cut, Method
 from axpo.gallery import pick_branches, pick_examples, pick_pairs
 from axpo.jsonl import DamagedFileError, Record
@@ -16,7 +15,16 @@ from axpo.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, read
 from axpo.page import Legend, Page, render
 from axpo.page_parts import COLUMNS, Measured, Settings, charts, charts_note, measured_methods, roles, rows, tiles
 from axpo.regime import default_regime
-from axpo.runlog import CONFIG, RunLogError, is_run, is_sft_run, read_changes, read_evaluations, read_steps
+from axpo.runlog import (
+    CONFIG,
+    RunLogError,
+    is_checkpoint,
+    is_run,
+    is_sft_run,
+    read_changes,
+    read_evaluations,
+    read_steps,
+)
 from axpo.variants import label_of
 
 REPORT: Final = "report.html"

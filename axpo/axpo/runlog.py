@@ -37,6 +37,8 @@ CHANGES: Final = "changes.jsonl"
 ROLLOUTS: Final = "rollouts"
 TENSORBOARD: Final = "tensorboard"
 CHECKPOINTS: Final = "checkpoints"
+OPTIMIZER: Final = "trainer.safetensors"
+PROGRESS: Final = "trainer.json"
 
 
 class RunLogError(Exception):
@@ -263,6 +265,11 @@ class RunLog:
 def is_run(folder: Path) -> bool:
     """Whether the folder is that of a training run: a checkpoint and a supervised run have settings, too."""
     return (folder / CONFIG).is_file() and ((folder / SEAL).is_file() or (folder / METRICS).is_file())
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether the folder is a checkpoint of a training run, whole or not."""
+    return (folder / PROGRESS).is_file() or (folder / OPTIMIZER).is_file()
 
 
 def is_sft_run(folder: Path) -> bool:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from axpo.checkpoint import (
     save_checkpoint,
 )
 from axpo.config import OptimConfig
+from axpo.manifest import manifest_hash
 from axpo.optimizer import Optimizer
 
 PROGRESS = Progress(step=10, rollouts=1600, tokens=70_000, trained_tokens=9_000, seconds=12.5)
@@ -26,11 +29,12 @@ PROGRESS = Progress(step=10, rollouts=1600, tokens=70_000, trained_tokens=9_000,
 class Weights:
     """A policy whose checkpoint is one file."""
 
-    def __init__(self, fault: OSError | None = None) -> None:
+    def __init__(self, fault: OSError | None = None, content: bytes = b"weights") -> None:
         self.fault = fault
+        self.content = content
 
     def save(self, folder: Path) -> None:
-        (folder / "model.safetensors").write_bytes(b"weights")
+        (folder / "model.safetensors").write_bytes(self.content)
         if self.fault is not None:
             raise self.fault
 
@@ -93,6 +97,54 @@ def test_every_damage_is_one_clear_error(tmp_path, optimizer, name, content, pro
         read_checkpoint(folder)
     with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole"):
         newest_checkpoint(tmp_path, warn=lambda text: None)
+
+
+def test_a_flipped_bit_of_any_file_is_found(tmp_path, optimizer):
+    folder = save(tmp_path, optimizer, 1)
+    rng = random.Random(0)
+    for path in folder.iterdir():
+        whole = path.read_bytes()
+        for bit in rng.sample(range(8 * len(whole)), min(40, 8 * len(whole))):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=path.name):
+                read_checkpoint(folder)
+        path.write_bytes(whole)
+    read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"files": {}}', '{"checksum": "0", "files": {}}', '{"model.safetensors": ""}'])
+def test_a_manifest_that_lists_less_is_no_manifest(tmp_path, optimizer, text):
+    folder = save(tmp_path, optimizer, 1)
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
+        read_checkpoint(folder)
+
+
+def test_what_was_added_or_renamed_is_found(tmp_path, optimizer):
+    folder = save(tmp_path, optimizer, 1)
+    (folder / ".DS_Store").touch()
+    read_checkpoint(folder)
+    (folder / "generation_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"generation_config\.json was added"):
+        read_checkpoint(folder)
+    (folder / "generation_config.json").unlink()
+    with pytest.raises(CheckpointError, match="written as step 1; the folder was renamed"):
+        read_checkpoint(folder.rename(tmp_path / "step-000009"))
+
+
+def test_a_checkpoint_that_must_be_there_is_missed(tmp_path, optimizer):
+    folders = {step: save(tmp_path, optimizer, step) for step in (1, 2, 3)}
+    sealed = {folder.name: manifest_hash(folder) for folder in folders.values()}
+    shutil.rmtree(folders[3])
+    save(tmp_path, optimizer, 2, Weights(content=b"others"))
+    warnings: list[str] = []
+    assert newest_checkpoint(tmp_path, warn=warnings.append, sealed=sealed).folder == folders[1]
+    assert warnings == [
+        f"passing over a checkpoint: {folders[3]} is missing",
+        f"passing over a damaged checkpoint: {folders[2]}: manifest.json is not the one that was written",
+    ]
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_nothing_behind(tmp_path, optimizer):

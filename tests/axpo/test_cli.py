@@ -100,7 +100,15 @@ class TestErrors:
             (("train", "--device", "cuda:55"), "policy.device: expected one of"),
             (("train", "--model", "./nowhere"), "model: there is no folder nowhere"),
             (("train", "--resume", "nowhere"), "resume: nowhere is not a run folder"),
-            (("train", "--resume", "nowhere", "--steps", "5"), "--resume takes every setting from"),
+            (("train", "--resume", "nowhere", "--steps", "5"), "resume: nowhere is not a run folder"),
+            (("train", "--resume", "nowhere", "--config", "c.toml"), "leave --config out"),
+            (("train", "--json", "/dev"), "json: expected a file; /dev is a folder"),
+            (
+                ("eval", "tiny", "--json", "/dev/null/x.json"),
+                "json: cannot write /dev/null/x.json: /dev/null is a file",
+            ),
+            (("play", "--images", "/dev/null"), "images: expected a folder; /dev/null is a file"),
+            (("compare", "--out", "/dev/null"), "out: expected a folder; /dev/null is a file"),
             (("train", "--config", "nowhere.toml"), "nowhere.toml: cannot be read"),
             (("eval", "tiny-random"), "takes --env to say where it acts"),
             (("play", "--env", "axpo/Nowhere-v0"), "axpo envs"),
@@ -179,7 +187,8 @@ class TestTrain:
         assert "steps = 1\n" in written
         assert "max_turn_tokens = 12\n" in written
 
-    def test_ctrl_c_saves_says_how_to_go_on_and_ends_with_130(self, toy, tmp_path):
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+    def test_ctrl_c_and_a_hang_up_save_say_how_to_go_on_and_end_with_130(self, toy, tmp_path, number):
         run = tmp_path / "run"
         config = toy.toy_config(run, steps=10_000, env=f"toy_env:{toy.ENV_ID}")
         (tmp_path / "config.toml").write_text(to_toml(config), encoding="utf-8")
@@ -189,7 +198,7 @@ class TestTrain:
         ) as process:
             while process.poll() is None and not (run / "metrics.jsonl").exists():
                 time.sleep(0.01)
-            os.kill(process.pid, signal.SIGINT)
+            os.kill(process.pid, number)
             out, err = process.communicate()
         assert process.returncode == 130, err
         assert "Traceback" not in err

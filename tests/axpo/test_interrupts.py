@@ -20,13 +20,22 @@ def stretch(interrupts: Interrupts, rings: int, events: list[str]) -> None:
         events.append("finished")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_raises_at_once_and_handlers_come_back(number):
     former = signal.getsignal(number)
     interrupts = Interrupts(pytest.fail)
     with pytest.raises(Interrupted), interrupts.watched():
         ring(number)
     assert signal.getsignal(number) is former
+
+
+def test_a_hang_up_that_is_to_be_ignored_is_ignored():
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts(pytest.fail).watched():
+            ring(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, former)
 
 
 def test_a_signal_is_held_back_until_the_stretch_has_ended():
