@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-import torch
-
 from axpo.config import Aggregation, LossConfig, OptimConfig
 from axpo.loss import Targets
 from axpo.types import Advantage
 from axpo_agents.passes import Pass, plan_rows
 from axpo_agents.types import Rollout, TokenSequence
+from axpo_envs.extras import requiring
+
+with requiring("train", "training"):
+    import torch
 
 
 class Plan(Protocol):

@@ -14,15 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
 from axpo import atomic
 from axpo.checked_json import DamagedFileError
 from axpo.manifest import MANIFEST, check_manifest, manifest_hash, write_manifest
 from axpo.optimizer import Optimizer
 from axpo.runlog import CONFIG, OPTIMIZER, PROGRESS
+from axpo_envs.extras import requiring
+
+with requiring("train", "training"):
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file, save_file
 
 _PREFIX: Final = "step-"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
-import importlib.util
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ from typing import Final
 from axpo.config import ConfigError
 from axpo.interrupts import STOPPING
 from axpo.unfailing import drop_broken_output, say
+from axpo_envs.extras import require_extra
 
 FAILED: Final = 1
 """Exit code of a command that failed."""
@@ -42,7 +42,7 @@ COMMANDS: Final = {
     "sft": Command(summary="teach a policy what a scripted expert demonstrates"),
     "eval": Command(summary="measure Pass@1, Pass@4 and every diagnostic on held-out questions"),
     "compare": Command(summary="train with GRPO and with AXPO from the same start, and compare them"),
-    "view": Command(summary="write or refresh a run's report"),
+    "view": Command(summary="write or refresh a run's report", trains=False),
     "play": Command(summary="step through an environment by hand", trains=False),
     "serve-search": Command(summary="serve a corpus over the retrieval protocol of Search-R1 and verl", trains=False),
     "envs": Command(summary="list the environments and their tools", trains=False),
@@ -84,10 +84,8 @@ def _run(name: str, arguments: list[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(COMMANDS)}"
         return _fail(f"unknown command {name!r}; {hint}", BAD_ARGUMENTS)
-    needed = ("torch", "transformers") if command.trains else ()
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
-    if missing:
-        return _fail(f"`axpo {name}` needs {' and '.join(missing)}: pip install 'axpo[train]'", FAILED)
+    if command.trains:
+        require_extra("train", f"`axpo {name}`")
     exit_code: int = importlib.import_module(f"axpo.commands.{name.replace('-', '_')}").run(arguments)
     return exit_code
 

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
-import torch
 import tyro
 from rich.console import Console
 
@@ -28,6 +27,10 @@ from axpo.trainer import resume, train
 from axpo.unfailing import Unfailing
 from axpo.validation import check_new_folder, resolved
 from axpo.variants import label_of, variant
+from axpo_envs.extras import requiring
+
+with requiring("train", "training"):
+    import torch
 
 _RUN_NAME: Final = re.compile(r"[a-z0-9_]+(-seed\d+)?")
 """Name of a run's folder within a comparison's."""

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from axpo.config import ConfigError
+from axpo_envs.extras import requiring
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -24,7 +25,8 @@ C = TypeVar("C", bound="DataclassInstance")
 def to_toml(config: DataclassInstance) -> str:
     """The configuration as TOML; settings that are None are left out, since TOML has no word for them."""
     # Only what trains writes files; the base installation does without.
-    import tomli_w
+    with requiring("train", "writing a configuration"):
+        import tomli_w
 
     return tomli_w.dumps(_without_none(asdict(config)))
 

@@ -15,6 +15,7 @@ from gymnasium.envs.registration import load_env_creator
 from axpo.config import ConfigError
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.extras import MissingExtraError
 
 _PYTHON_WORDS: Final = {"True": "true", "False": "false", "None": "null"}
 
@@ -76,6 +77,8 @@ def make_env(env_id: str, arguments: Mapping[str, Any]) -> ToolEnv:
         raise ConfigError(f"env_args: {env_id}: {error}; it takes {', '.join(_parameters(creator))}") from error
     try:
         env = gymnasium.make(env_id, disable_env_checker=True, **arguments).unwrapped
+    except MissingExtraError:
+        raise
     except (EnvConfigError, TypeError, ValueError) as error:
         raise ConfigError(f"env_args: {env_id}: {error}") from error
     except ImportError as error:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import torch
-
 from axpo.config import LossConfig
+from axpo_envs.extras import requiring
+
+with requiring("train", "training"):
+    import torch
 
 MAX_LOG_RATIO: Final = 20.0
 """Differences of log-probabilities are clamped to this size before they are exponentiated (e^20 = 4.9e8 is far from

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-import torch
-
 from axpo.config import Algorithm, OptimConfig
 from axpo.schedule import learning_rate
+from axpo_envs.extras import requiring
+
+with requiring("train", "training"):
+    import torch
 
 _MASTER: Final = "master"
 

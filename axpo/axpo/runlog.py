@@ -23,6 +23,7 @@ from axpo.manifest import manifest_hash
 from axpo.rollout_log import saved_steps, step_folder, write_rollouts
 from axpo.seal import SEAL, Seal, read_seal, text_hash
 from axpo.types import Group
+from axpo_envs.extras import requiring
 
 if sys.platform != "win32":
     import fcntl
@@ -246,7 +247,8 @@ class RunLog:
     def _add_scalars(self, scalars: Mapping[str, Any], step: int) -> None:
         if self._events is None:
             # Readers of a run need not wait for it.
-            from torch.utils.tensorboard import SummaryWriter
+            with requiring("train", "the log of a run"):
+                from torch.utils.tensorboard import SummaryWriter
 
             # Events of steps that are about to be repeated stay in the older files: TensorBoard is told to hide them.
             purge = 0 if self._last_event is None else self._last_event + 1

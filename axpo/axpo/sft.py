@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import torch
-
 from axpo import atomic
 from axpo.demonstrations import Demonstration, EncodedDemonstration, Lesson, described, encode
 from axpo.jsonl import JsonLines
 from axpo.sft_config import SftConfig, StageConfig
 from axpo.update import DivergenceError
 from axpo_agents.transformers_policy import TransformersPolicy
+from axpo_envs.extras import requiring
+
+with requiring("train", "training"):
+    import torch
 
 LOSSES: Final = "sft.jsonl"
 EXAMPLES: Final = "demonstrations"

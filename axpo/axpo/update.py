@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import torch
-
 from axpo.batching import MiniBatch, TrainItem, make_targets
 from axpo.config import LossConfig
 from axpo.loss import LossStats, policy_loss
@@ -17,6 +15,10 @@ from axpo.optimizer import Optimizer
 from axpo_agents.errors import NonFiniteError
 from axpo_agents.policy import TokenPolicy
 from axpo_agents.types import WHOLE, TokenSequence, Truncation
+from axpo_envs.extras import requiring
+
+with requiring("train", "training"):
+    import torch
 
 
 class DivergenceError(NonFiniteError):

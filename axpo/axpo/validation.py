@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import os
@@ -12,8 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import torch
-
 from axpo.checked_json import DamagedFileError
 from axpo.config import ConfigError, Method, ModelConfig, SelectionConfig, TrainConfig
 from axpo.config_file import checked
@@ -22,6 +19,10 @@ from axpo.manifest import MANIFEST, check_manifest
 from axpo.runlog import foreign_files
 from axpo.selection import prefix_budget
 from axpo.sft_config import SftConfig
+from axpo_envs.extras import require_extra, requiring
+
+with requiring("train", "training"):
+    import torch
 
 TINY_LR: Final = 1e-4
 """Learning rate of the tiny models where none is given."""
@@ -74,8 +75,8 @@ def check_model(model: str, settings: ModelConfig) -> None:
         ConfigError: the device does not exist, a package is missing, or the model's folder is none, or is damaged.
     """
     check_device(settings.device)
-    if settings.lora_rank and importlib.util.find_spec("peft") is None:
-        raise ConfigError("policy.lora_rank: LoRA needs the package peft: pip install 'axpo[lora]'")
+    if settings.lora_rank:
+        require_extra("lora", "policy.lora_rank")
     folder = Path(model).expanduser()
     if folder.exists():
         if not (folder / "config.json").is_file():

@@ -2,36 +2,84 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import tyro
 
-from axpo_benchmarks.evidence import EvidenceConfig, run_evidence
-from axpo_benchmarks.remote_server import RemoteServerConfig, run_remote_server
-from axpo_benchmarks.speed_table import SpeedConfig, run_speed
-from axpo_benchmarks.warm_start import WarmStartConfig, run_warm_start
+from axpo_envs.extras import MissingExtraError, require_extra
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    """A subcommand; what runs it is imported when it is asked for, so that the overview needs no extra."""
+
+    summary: str
+    module: str
+    config: str
+    run: str
+
+
+_COMMANDS: Final = {
+    "speed": _Command(summary="speed tables", module="speed_table", config="SpeedConfig", run="run_speed"),
+    "evidence": _Command(
+        summary="the comparison behind the README, over seeds and strengths of guessing",
+        module="evidence",
+        config="EvidenceConfig",
+        run="run_evidence",
+    ),
+    "warm-start": _Command(
+        summary="what the shipped policy starts with",
+        module="warm_start",
+        config="WarmStartConfig",
+        run="run_warm_start",
+    ),
+    "remote-server": _Command(
+        summary="whether a server computes as this package does",
+        module="remote_server",
+        config="RemoteServerConfig",
+        run="run_remote_server",
+    ),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `axpo-bench` with these arguments, by default those of the process; returns the exit code."""
-    config = tyro.extras.subcommand_cli_from_dict(
-        {
-            "speed": SpeedConfig,
-            "evidence": EvidenceConfig,
-            "warm-start": WarmStartConfig,
-            "remote-server": RemoteServerConfig,
-        },
-        prog="axpo-bench",
-        description="Measurements of axpo: speed tables, evidence over seeds, what the shipped policy starts with, and "
-        "whether a server computes as this package does.",
-        args=list(sys.argv[1:] if arguments is None else arguments),
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if name not in _COMMANDS:
+        print(f"axpo-bench: expected one of {', '.join(_COMMANDS)}; got {name!r}", file=sys.stderr)
+        return 2
+    command = _COMMANDS[name]
+    try:
+        require_extra("train", f"`axpo-bench {name}`")
+    except MissingExtraError as error:
+        print(f"axpo-bench: {error}", file=sys.stderr)
+        return 1
+    module = importlib.import_module(f"axpo_benchmarks.{command.module}")
+    config = tyro.cli(getattr(module, command.config), prog=f"axpo-bench {name}", args=rest)
+    exit_code: int = getattr(module, command.run)(config)
+    return exit_code
+
+
+def _overview() -> str:
+    width = max(map(len, _COMMANDS))
+    return "\n".join(
+        [
+            "usage: axpo-bench COMMAND [OPTIONS]",
+            "",
+            "Measurements of axpo.",
+            "",
+            *(f"  {name:<{width}}  {command.summary}" for name, command in _COMMANDS.items()),
+            "",
+            "`axpo-bench COMMAND --help` lists the options of one.",
+        ]
     )
-    if isinstance(config, SpeedConfig):
-        return run_speed(config)
-    if isinstance(config, EvidenceConfig):
-        return run_evidence(config)
-    return run_warm_start(config) if isinstance(config, WarmStartConfig) else run_remote_server(config)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import builtins
-import importlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from axpo_agents.policy import Prefix, TokenPolicy
 from axpo_agents.tiny import save_random_tiny
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Sampling, TokenSequence
+from axpo_envs.extras import MissingExtraError
 
 FEW = Sampling(temperature=0.0, max_turn_tokens=6, max_episode_tokens=400)
 LORA = LoadSettings(lora_rank=2, seed=3)
@@ -148,15 +149,8 @@ def test_adapters_are_a_function_of_the_seed() -> None:
 
 
 def test_adapters_without_peft_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    import_module = importlib.import_module
-
-    def without_peft(name: str, *args: Any) -> Any:
-        if name == "peft":
-            raise ModuleNotFoundError(name)
-        return import_module(name, *args)
-
-    monkeypatch.setattr(importlib, "import_module", without_peft)
-    with pytest.raises(PolicyError, match=r"pip install axpo\[lora\]"):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtraError, match=r"LoRA needs peft: pip install 'axpo\[lora\]'"):
         load_policy("tiny-random", LORA)
 
 

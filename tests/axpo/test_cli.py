@@ -87,7 +87,7 @@ class TestOverview:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         code, _, err = run_cli("train")
         assert code == 1
-        assert err == "axpo: `axpo train` needs torch and transformers: pip install 'axpo[train]'\n"
+        assert err == "axpo: `axpo train` needs torch: pip install 'axpo[train]'\n"
 
 
 class TestErrors:

@@ -25,6 +25,7 @@ from axpo.config_file import checked, read_toml, to_toml
 from axpo.environments import make_env, parse_env_args, with_split
 from axpo.sft_config import SftConfig
 from axpo.validation import check_new_folder, effective_selection, resolved
+from axpo_envs.extras import MissingExtraError
 
 TOY = "toy/Checksum-v0"
 
@@ -240,7 +241,7 @@ class TestTogether:
     def test_lora_without_its_library_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "peft", None)
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        with pytest.raises(ConfigError, match=r"pip install 'axpo\[lora\]'"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'axpo\[lora\]'"):
             resolved(TrainConfig(policy=ModelConfig(lora_rank=8)))
 
     def test_out_must_be_new_or_empty(self, tmp_path: Path) -> None:

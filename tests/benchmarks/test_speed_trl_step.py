@@ -42,5 +42,5 @@ def test_rewards_lie_between_0_and_1_and_differ() -> None:
 
 def test_without_trl_the_part_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(LeftOut, match=r"needs trl and datasets: pip install 'axpo\[bench\]'"):
+    with pytest.raises(LeftOut, match=r"needs trl: pip install 'axpo\[bench\]'"):
         trl_step.measure()

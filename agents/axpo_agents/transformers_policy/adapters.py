@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 
-from axpo_agents.transformers_policy.errors import PolicyError
+from axpo_envs.extras import requiring
 
 _TARGETS: Final = r"^(?!.*\bvisual\b).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
 """Linear layers of attention and feed-forward blocks, those of the image tower excluded."""
@@ -26,12 +26,10 @@ def add_adapters(model: Any, *, rank: int, alpha: int, dropout: float, seed: int
         seed: of their initial weights.
 
     Raises:
-        PolicyError: peft is not installed.
+        MissingExtraError: peft is not installed.
     """
-    try:
+    with requiring("lora", "LoRA"):
         peft = importlib.import_module("peft")
-    except ImportError as error:
-        raise PolicyError("LoRA needs the library peft; install it with `pip install axpo[lora]`") from error
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # peft asks the model whether it recomputes activations by a name that Transformers has deprecated.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)

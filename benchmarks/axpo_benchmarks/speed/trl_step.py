@@ -8,7 +8,6 @@ batching takes five times as long on a CPU), no old log-probabilities (its steps
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 import tempfile
 import time
@@ -36,11 +35,11 @@ from axpo_benchmarks.speed.models import endless, letters, save_text_model
 from axpo_benchmarks.speed.pairs import Pairs
 from axpo_benchmarks.speed.rows import Absolute, Row
 from axpo_envs import EpisodeState, ListQuestions, Question, RewardTerm, ToolEnv, ToolEnvSpec
+from axpo_envs.extras import MissingExtraError, require_extra
 
 GROUP: Final = 8
 """Responses to a prompt."""
 
-_NEEDED: Final = ("trl", "datasets")
 _LOSS: Final = LossConfig(kl=1e-3, skip_zero_advantage=False)
 """TRL trains everything, so nothing is left out."""
 _OPTIM: Final = OptimConfig(lr=1e-6, minibatches=1)
@@ -78,8 +77,10 @@ def measure() -> list[Row]:
     Raises:
         LeftOut: TRL is not installed.
     """
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        raise LeftOut(f"comparing with TRL needs {' and '.join(missing)}: pip install 'axpo[bench]'")
+    try:
+        require_extra("bench", "comparing with TRL")
+    except MissingExtraError as error:
+        raise LeftOut(str(error)) from error
     return [row for shape in SHAPES for row in step_rows(shape)]
 
 
@@ -159,7 +160,7 @@ def _environment(questions: Sequence[Question]) -> ToolEnv:
 
 def _trainer(checkpoint: Path, prompts: Sequence[str], shape: Shape) -> Any:
     """TRL's trainer of the same step."""
-    trl, datasets = (importlib.import_module(name) for name in _NEEDED)
+    trl, datasets = (importlib.import_module(name) for name in ("trl", "datasets"))
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     lengths = {len(tokenizer(prompt)["input_ids"]) for prompt in prompts}
     _expect("prompts", lengths, shape.prompt)

@@ -9,14 +9,13 @@ from typing import Any, overload
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.event_loop import run_coroutine
+from axpo_envs.extras import requiring
 from axpo_envs.mcp.server import McpServer
 from axpo_envs.tools.tool import Effects
 
-try:
+with requiring("mcp", "`mcp_tools`"):
     from axpo_envs.mcp.connection import Connection
     from axpo_envs.mcp.tool import McpLimits, McpTool
-except ModuleNotFoundError as error:
-    raise EnvConfigError("tools of MCP servers need the package mcp: pip install 'axpo[mcp]'") from error
 
 
 class McpTools(Sequence[McpTool]):

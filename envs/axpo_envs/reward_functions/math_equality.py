@@ -7,12 +7,12 @@ therefore run in processes of their own, which the kernel ends when they have us
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from axpo_envs.errors import EnvConfigError, InfrastructureFault
+from axpo_envs.errors import InfrastructureFault
+from axpo_envs.extras import require_extra
 from axpo_envs.reward_functions.math_text import (
     as_latex,
     cases_clash,
@@ -61,8 +61,7 @@ class MathVerify:
     def __post_init__(self) -> None:
         check_number("timeout_s", self.timeout_s, at_least=0.01)
         check_number("patience_s", self.patience_s, at_least=0.01)
-        if importlib.util.find_spec("math_verify") is None:
-            raise EnvConfigError("the reward 'math_verify' needs the package math-verify: pip install 'axpo[math]'")
+        require_extra("math", "the reward 'math_verify'")
 
     def __call__(self, question: Question, answer: str | None, _state: EpisodeState, /) -> tuple[RewardTerm, ...]:
         """One term of 0.0 or 1.0.

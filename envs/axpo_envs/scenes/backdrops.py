@@ -9,7 +9,7 @@ DeviantArt; chelsea by Stefan van der Walt; coffee by Rachel Michetti; retina by
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib.resources
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.extras import require_extra
 from axpo_envs.image_files import ImageProblemError, image_suffixes, open_image, read_image_file
 from axpo_envs.images import ImageRef
 from axpo_envs.scenes.scene import Backdrop, texture
@@ -111,10 +112,8 @@ def backdrop_fingerprint(backdrop: Backdrop) -> str:
 
 
 def _installed_photographs() -> tuple[Path, ...]:
-    package = importlib.util.find_spec("skimage")
-    if package is None or package.origin is None:
-        raise EnvConfigError("backdrop 'photos' needs scikit-image, which is not installed: pip install 'axpo[photos]'")
-    folder = Path(package.origin).parent / "data"
+    require_extra("photos", "backdrop 'photos'")
+    folder = Path(str(importlib.resources.files("skimage") / "data"))
     files = tuple(folder / name for name in _INSTALLED if (folder / name).is_file())
     if not files:
         raise EnvConfigError(f"backdrop 'photos' found none of scikit-image's photographs in {folder}")

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from axpo_envs.brief import brief
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.extras import requiring
 from axpo_envs.task_questions.problems import Problems
 
 HUB_PREFIX: Final = "hf:"
@@ -100,10 +101,8 @@ def _read_hub(name: str, problems: Problems) -> RowTable:
     parts = address.split("/")
     if not all(parts) or len(parts) > 3:
         raise EnvConfigError(f"questions: expected 'hf:OWNER/NAME[/CONFIG][:SPLIT]'; got {name!r}")
-    try:
+    with requiring("datasets", f"questions: {name}"):
         datasets = importlib.import_module("datasets")
-    except ImportError as error:
-        raise EnvConfigError(f"questions: {name} needs the package datasets: pip install 'axpo[datasets]'") from error
     try:
         loaded = datasets.load_dataset("/".join(parts[:2]), *parts[2:], split=split or None)
     except Exception as error:

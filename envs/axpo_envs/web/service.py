@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
+from axpo_envs.extras import requiring
 from axpo_envs.web.environment_key import EnvironmentKey
 from axpo_envs.web.redaction import redact
 from axpo_envs.web.retries import Retries, asked_seconds
 
-try:
+with requiring("search", "a web service"):
     import httpx
-except ImportError as error:
-    raise EnvConfigError("web services need httpx: pip install 'axpo[search]' or 'axpo[remote]'") from error
 
 MAX_ANSWER_BYTES: Final = 32 << 20
 """Size of an answer; a longer one is a fault of the service."""
