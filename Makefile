@@ -15,13 +15,14 @@ TORCH ?= torch==2.13.0
 UV := $(VENV)/uv/bin/uv
 COMPILE = echo '$(TORCH)' | $(UV) pip compile --quiet --custom-compile-command "make lock" --no-emit-package torch --constraint -
 
-.PHONY: train test lint format lock newest lowest clean help
+.PHONY: train test lint format wheel lock newest lowest clean help
 
 help:
 	@echo "make train   train the embedded policy with GRPO and with AXPO, compare them, write runs/main/report.html"
 	@echo "make test    every test"
 	@echo "make lint    ruff, mypy (strict), import contracts, declared dependencies"
 	@echo "make format  format the code"
+	@echo "make wheel   build sdist and wheel, and try the wheel without extras on every supported Python that is here"
 	@echo "make lock    lock what pyproject.toml asks for (UPGRADE=--upgrade: in its newest versions)"
 	@echo "make newest  every test with the newest versions that pyproject.toml allows"
 	@echo "make lowest  every test with the lowest versions that pyproject.toml allows"
@@ -45,6 +46,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+wheel: $(STAMP)
+	.ci/wheel
 
 # For all systems and all supported versions of Python at once. What is locked already stays where it still fits.
 lock: $(UV)
