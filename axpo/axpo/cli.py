@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -57,8 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in STOPPING:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _terminate)
-    # `--env module:id` finds a module in the current folder, as `python -m` would.
-    sys.path.append(str(Path.cwd()))
     try:
         return _run(given[0], given[1:])
     except SystemExit as stop:

@@ -266,7 +266,7 @@ class TrainConfig:
     """A training run: everything that decides its results."""
 
     env: Name = "axpo/VisualZoom-v0"
-    """Gymnasium id of the environment (`module:id` imports the module first)."""
+    """Gymnasium id of the environment (`module:id` or `folder/module.py:id` imports the module first)."""
     env_args: tuple[str, ...] = ()
     """Keyword arguments of the environment as NAME=VALUE, VALUE in JSON (or a bare word)."""
     model: Name = "tiny"

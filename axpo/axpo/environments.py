@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import gymnasium
@@ -64,7 +66,7 @@ def make_env(env_id: str, arguments: Mapping[str, Any]) -> ToolEnv:
     """Makes an environment without Gymnasium's wrappers.
 
     Args:
-        env_id: a Gymnasium id; `module:id` imports the module first.
+        env_id: a Gymnasium id; `module:id` and `folder/module.py:id` import the module first, see `import_by_name`.
         arguments: keyword arguments of its constructor.
 
     Raises:
@@ -76,7 +78,8 @@ def make_env(env_id: str, arguments: Mapping[str, Any]) -> ToolEnv:
     except TypeError as error:
         raise ConfigError(f"env_args: {env_id}: {error}; it takes {', '.join(_parameters(creator))}") from error
     try:
-        env = gymnasium.make(env_id, disable_env_checker=True, **arguments).unwrapped
+        name = env_id.rpartition(":")[2]
+        env = gymnasium.make(name, disable_env_checker=True, **arguments).unwrapped
     except MissingExtraError:
         raise
     except (EnvConfigError, TypeError, ValueError) as error:
@@ -110,12 +113,40 @@ def with_split(env_id: str, arguments: Mapping[str, Any], split: str) -> dict[st
     return dict(arguments)
 
 
+def import_by_name(module: str) -> None:
+    """Imports a module by its name or by the path of its file.
+
+    Modules of the working folder are found by name, too, as they are by `python -m`; installed ones come first. A
+    module that is given as a file finds its neighbours.
+
+    Raises:
+        ConfigError: there is no such file, or a module of its name is imported from elsewhere.
+        ImportError: there is no such module, or it fails to import another.
+    """
+    if not module.endswith(".py"):
+        _find_modules_in(Path.cwd())
+        importlib.import_module(module)
+        return
+    file = Path(module).expanduser().resolve()
+    if not file.is_file():
+        raise ConfigError(f"env: expected a module's file; there is none at {file}")
+    _find_modules_in(file.parent)
+    found = importlib.import_module(file.stem)
+    if Path(found.__file__ or "").resolve() != file:
+        raise ConfigError(f"env: {file} cannot be imported: {found.__file__ or file.stem} has the same name")
+
+
+def _find_modules_in(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
 def _creator(env_id: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     """What makes the environment, and the keyword arguments it was registered with."""
     module, _, name = env_id.rpartition(":")
     try:
         if module:
-            importlib.import_module(module)
+            import_by_name(module)
         spec = gymnasium.spec(name)
         if spec.entry_point is None:
             raise ConfigError(f"env: {env_id} is registered without an entry point")

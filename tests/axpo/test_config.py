@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,32 @@ class TestEnvironment:
         assert with_split(TOY, {"size": 3}, "test") == {"size": 3, "split": "test"}
         assert with_split("toy/Other-v0", {}, "test") == {}
         assert with_split("axpo/VisualZoom-v0", {}, "test") == {"split": "test"}
+
+    @pytest.mark.parametrize("given", ["neighbour_a", "../beside/neighbour_b.py", "{}/neighbour_c.py"])
+    def test_own_modules_are_found_in_the_working_folder_and_by_their_files(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+    ) -> None:
+        name = Path(given).stem
+        here, beside = tmp_path / "here", tmp_path / "beside"
+        for folder in (here, beside):
+            folder.mkdir()
+        source = f"""
+            import gymnasium
+            from axpo_envs.suite.visual_zoom import VisualZoom
+            from {name}_part import MADE
+
+            gymnasium.register("mine/{name}-v0", entry_point=VisualZoom)
+        """
+        home = beside if given.endswith(".py") else here
+        (home / f"{name}.py").write_text(textwrap.dedent(source))
+        (home / f"{name}_part.py").write_text("MADE = True")
+        monkeypatch.chdir(here)
+        monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != ""])
+        assert make_env(f"{given.format(beside)}:mine/{name}-v0", {"image_size": 128}).spec.id == f"mine/{name}-v0"
+
+    def test_a_file_that_is_missing_or_named_like_another_module_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=f"expected a module's file; there is none at {tmp_path}/gone.py"):
+            make_env(f"{tmp_path}/gone.py:mine/A-v0", {})
+        (tmp_path / "json.py").touch()
+        with pytest.raises(ConfigError, match=r"json.py cannot be imported: .* has the same name"):
+            make_env(f"{tmp_path}/json.py:mine/A-v0", {})

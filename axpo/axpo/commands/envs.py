@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +12,7 @@ import tyro
 import axpo_envs  # registers the suite
 from axpo.commands.arguments import parse
 from axpo.config import ConfigError
-from axpo.environments import make_env
+from axpo.environments import import_by_name, make_env
 from axpo.terminal import printable
 
 NAMESPACE = "axpo"
@@ -25,7 +24,7 @@ class EnvsArguments:
     """List the environments of the suite and their tools."""
 
     modules: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODULE")] = ()
-    """Modules that register further environments when they are imported; theirs are listed, too."""
+    """Modules (names, or paths of their files) that register further environments; theirs are listed, too."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -35,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     before = set(gymnasium.registry)
     for module in parsed.modules:
         try:
-            importlib.import_module(module)
+            import_by_name(module)
         except ImportError as error:
             raise ConfigError(f"cannot import {module}: {error}") from error
     listed = [

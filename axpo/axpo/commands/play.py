@@ -37,7 +37,7 @@ class PlayArguments:
     """Step through an environment by hand. Images are saved to a folder; every turn can be taken back."""
 
     env: Name = "axpo/VisualZoom-v0"
-    """Gymnasium id of the environment (`module:id` imports the module first)."""
+    """Gymnasium id of the environment (`module:id` or `folder/module.py:id` imports the module first)."""
     env_args: tuple[str, ...] = ()
     """Keyword arguments of the environment as NAME=VALUE, VALUE in JSON (or a bare word)."""
     seed: CountOrNone = 0
