@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -23,6 +24,24 @@ def swapped(profile: bytes) -> bytes:
         name = bytes(table[first : first + 4])
         table[first : first + 4] = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}.get(name, name)
     return bytes(table)
+
+
+def grey_profile(gamma: float) -> bytes:
+    """A profile of grey levels whose light is level ** gamma."""
+    d50 = struct.pack(">3i", 63190, 65536, 54061)
+    bodies = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"grey\0" + bytes(78),
+        b"cprt": b"text" + bytes(4) + b"none\0\0\0\0",
+        b"wtpt": b"XYZ " + bytes(4) + d50,
+        b"kTRC": b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2),
+    }
+    place, table = 132 + 12 * len(bodies), struct.pack(">I", len(bodies))
+    for name, body in bodies.items():
+        table += name + struct.pack(">II", place, len(body))
+        place += len(body)
+    kinds = struct.pack(">I4sI4s4s4s12x4s", place, b"lcms", 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    header = (kinds + bytes(28) + d50).ljust(128, b"\0")
+    return header + table + b"".join(bodies.values())
 
 
 def noise(seed: int = 0) -> Image.Image:
@@ -46,6 +65,16 @@ def test_another_profile_is_applied_and_alpha_is_kept() -> None:
     pixels = decode_image(encoded(red, swapped(profile_of("sRGB"))))
     assert np.abs(pixels[0, 0].astype(int) - (0, 0, 255)).max() <= 3
     assert pixels[0, 1].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("scale", [1, 257])
+def test_a_profile_of_grey_levels_is_applied_at_any_depth(scale: int) -> None:
+    levels = np.array([[0, 128, 255]], np.uint8 if scale == 1 else np.uint16) * scale
+    pixels = decode_image(encoded(Image.fromarray(levels), grey_profile(1.0)))
+    # Half of the light is level 188 in sRGB.
+    assert pixels[0, :, 0].tolist() == [0, 188, 255]
+    with_alpha = Image.fromarray(np.dstack([np.uint8([[128, 128]]), np.uint8([[255, 0]])]))
+    assert decode_image(encoded(with_alpha, grey_profile(1.0)))[0, :, 0].tolist() == [188, 255]
 
 
 def test_cmyk_without_a_profile_is_converted_and_lab_by_its_own_space() -> None:
