@@ -7,6 +7,7 @@ import io
 import struct
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -222,6 +223,29 @@ def test_a_process_that_tolerates_truncated_files_gets_no_half_images(monkeypatc
         with pytest.raises(ImageProblemError, match="truncated"):
             read(half)
     assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def test_many_threads_decode_whole_images_only_and_leave_the_process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    before = list(warnings.filters)
+    whole = encoded(noise(), "JPEG")
+
+    def refused(number: int) -> bool:
+        try:
+            decode_image(whole if number % 2 else whole[: len(whole) // 2])
+        except ImageProblemError:
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(refused, range(200))) == [True, False] * 100
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
+    assert list(warnings.filters) == before
+
+
+def test_a_photograph_in_printing_colours_is_red_not_cyan() -> None:
+    red = Image.new("RGB", (16, 16), RED).convert("CMYK")
+    assert np.abs(decode_image(encoded(red, "JPEG", quality=95)).astype(int) - RED).max() < 9
 
 
 def test_decoding_leaves_the_filters_of_warnings_as_they_were() -> None:
