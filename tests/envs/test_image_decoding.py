@@ -124,8 +124,9 @@ def test_greys_of_no_known_scale_are_refused_with_their_range(values: np.ndarray
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "La", "RGBa", "PA"])
 @pytest.mark.parametrize(("alpha", "level"), [(0, 255), (255, 0), (51, 204)])
 def test_alpha_is_laid_on_white(mode: str, alpha: int, level: int) -> None:
-    image = Image.new("RGBA", (2, 2), (0, 0, 0, alpha))
-    image = image.convert("LA").convert(mode) if mode in ("LA", "La") else image.convert(mode)
+    image = Image.new({"LA": "L", "La": "L", "PA": "P"}.get(mode, "RGB"), (2, 2))
+    image.putalpha(alpha)
+    image = image.convert(mode)
     assert (pixels_of(image) == level).all()
 
 
@@ -168,22 +169,34 @@ def test_a_transparent_colour_is_white_and_the_others_stay(image: Image.Image, k
     assert (pixels_of(Image.open(io.BytesIO(data))) == pixels).all()
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_transparent_grey_is_white(dtype: Any) -> None:
-    data = encoded(grey(np.array([100, 0], dtype)), "PNG", transparency=100)
-    assert decode_image(data)[0, :, 0].tolist() == [255, 0]
-
-
-def test_a_transparent_colour_of_sixteen_bits_per_channel_is_white() -> None:
-    row = b"\0" + struct.pack(">6H", 0x1234, 0x2345, 0x3456, 0, 0, 0)
-    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"tRNS", row[1:7]), (b"IDAT", zlib.compress(row)), (b"IEND", b""))
-    png = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
-    assert decode_image(png)[0].tolist() == [[255, 255, 255], [0, 0, 0]]
-
-
 def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_of(bits: int, colour_type: int, transparent: bytes, row: bytes) -> bytes:
+    """A PNG of two pixels in one row."""
+    header = struct.pack(">IIBBBBB", 2, 1, bits, colour_type, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"tRNS", transparent), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+
+
+@pytest.mark.parametrize(
+    ("data", "row"),
+    [
+        (png_of(8, 0, struct.pack(">H", 100), bytes([100, 0])), [255, 0]),
+        (png_of(16, 0, struct.pack(">H", 500), struct.pack(">HH", 500, 501)), [255, 2]),
+        (png_of(8, 2, struct.pack(">3H", 1, 2, 3), bytes([1, 2, 3, 0, 0, 0])), [255, 0]),
+        (
+            png_of(
+                16, 2, struct.pack(">3H", 0x1234, 0x2345, 0x3456), struct.pack(">6H", 0x1234, 0x2345, 0x3456, 0, 0, 0)
+            ),
+            [255, 0],
+        ),
+    ],
+    ids=["grey", "grey of 16 bits", "RGB", "RGB of 16 bits"],
+)
+def test_a_transparent_value_is_white_at_any_depth(data: bytes, row: list[int]) -> None:
+    assert decode_image(data)[0].tolist() == [[level] * 3 for level in row]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "HSV", "RGBX"])
