@@ -1,4 +1,4 @@
-"""Defines `CallFormat`, how a family of models writes tool calls, and `WrittenCall`, a call found in a turn."""
+"""Defines `CallFormat`, how a family of models writes tool calls, and `WrittenCall`, a call in a turn."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from axpo_envs.types import ToolCall
 class WrittenCall:
     """A call, or several that one opening begins, as a model wrote it."""
 
-    span: TextSpan
-    """Its characters in the turn."""
-    opening: int
-    """One past the last character of what opens it: where a continuation starts."""
-    canonical: str
-    """The same as the environment reads it, tags included; what is wrong with it stays wrong."""
+    stop: int
+    """One past its last character."""
+    canonical: str | None
+    """The same as the environment reads it, tags included, whatever is wrong with it; None where it is no call."""
 
 
 class CallFormat(Protocol):
@@ -31,7 +29,7 @@ class CallFormat(Protocol):
 
     @property
     def native(self) -> bool:
-        """Whether environments read it by themselves: `find` finds nothing then."""
+        """Whether environments read it by themselves."""
         ...
 
     @property
@@ -39,11 +37,12 @@ class CallFormat(Protocol):
         """A call, as messages show it."""
         ...
 
-    def find(self, text: str) -> tuple[WrittenCall, ...]:
-        """The calls in a stretch of a turn outside thinking that the environment does not read by itself, in order.
+    def opening(self, text: str, start: int) -> TextSpan | None:
+        """What opens the next call of a turn from `start` on; always None for a native format. Never raises."""
+        ...
 
-        Takes any text and never raises.
-        """
+    def read(self, text: str, opening: TextSpan) -> WrittenCall:
+        """The call behind an opening. Never raises."""
         ...
 
     def write(self, call: ToolCall) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from axpo_agents.formats.call_format import WrittenCall
-from axpo_envs.parsing import parse_turn
+from axpo_envs.parsing import TextSpan, parse_turn
 from axpo_envs.tags import CALL_CLOSE, CALL_OPEN
 from axpo_envs.types import ToolCall
 
@@ -17,9 +17,13 @@ class FunctionTagsFormat:
     name = "function tags"
     example = "<tool_call>\n<function=NAME>\n<parameter=P>\nVALUE\n</parameter>\n</function>\n</tool_call>"
 
-    def find(self, text: str) -> tuple[WrittenCall, ...]:  # noqa: ARG002
-        """Nothing: the environment reads such calls."""
-        return ()
+    def opening(self, text: str, start: int) -> TextSpan | None:  # noqa: ARG002
+        """None: the environment finds such calls."""
+        return None
+
+    def read(self, text: str, opening: TextSpan) -> WrittenCall:
+        """Never asked for: nothing is opened."""
+        raise NotImplementedError(f"{self.name} calls are read by the environment; got {text[slice(*opening)]!r}")
 
     def write(self, call: ToolCall) -> str:
         """A call in its tags; values that are no text are JSON."""

@@ -7,12 +7,12 @@ import re
 from typing import Final
 
 from axpo_agents.formats.call_format import WrittenCall
-from axpo_agents.formats.hermes import call_json
+from axpo_agents.formats.hermes import call_json, in_tags, ran_out
 from axpo_envs.parsing import TextSpan
-from axpo_envs.tags import CALL_CLOSE, CALL_OPEN
 from axpo_envs.types import ToolCall
 
-_OPENING: Final = re.compile(r'<\|python_tag\|>\s*+(?=\{)|(?:^|(?<=\n)|(?<=;)|(?<=; ))[ \t]*+\{\s*+"name"\s*+:')
+_BEFORE: Final = r"(?:^|(?<=\n)|(?<=;)|(?<=; )|(?<=</think>))[ \t]*+"
+_OPENING: Final = re.compile(rf'<\|python_tag\|>\s*+(?=\{{)|{_BEFORE}\{{\s*+"name"\s*+:')
 _ASKED: Final = re.compile(r'\{\s*"name"\s*:\s*[^"{}]+,\s*"parameters"\s*:')
 _DECODER: Final = json.JSONDecoder()
 
@@ -27,17 +27,27 @@ class LlamaFormat:
     name = "Llama JSON"
     example = '{"name": "NAME", "parameters": {...}}'
 
-    def find(self, text: str) -> tuple[WrittenCall, ...]:
-        """The calls of a turn; one whose JSON does not end runs to the end of the turn and stays unclosed."""
-        found: list[WrittenCall] = []
-        position = 0
-        while (opening := _OPENING.search(text, position)) is not None:
-            start = text.index("{", opening.start())
-            position, canonical = _read(text, start)
-            if canonical is not None:
-                span = TextSpan(opening.start(), position)
-                found.append(WrittenCall(span=span, opening=opening.end(), canonical=canonical))
-        return tuple(found)
+    def opening(self, text: str, start: int) -> TextSpan | None:
+        """`<|python_tag|>`, or the beginning of the object up to the colon behind `"name"`."""
+        opening = _OPENING.search(text, start)
+        return None if opening is None else TextSpan(*opening.span())
+
+    def read(self, text: str, opening: TextSpan) -> WrittenCall:
+        """The object; one that does not end runs to the end of the turn and stays unclosed."""
+        start = text.index("{", opening.start)
+        try:
+            data, stop = _DECODER.raw_decode(text, start)
+            known = next((name for name in ("parameters", "arguments") if name in data), None)
+            if known is None:
+                return WrittenCall(stop=stop, canonical=None)
+            body, closed = call_json(data.get("name"), data[known]), True
+        except json.JSONDecodeError as error:
+            stop, body = len(text), text[start:].rstrip()
+            closed = not ran_out(error, start + len(body))
+        except (RecursionError, ValueError):
+            # Nested too deep, or a number of too many digits: the environment says which.
+            stop, body, closed = len(text), text[start:], True
+        return WrittenCall(stop=stop, canonical=in_tags(body, closed=closed))
 
     def write(self, call: ToolCall) -> str:
         """A call on a line."""
@@ -46,25 +56,8 @@ class LlamaFormat:
 
     def recognizes(self, turn: str) -> bool:
         """Whether a turn holds such a call."""
-        return bool(self.find(turn))
+        return self.opening(turn, 0) is not None
 
     def asked_for(self, prompt: str) -> bool:
         """Whether the prompt describes such an object in words."""
         return _ASKED.search(prompt) is not None
-
-
-def _read(text: str, start: int) -> tuple[int, str | None]:
-    """Where the JSON that begins at `start` ends, and the call as environments read it; None where it is no call."""
-    try:
-        data, stop = _DECODER.raw_decode(text, start)
-        known = next((name for name in ("parameters", "arguments") if name in data), None)
-        if known is None:
-            return stop, None
-        return stop, f"{CALL_OPEN}\n{call_json(data.get('name'), data[known])}\n{CALL_CLOSE}"
-    except json.JSONDecodeError as error:
-        rest = text[start:].rstrip()
-        unfinished = error.pos >= start + len(rest) or error.msg.startswith("Unterminated string")
-        return len(text), f"{CALL_OPEN}\n{rest}" + ("" if unfinished else f"\n{CALL_CLOSE}")
-    except (RecursionError, ValueError):
-        # Nested too deep, or a number of too many digits: the environment says which.
-        return len(text), f"{CALL_OPEN}\n{text[start:]}\n{CALL_CLOSE}"

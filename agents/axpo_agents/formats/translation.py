@@ -6,8 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from axpo_agents.formats.call_format import CallFormat
-from axpo_envs.parsing import TextSpan, parse_turn
-from axpo_envs.tags import CALL_OPEN
+from axpo_envs.parsing import TextSpan
+from axpo_envs.tags import CALL_OPEN, THINK_CLOSE, THINK_OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,22 +52,22 @@ def translate(text: str, calls: CallFormat) -> Translation:
         text: the turn, as the model wrote it.
         calls: how the model writes calls.
     """
-    if calls.native:
-        return Translation(text=text)
     written: list[str] = []
     pieces: list[tuple[TextSpan, TextSpan, int]] = []
-    position = length = 0
-    for stretch in _outside_thinking(text):
-        for call in calls.find(text[stretch.start : stretch.stop]):
-            start, stop = stretch.start + call.span.start, stretch.start + call.span.stop
-            written += [text[position:start], call.canonical]
-            length += start - position
-            here = TextSpan(length, length + len(call.canonical))
-            pieces.append((here, TextSpan(start, stop), call.opening - call.span.start))
-            position, length = stop, here.stop
-    return Translation(text="".join([*written, text[position:]]), pieces=tuple(pieces))
-
-
-def _outside_thinking(text: str) -> list[TextSpan]:
-    edges = [0, *(edge for span in parse_turn(text).thinking_spans for edge in span), len(text)]
-    return [TextSpan(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+    copied = position = length = 0
+    while (opening := calls.opening(text, position)) is not None:
+        thinking = text.find(THINK_OPEN, position, opening.stop)
+        if thinking >= 0:
+            close = text.find(THINK_CLOSE, thinking)
+            position = len(text) if close < 0 else close + len(THINK_CLOSE)
+            continue
+        call = calls.read(text, opening)
+        position = call.stop
+        if call.canonical is None:
+            continue
+        written += [text[copied : opening.start], call.canonical]
+        length += opening.start - copied
+        here = TextSpan(length, length + len(call.canonical))
+        pieces.append((here, TextSpan(opening.start, call.stop), opening.stop - opening.start))
+        copied, length = call.stop, here.stop
+    return Translation(text="".join([*written, text[copied:]]), pieces=tuple(pieces))

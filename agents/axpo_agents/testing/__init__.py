@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from axpo_agents.testing.checkpoints import save_small_qwen2_5_vl, save_small_qwen3, save_small_qwen3_vl
+from axpo_agents.testing.text_families import save_small_llama, save_small_mistral
 
-__all__ = ["save_small_qwen2_5_vl", "save_small_qwen3", "save_small_qwen3_vl"]
+__all__ = ["save_small_llama", "save_small_mistral", "save_small_qwen2_5_vl", "save_small_qwen3", "save_small_qwen3_vl"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ _TEXT: Final = {
     "bos_token_id": 151643,
     "eos_token_id": 151645,
 }
+_ENDS: Final = (151645, 151643)
 _PIXELS: Final = {"shortest_edge": 4096, "longest_edge": 65536}
 
 
@@ -81,13 +83,13 @@ def save_small_qwen3_vl(folder: Path, *, thinking: bool = False, seed: int = 0) 
             "initializer_range": 0.2,
         },
     }
-    template = _template("qwen3_vl")
+    template = read_template("qwen3_vl")
     if thinking:
         template = template.replace("<|im_start|>assistant\\n'", "<|im_start|>assistant\\n<think>\\n'")
-    _save_weights(folder, config, seed)
+    save_weights(folder, config, seed)
     save_qwen_tokenizer(folder, template, qwen3=True)
-    _write(folder / "chat_template.json", {"chat_template": template})
-    _write(
+    write_json(folder / "chat_template.json", {"chat_template": template})
+    write_json(
         folder / "preprocessor_config.json",
         {
             "image_processor_type": "Qwen2VLImageProcessorFast",
@@ -143,10 +145,10 @@ def save_small_qwen2_5_vl(folder: Path, *, seed: int = 0) -> Path:
             "initializer_range": 0.2,
         },
     }
-    _save_weights(folder, config, seed)
-    save_qwen_tokenizer(folder, _template("qwen3"), qwen3=False)
-    _write(folder / "chat_template.json", {"chat_template": _template("qwen2_5_vl")})
-    _write(
+    save_weights(folder, config, seed)
+    save_qwen_tokenizer(folder, read_template("qwen3"), qwen3=False)
+    write_json(folder / "chat_template.json", {"chat_template": read_template("qwen2_5_vl")})
+    write_json(
         folder / "preprocessor_config.json",
         {
             "image_processor_type": "Qwen2VLImageProcessor",
@@ -186,35 +188,44 @@ def save_small_qwen3(folder: Path, *, seed: int = 0) -> Path:
         "max_window_layers": 2,
         "use_sliding_window": False,
     }
-    _save_weights(folder, config, seed)
-    save_qwen_tokenizer(folder, _template("qwen3"), qwen3=True)
+    save_weights(folder, config, seed)
+    save_qwen_tokenizer(folder, read_template("qwen3"), qwen3=True)
     return folder
 
 
-def _save_weights(folder: Path, config: dict[str, Any], seed: int) -> None:
-    """Draws weights, writes them as the library does, and the config as it was published."""
+def save_weights(folder: Path, config: dict[str, Any], seed: int, *, ends: Sequence[int] = _ENDS) -> None:
+    """Draws weights, writes them as the library does, and the config as it was published.
+
+    Args:
+        folder: made if missing.
+        config: content of config.json.
+        seed: of the weights.
+        ends: ids that end a turn.
+    """
     with requiring("train", "a small checkpoint"):
         torch = importlib.import_module("torch")
         transformers = importlib.import_module("transformers")
         silence = importlib.import_module("axpo_agents.transformers_policy.silence")
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parsed = transformers.AutoConfig.from_pretrained(folder)
         model = getattr(transformers, config["architectures"][0])(parsed)
     with silence.no_progress_bars():
         model.save_pretrained(folder)
-    _write(folder / "config.json", config)
-    _write(
+    write_json(folder / "config.json", config)
+    write_json(
         folder / "generation_config.json",
-        {"do_sample": True, "eos_token_id": [151645, 151643], "pad_token_id": 151643, "temperature": 0.6, "top_k": 20},
+        {"do_sample": True, "eos_token_id": list(ends), "pad_token_id": ends[-1], "temperature": 0.6, "top_k": 20},
     )
 
 
-def _template(name: str) -> str:
+def read_template(name: str) -> str:
+    """A chat template of this folder."""
     return (Path(__file__).parent / f"{name}.jinja").read_text(encoding="utf-8")
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file."""
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

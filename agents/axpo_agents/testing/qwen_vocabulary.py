@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from axpo_agents.testing.byte_letters import byte_letters
 from axpo_envs.extras import require_extra, requiring
 
 _CONTROL: Final = (
@@ -79,7 +80,7 @@ def _tokenizer_json(qwen3: bool) -> str:
     with requiring("train", "a small checkpoint"):
         tokenizers = importlib.import_module("tokenizers")
     ranks = _ranks()
-    letters = _byte_letters()
+    letters = byte_letters()
 
     def spell(token: bytes) -> str:
         return "".join(letters[byte] for byte in token)
@@ -119,10 +120,3 @@ def _parents(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
         first = pairs.index(min(pairs))
         parts[first : first + 2] = [parts[first] + parts[first + 1]]
     return parts[0], parts[1]
-
-
-def _byte_letters() -> list[str]:
-    """The printable letter that stands for each byte in a byte-level vocabulary (GPT-2's table)."""
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    others = iter(range(256, 512))
-    return [chr(byte if byte in printable else next(others)) for byte in range(256)]

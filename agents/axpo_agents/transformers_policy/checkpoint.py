@@ -85,6 +85,11 @@ class Checkpoint:
             raise PolicyError(
                 f"{self.name}: expected a chat template (chat_template.jinja or tokenizer_config.json); none is there"
             )
+        size, rows = max(tokenizer.get_vocab().values()) + 1, self.config.get_text_config().vocab_size
+        if size > rows:
+            raise PolicyError(
+                f"{self.name}: expected embeddings for all {size} tokens of the tokenizer; got {rows} rows"
+            )
         return tokenizer
 
     def stop_ids(self, tokenizer: Any) -> tuple[int, ...]:
@@ -142,6 +147,8 @@ class Checkpoint:
         kinds = set(getattr(config.get_text_config(), "layer_types", None) or ()) - {"full_attention"}
         if kinds:
             raise PolicyError(f"{self.name}: expected full attention in every layer; got {', '.join(sorted(kinds))}")
+        if (window := _window(config.get_text_config())) is not None:
+            raise PolicyError(f"{self.name}: expected full attention in every layer; got a window of {window} tokens")
         return config
 
     def _find(self, name: str) -> Path | None:
@@ -159,3 +166,10 @@ class Checkpoint:
         if not isinstance(content, dict):
             raise PolicyError(f"{self.name}/{name}: expected a JSON object; got {type(content).__name__}")
         return content
+
+
+def _window(config: Any) -> int | None:
+    """How many tokens every layer sees, for families that say so for all layers at once; None for all of them."""
+    window: int | None = getattr(config, "sliding_window", None)
+    used = getattr(config, "use_sliding_window", True) and getattr(config, "layer_types", None) is None
+    return window if used and window is not None and window < config.max_position_embeddings else None

@@ -96,13 +96,17 @@ class OutsideText:
         """
         text, starts, stops = _without_marks(rendered)
         edges = [0, len(text)]
+        core = self._tokenizer.backend_tokenizer
+        # Files of tokenizers may ask for either.
+        core.no_truncation()
+        core.no_padding()
         while True:
             ids: list[int] = []
             cuts: list[int] = []
             for start, stop in pairwise(edges):
-                encoded = self._tokenizer(text[start:stop], add_special_tokens=False, return_offsets_mapping=True)
-                ids += encoded["input_ids"]
-                for token, (left, right) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+                encoded = core.encode(text[start:stop], add_special_tokens=False)
+                ids += encoded.ids
+                for token, (left, right) in zip(encoded.ids, encoded.offsets, strict=True):
                     if token not in self._named or not _forged(text, start + left, start + right, starts, stops):
                         continue
                     first = start + left + len(_LEAD.match(text[start + left : start + right])[0])  # type: ignore[index]
