@@ -35,6 +35,7 @@ from axpo_envs.showing import Showing
 from axpo_envs.snapshot import SCHEMA_VERSION, Snapshot
 from axpo_envs.spaces import ImagesSpace, TextSpace
 from axpo_envs.spec import ToolEnvSpec
+from axpo_envs.tags import RESPONSE_TAGS, quote_parts
 from axpo_envs.toolbox import Toolbox
 from axpo_envs.tools.tool import Tool
 from axpo_envs.types import CallRecord, EpisodeState, Parts, Question, StopReason, Transition, Turn
@@ -152,7 +153,7 @@ class ToolEnv(gymnasium.Env[Observation, str]):
         if state.turns:
             return to_observation(wrap_results(state.turns[-1].observation))
         instructions = (f"{self.instructions}\n\n",) if self.instructions else ()
-        return to_observation((*instructions, *self.opening(state)))
+        return to_observation(quote_parts((*instructions, *self.opening(state)), RESPONSE_TAGS))
 
     def advance(self, state: EpisodeState, text: str, *, cut_off: bool = False) -> Transition:
         """What an assistant turn leads to.
