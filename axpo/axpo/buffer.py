@@ -6,19 +6,19 @@ for it or it was given up; the group is *ready* when none of its slots is wanted
 
 from __future__ import annotations
 
-import hashlib
-import pickle
+import dataclasses
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from axpo.types import Group
 from axpo_agents.types import Rollout
+from axpo_envs.data_format import read_data, write_data
+from axpo_envs.sealed import seal, unseal
 from axpo_envs.types import Question
 
-_MAGIC: Final = b"AXPO-GROUP-BUFFER-1\n"
-_DIGEST_SIZE: Final = 16
+_TITLE: Final = b"AXPO-GROUP-BUFFER-2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,22 @@ class _Collecting:
     rollouts: dict[int, Rollout] = field(default_factory=dict)
     losses: dict[int, int] = field(default_factory=dict)
     given_up: set[int] = field(default_factory=set)
+
+    def written(self) -> tuple[Any, ...]:
+        """Its fields as immutable data, which `of` takes."""
+        rollouts, losses = tuple(self.rollouts.items()), tuple(self.losses.items())
+        return self.question, self.size, rollouts, losses, frozenset(self.given_up)
+
+    @classmethod
+    def of(
+        cls,
+        question: Question,
+        size: int,
+        rollouts: Iterable[tuple[int, Rollout]],
+        losses: Iterable[tuple[int, int]],
+        given_up: Iterable[int],
+    ) -> _Collecting:
+        return cls(question=question, size=size, rollouts=dict(rollouts), losses=dict(losses), given_up=set(given_up))
 
     def wanted(self) -> list[int]:
         return [index for index in range(self.size) if index not in self.rollouts and index not in self.given_up]
@@ -196,25 +212,47 @@ class GroupBuffer:
                 raise LookupError(f"expected {count} ready groups; there are {len(ready)}")
             return tuple(ready.pop(ticket) for ticket in sorted(ready)[:count])
 
-    def to_bytes(self) -> bytes:
-        """Everything the buffer holds, with a checksum. Read only bytes you trust: they are a pickle."""
-        with self._lock:
-            body = pickle.dumps((self.settings, self._content), protocol=pickle.HIGHEST_PROTOCOL)
-        return _MAGIC + hashlib.blake2b(body, digest_size=_DIGEST_SIZE).digest() + body
+    def to_bytes(self, *, key: bytes | None = None) -> bytes:
+        """Everything the buffer holds.
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> GroupBuffer:
-        """The buffer that `to_bytes` wrote; episodes that were under way then are still wanted.
+        Args:
+            key: a secret of at least 16 bytes with which the bytes are sealed; None guards against damage alone.
 
         Raises:
-            ValueError: the bytes are no buffer of this version, or are damaged.
+            ValueError: a tool's state within cannot be written.
         """
-        start = len(_MAGIC) + _DIGEST_SIZE
-        if not data.startswith(_MAGIC):
-            raise ValueError(f"expected bytes of GroupBuffer.to_bytes; got {len(data)} bytes starting {data[:20]!r}")
-        if hashlib.blake2b(data[start:], digest_size=_DIGEST_SIZE).digest() != data[len(_MAGIC) : start]:
-            raise ValueError(f"the buffer's {len(data)} bytes are damaged: the checksum does not match")
-        settings, content = pickle.loads(data[start:])
+        with self._lock:
+            content = self._content
+            fields = {field.name: getattr(content, field.name) for field in dataclasses.fields(content)}
+            fields["collecting"] = tuple((ticket, group.written()) for ticket, group in content.collecting.items())
+            fields["ready"] = tuple(content.ready.items())
+            return seal(_TITLE, write_data((self.settings, tuple(fields.items()))), key=key)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, key: bytes | None = None, trust: bool = False) -> GroupBuffer:
+        """The buffer that `to_bytes` wrote; episodes that were under way then are still wanted.
+
+        Nothing in the bytes is executed, unless the caller trusts their writer: see `Snapshot.from_bytes`.
+
+        Args:
+            data: the bytes.
+            key: the secret that they were sealed with; bytes that nobody with the secret wrote are refused.
+            trust: whoever wrote the bytes may execute anything in this process. For bytes of your own alone.
+
+        Raises:
+            ValueError: the bytes are no buffer of this version, are damaged, or hold what only a trusted writer may
+                write.
+        """
+        try:
+            settings, fields = read_data(unseal(_TITLE, data, key=key), trusted=trust or key is not None)
+            values: dict[str, Any] = dict(fields)
+            values["collecting"] = {ticket: _Collecting.of(*written) for ticket, written in values["collecting"]}
+            values["ready"] = dict(values["ready"])
+            content = _Content(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"these bytes cannot be read as a GroupBuffer: {error}") from error
+        if not isinstance(settings, BufferSettings):
+            raise ValueError(f"expected the settings of a buffer; got {settings!r:.100}")
         buffer = cls(settings)
         buffer._content = content
         return buffer

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pickle
 import random
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -148,11 +150,28 @@ def test_damaged_bytes_are_refused(toy):
     data = buffer.to_bytes()
     with pytest.raises(ValueError, match="the checksum does not match"):
         GroupBuffer.from_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(ValueError, match=r"expected bytes of GroupBuffer\.to_bytes; got 4 bytes"):
+    with pytest.raises(ValueError, match="begin with AXPO-GROUP-BUFFER-2; got 4 bytes"):
         GroupBuffer.from_bytes(b"junk")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+def test_a_buffer_is_read_without_executing_it_and_sealed_with_a_key(toy, tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    with pytest.raises(ValueError):
+        GroupBuffer.from_bytes(b"AXPO-GROUP-BUFFER-1\n" + bytes(16) + pickle.dumps(Attack()))
+    assert not (tmp_path / "ran").exists()
+    buffer = GroupBuffer()
+    buffer.open(toy.question(), 2)
+    assert b"pickle" not in buffer.to_bytes()
+    data = buffer.to_bytes(key=b"sixteen bytes or more")
+    assert GroupBuffer.from_bytes(data, key=b"sixteen bytes or more").wanted() == buffer.wanted()
+    with pytest.raises(ValueError, match="need a key"):
+        GroupBuffer.from_bytes(data)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), seed=st.integers(0, 10**6))
 def test_any_order_of_arrivals_losses_and_restarts_gives_the_same_groups(toy, sizes, seed):
     rng = random.Random(seed)
