@@ -113,7 +113,7 @@ class _Writer:
         self._images: dict[ImageRef, int] = {}
 
     def write(self, value: Any) -> Json:
-        kind = type(value)
+        kind: Any = type(value)
         # JSON joins the halves of a surrogate pair that stand side by side.
         plain = kind in (type(None), bool) or (kind is str and not has_surrogates(value))
         if plain or (kind is int and abs(value) < _MAX_INTEGER) or (kind is float and math.isfinite(value)):

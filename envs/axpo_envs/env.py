@@ -17,6 +17,7 @@ How an episode ends, with T = `max_turns`:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -24,7 +25,7 @@ import gymnasium
 from gymnasium.error import ResetNeeded
 
 from axpo_envs.digest import next_digest, opening_digest
-from axpo_envs.errors import EnvConfigError, SnapshotError
+from axpo_envs.errors import EnvConfigError, InfrastructureFault, SnapshotError
 from axpo_envs.execution import Executor
 from axpo_envs.images import Size
 from axpo_envs.observation import Observation, join_results, to_observation, transcript, wrap_results
@@ -39,6 +40,7 @@ from axpo_envs.tags import RESPONSE_TAGS, quote_parts
 from axpo_envs.toolbox import Toolbox
 from axpo_envs.tools.tool import Tool
 from axpo_envs.types import CallRecord, EpisodeState, Parts, Question, StopReason, Transition, Turn
+from axpo_envs.vector_worker import in_vector_worker
 
 __all__ = ["Observation", "ToolEnv", "ToolEnvSpec"]
 
@@ -79,6 +81,10 @@ class ToolEnv(gymnasium.Env[Observation, str]):
         self._rules = spec
         self._fingerprint = spec.fingerprint
         self._state: EpisodeState | None = None
+        self._unbegun: InfrastructureFault | None = None
+        self.truncates_faults: bool | None = None
+        """Whether `reset` and `step` report an infrastructure fault instead of raising it; None does so in the worker
+        processes of Gymnasium's `AsyncVectorEnv`, which would not survive it."""
         self.render_mode = render_mode
         self.action_space = TextSpace()
         self.observation_space = cast(
@@ -218,7 +224,7 @@ class ToolEnv(gymnasium.Env[Observation, str]):
             SnapshotError: `check` refuses it; the current episode stays.
         """
         self.check(snapshot)
-        self._state = snapshot.state
+        self._state, self._unbegun = snapshot.state, None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -229,21 +235,44 @@ class ToolEnv(gymnasium.Env[Observation, str]):
             seed: makes this and the following draws reproducible.
             options: `{"index": int}` picks a question, `{"question": Question}` gives one; else one is drawn.
 
+        An infrastructure fault that is not raised (see `truncates_faults`) stands in `info["fault"]`; the observation
+        is empty, and the next step truncates the episode.
+
         Raises:
             ValueError, TypeError, IndexError: the options name no question of this environment.
+            InfrastructureFault: a tool's machinery failed.
         """
         super().reset(seed=seed)
         question, episode_seed = self._choose(options or {})
-        self._state = self.begin(question, seed=episode_seed)
+        self._state = self._unbegun = None
+        try:
+            self._state = self.begin(question, seed=episode_seed)
+        except InfrastructureFault as fault:
+            if not self._reports_faults():
+                raise
+            self._unbegun = fault
+            return to_observation(()), {"fault": str(fault)}
         return self.observe(self._state), self._info()
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Takes an assistant turn.
 
+        An infrastructure fault that is not raised (see `truncates_faults`) truncates the episode: its text stands in
+        `info["fault"]`, and the reward is NaN, for there is none: a trainer that overlooks such an episode is told by
+        its loss. The state stays that before the turn, which may be taken once more.
+
         Raises:
             ResetNeeded: there is no episode, or it has ended.
+            InfrastructureFault: a tool's machinery failed; the state before the turn is still good.
         """
-        transition = self.advance(self.state, action)
+        try:
+            if self._unbegun is not None:
+                raise self._unbegun
+            transition = self.advance(self.state, action)
+        except InfrastructureFault as fault:
+            if not self._reports_faults():
+                raise
+            return to_observation(()), math.nan, False, True, {"fault": str(fault)}
         self._state = transition.state
         observation = self.observe(self._state)
         return observation, transition.reward, transition.terminated, transition.truncated, self._info()
@@ -251,6 +280,9 @@ class ToolEnv(gymnasium.Env[Observation, str]):
     def render(self) -> Any:
         """A transcript of the current episode (str) in render mode "ansi", else None."""
         return None if self.render_mode is None else transcript(self.state)
+
+    def _reports_faults(self) -> bool:
+        return in_vector_worker() if self.truncates_faults is None else self.truncates_faults
 
     def _choose(self, options: dict[str, Any]) -> tuple[Question, int]:
         size = self.questions.size
