@@ -12,19 +12,20 @@ from typing import Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.search.corpus import corpus_digest, read_corpus
+from axpo_envs.search.spaceless import index_terms, without_runs
 
-INDEX_VERSION: Final = 1
+INDEX_VERSION: Final = 2
 """Version of tables and tokenizer; raised when either changes, so that older files are built anew."""
 
-# Documents are stored once; the full-text table refers to them. Words are compared by their English stems and
-# without accents.
+# Documents are stored once; the full-text tables refer to them by line. Words are compared by their English stems and
+# without accents; what is written without spaces has a table of its own, and no part in the ranking of words.
 _SCHEMA: Final = """
 CREATE TABLE documents (line INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, text TEXT NOT NULL);
-CREATE VIRTUAL TABLE words USING fts5 (
-    title, text, content='documents', content_rowid='line', tokenize='porter unicode61 remove_diacritics 2'
-);
+CREATE VIRTUAL TABLE words USING fts5 (title, text, content='', tokenize='porter unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE grams USING fts5 (title, text, content='', tokenize='ascii');
 """
-_INDEXING: Final = ("INSERT INTO words (words) VALUES ('rebuild')", "INSERT INTO words (words) VALUES ('optimize')")
+_INDEXING: Final = ("INSERT INTO words (words) VALUES ('optimize')", "INSERT INTO grams (grams) VALUES ('optimize')")
+_INSERT: Final = {table: f"INSERT INTO {table} (rowid, title, text) VALUES (?, ?, ?)" for table in ("words", "grams")}
 _POLL_S: Final = 1.0
 
 
@@ -128,6 +129,10 @@ def _fill(database: sqlite3.Connection, corpus: Path) -> None:
         except sqlite3.IntegrityError:
             (first,) = database.execute("SELECT line FROM documents WHERE id = ?", (document.id,)).fetchone()
             raise EnvConfigError(f"{corpus}:{line}: the id {document.id!r} stands on line {first}, too") from None
+        words = without_runs(document.title), without_runs(document.text)
+        database.execute(_INSERT["words"], (line, *words))
+        if words != (document.title, document.text):
+            database.execute(_INSERT["grams"], (line, index_terms(document.title), index_terms(document.text)))
     if database.execute("SELECT 1 FROM documents").fetchone() is None:
         raise EnvConfigError(f"{corpus} holds no document")
     for statement in _INDEXING:

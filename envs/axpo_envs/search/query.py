@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from typing import Final
 
+from axpo_envs.search.spaceless import is_spaceless, windows, without_runs
 from axpo_envs.surrogates import well_formed
 
 MAX_TERMS: Final = 64
@@ -15,7 +16,7 @@ MAX_TERMS: Final = 64
 _SCANNED_CHARS: Final = 50_000
 _TERM: Final = re.compile(r"[^\W_]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
-_SENTENCE_END: Final = re.compile(r"[.!?] ")
+_SENTENCE_END: Final = re.compile(r"[.!?] |[\u3002\uff01\uff1f]")
 
 
 def clean_query(query: str) -> str:
@@ -24,11 +25,15 @@ def clean_query(query: str) -> str:
 
 
 def query_terms(query: str) -> tuple[str, ...]:
-    """The words and numbers of a query as written, those that differ in more than case, at most `MAX_TERMS`."""
+    """The words and numbers of a query as written, those that differ in more than case, at most `MAX_TERMS`.
+
+    What is written without spaces has its windows as terms, after the words.
+    """
+    cleaned = clean_query(query)
     different: dict[str, str] = {}
-    for match in _TERM.finditer(clean_query(query)):
+    for match in _TERM.finditer(without_runs(cleaned)):
         different.setdefault(match.group().casefold(), match.group())
-    return tuple(different.values())[:MAX_TERMS]
+    return tuple(dict.fromkeys((*different.values(), *windows(cleaned))))[:MAX_TERMS]
 
 
 def extract(text: str, query: str, limit: int) -> str:
@@ -49,7 +54,10 @@ def extract(text: str, query: str, limit: int) -> str:
     start = _sentence_start(line, densest, lead)
     piece = line[start : start + limit]
     at_end = start + limit >= len(line)
-    if not at_end and line[start + limit].isalnum() and piece[-1].isalnum() and " " in piece:
+    within_word = not at_end and all(
+        end.isalnum() and not is_spaceless(end) for end in (piece[-1], line[start + limit])
+    )
+    if within_word and " " in piece:
         piece = piece.rpartition(" ")[0]
     cut = not at_end or len(text) > _SCANNED_CHARS
     return f"{'... ' if start else ''}{piece.strip()}{' ...' if cut else ''}"
@@ -58,6 +66,10 @@ def extract(text: str, query: str, limit: int) -> str:
 def _densest(line: str, terms: frozenset[str], width: int) -> int:
     """Where the first window of that width begins that holds most different terms; 0 if none occurs."""
     matches = [(match.span(), word) for match in _TERM.finditer(line) if (word := match.group().casefold()) in terms]
+    if spaceless := [re.escape(term) for term in terms if is_spaceless(term)]:
+        # A window may begin within another one.
+        found = re.compile(f"(?=({'|'.join(spaceless)}))").finditer(line)
+        matches = sorted({*matches, *((match.span(1), match[1]) for match in found)})
     inside: Counter[str] = Counter()
     best, best_start, end = 0, 0, 0
     for index, ((start, _), word) in enumerate(matches):
