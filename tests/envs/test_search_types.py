@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_envs.search import Document
-from axpo_envs.search.types import finite_score
+from axpo_envs import EnvConfigError
+from axpo_envs.search import Document, Hit, Recorder, SearchServer
+from axpo_envs.search.types import check_backend, finite_score
+from axpo_envs.tools import Effects
+from axpo_envs.tools.search import Search
 
 
 @pytest.mark.parametrize(
@@ -65,3 +68,42 @@ def test_contents_keep_every_character(contents: str) -> None:
 )
 def test_a_score_is_a_finite_number_or_none(score: Any, expected: float | None) -> None:
     assert finite_score(score) == expected
+
+
+class Whole:
+    """A backend with everything."""
+
+    fingerprint = "whole"
+    effects = Effects.PURE
+    opens = True
+
+    def check(self) -> None:
+        """Nothing to check."""
+
+    def search(self, query: str, top_k: int) -> tuple[Hit, ...]:
+        return ()
+
+    def open(self, id: str) -> Document | None:
+        return None
+
+
+@pytest.mark.parametrize("use", [Search, lambda backend: Recorder(backend, "/nowhere"), SearchServer])
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        ({"search": None}, r"method search\(query: str, top_k: int\) -> tuple\[Hit, ...\]"),
+        ({"open": None, "opens": None}, r"property opens -> bool; a method open\(id: str\)"),
+        ({"search": lambda self, query: ()}, r"method search\(query: str, top_k: int\)"),
+        ({"fingerprint": lambda self: "called"}, "property fingerprint -> str"),
+        ({"effects": "harmless"}, "effects: expected an Effects; got 'harmless'"),
+    ],
+)
+def test_what_a_backend_lacks_is_told_when_it_is_used(use: Any, members: dict[str, Any], problem: str) -> None:
+    with pytest.raises(EnvConfigError, match=problem):
+        use(type("Half", (Whole,), members)())
+
+
+def test_a_class_is_no_backend_and_a_whole_one_is() -> None:
+    check_backend(Whole())
+    with pytest.raises(EnvConfigError, match="got the class Whole: give an object of it"):
+        check_backend(Whole)

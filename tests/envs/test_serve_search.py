@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from axpo_envs import EnvConfigError, InfrastructureFault
-from axpo_envs.search import Document, Hit, LocalIndex, SearchServer, retrieval_http
+from axpo_envs.search import Document, Hit, LocalIndex, SearchServer, local, retrieval_http
+from axpo_envs.search.retrieval_http import RetrievalHTTPServer
 from axpo_envs.search.retrieval_server import RetrievalServer
 from axpo_envs.tools import Effects
 
@@ -274,12 +279,104 @@ def test_an_address_in_use_is_named(server: SearchServer, index: LocalIndex) -> 
 
 
 def test_the_slow_are_given_up(server: SearchServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval_http.RequestHandler, "timeout", 0.1)
+    monkeypatch.setattr(retrieval_http, "REQUEST_S", 0.2)
+    monkeypatch.setattr(retrieval_http, "IDLE_S", 0.2)
+    for sent in (
+        b"",
+        b"POST /retr",
+        b"POST /retrieve HTTP/1.1\r\nContent-Le",
+        b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n{",
+    ):
+        connection = connect(server)
+        connection.connect()
+        connection.sock.sendall(sent)
+        assert connection.sock.recv(1) == b""
+        connection.close()
+
+
+def test_who_sends_byte_after_byte_is_given_up(server: SearchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval_http, "REQUEST_S", 0.3)
     connection = connect(server)
     connection.connect()
-    connection.sock.sendall(b"POST /retrieve HTTP/1.1\r\nContent-Length: 10\r\n\r\n{")
-    assert connection.sock.recv(1) == b""
+    connection.sock.sendall(b"POST /retrieve HTTP/1.1\r\nX-Endless: ")
+    with pytest.raises(OSError, match=r"reset|[Bb]roken|closed"):
+        drip(connection.sock)
     connection.close()
+
+
+def drip(connection: socket.socket) -> None:
+    """Sends bytes for ever: each comes in time, all of them never do."""
+    while True:
+        connection.sendall(b"a")
+        time.sleep(0.01)
+
+
+def test_connections_beyond_the_limit_wait_for_room(server: SearchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval_http, "MAX_CONNECTIONS", 2)
+    holders = [connect(server) for _ in range(2)]
+    for holder in holders:
+        holder.request("GET", "/health")
+        holder.getresponse().read()
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(ask, server, "GET", "/health")
+        holders[0].request("GET", "/health")
+        assert holders[0].getresponse().status == 200
+        assert not waiting.done()
+        for holder in holders:
+            holder.close()
+        assert waiting.result(30)[0] == 200
+
+
+def test_a_server_out_of_descriptors_waits_before_it_asks_again(
+    index: LocalIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(retrieval_http, "time", SimpleNamespace(sleep=waits.append, monotonic=time.monotonic))
+    server = RetrievalHTTPServer(index, "127.0.0.1", 0)
+    monkeypatch.setattr(server, "socket", SimpleNamespace(accept=out_of_descriptors, close=server.socket.close))
+    for _ in range(3):
+        with pytest.raises(OSError, match="Too many open files"):
+            server.get_request()
+    server.server_close()
+    assert len(waits) == 3
+    assert min(waits) > 0
+
+
+def out_of_descriptors() -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_long_queries_and_long_searches_are_refused(server: SearchServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, answer = post(server, "/retrieve", {"query": "x" * 10_001})
+    assert (status, answer["error"]) == (400, 'expected at most 10000 characters in each of "queries"; got 10001')
+    monkeypatch.setattr(retrieval_http, "ANSWER_S", -1.0)
+    status, answer = post(server, "/retrieve", {"queries": ["lima", "cusco"]})
+    assert (status, answer["error"].partition(" in ")[0]) == (503, "only 0 of 2 could be looked up")
+
+
+def test_a_query_past_its_time_limit_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ({"id": str(number), "text": "river " * 50} for number in range(5000))
+    (tmp_path / "large.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    index = LocalIndex(tmp_path / "large.jsonl", cache=tmp_path)
+    monkeypatch.setattr(local, "_STEPS", 10)
+    assert len(index.search("river", 3)) == 3
+    with pytest.raises(InfrastructureFault, match="took longer than"):
+        LocalIndex(tmp_path / "large.jsonl", cache=tmp_path, limit_s=1e-9).search("river", 3)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_ends_while_a_client_is_connected(corpus: Path, ending: signal.Signals) -> None:
+    program = (
+        "import sys; from axpo_envs.search import serve_search; serve_search(sys.argv[1], port=0, cache=sys.argv[2])"
+    )
+    command = [sys.executable, "-c", program, str(corpus), str(corpus.parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = urlsplit(process.stdout.readline().split()[6])
+        with socket.create_connection((str(address.hostname), int(address.port or 0))) as idle:
+            idle.sendall(b"POST /retrieve HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
+            os.kill(process.pid, ending)
+            assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

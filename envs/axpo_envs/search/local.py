@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from axpo_envs.errors import InfrastructureFault
+from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.search.index_file import default_cache, ensure_index
 from axpo_envs.search.query import query_terms
 from axpo_envs.search.spaceless import index_query, is_spaceless
@@ -23,6 +24,8 @@ SELECT documents.id, documents.title, documents.text, found.score FROM (
     ORDER BY score DESC, id LIMIT ?
 ) AS found JOIN documents ON documents.line = found.line ORDER BY found.score DESC, found.id
 """
+# SQLite looks at the clock after so many of its steps, about a thousandth of a second.
+_STEPS: Final = 10_000
 _MATCHES: Final = "SELECT rowid AS line, -bm25({table}) AS score FROM {table} WHERE {table} MATCH ?"
 
 
@@ -37,16 +40,24 @@ class LocalIndex:
     share; later uses only read the corpus for its hash. A copy in another process (pickling, forking) opens the index
     there.
 
+    A query that takes longer than `limit_s` is an infrastructure fault: the corpus is too large for this machine, or
+    the machine too busy.
+
     Args:
         corpus: the file; each line is `{"id", "contents"}` with "Title\\nbody", or `{"id", "title"?, "text"}`.
         cache: folder for indexes; `axpo/search` in the user's cache folder by default.
+        limit_s: seconds for one query.
 
     Raises:
-        EnvConfigError: the corpus is unreadable, empty or wrong; the message names file and line.
+        EnvConfigError: the limit is not positive, or the corpus unreadable, empty or wrong; the message names file
+            and line.
         InfrastructureFault: the index cannot be written.
     """
 
-    def __init__(self, corpus: str | Path, *, cache: str | Path | None = None) -> None:
+    def __init__(self, corpus: str | Path, *, cache: str | Path | None = None, limit_s: float = 30.0) -> None:
+        if not limit_s > 0:
+            raise EnvConfigError(f"expected limit_s > 0 seconds; got {limit_s}")
+        self._limit_s = limit_s
         self._corpus = Path(corpus).absolute()
         self._cache = default_cache() if cache is None else Path(cache).absolute()
         self._path = ensure_index(self._corpus, self._cache)
@@ -56,7 +67,7 @@ class LocalIndex:
         return f"LocalIndex({str(self._corpus)!r}, {self._size} documents)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self._corpus, self._cache)
+        return _reopened, (self._corpus, self._cache, self._limit_s)
 
     def __len__(self) -> int:
         return self._size
@@ -84,7 +95,7 @@ class LocalIndex:
 
         Raises:
             ToolError: the query holds neither a letter nor a digit.
-            InfrastructureFault: the index has vanished or is damaged.
+            InfrastructureFault: the index has vanished or is damaged, or the query took too long.
         """
         terms = query_terms(query)
         if not terms:
@@ -116,14 +127,18 @@ class LocalIndex:
         # Opening takes a twentieth of a millisecond, and a connection of one call needs no care about threads,
         # forks or who closes it.
         address = f"{self._path.as_uri()}?mode=ro&immutable=1"
+        until = time.monotonic() + self._limit_s
         try:
             with closing(sqlite3.connect(address, uri=True)) as database:
+                database.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
                 return database.execute(statement, values).fetchall()
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise InfrastructureFault(f"a query of {self._corpus} took longer than {self._limit_s:g} s") from None
             raise InfrastructureFault(
                 f"the index {self._path} cannot be read ({error}); delete it, and it is built anew"
             ) from error
 
 
-def _reopened(corpus: Path, cache: Path) -> LocalIndex:
-    return LocalIndex(corpus, cache=cache)
+def _reopened(corpus: Path, cache: Path, limit_s: float) -> LocalIndex:
+    return LocalIndex(corpus, cache=cache, limit_s=limit_s)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.search.query import clean_query
-from axpo_envs.search.types import Document, Hit, SearchBackend
+from axpo_envs.search.types import Document, Hit, SearchBackend, check_backend
 from axpo_envs.surrogates import well_formed
 from axpo_envs.tools.tool import Effects, ToolError
 
@@ -54,7 +54,8 @@ class Recorder:
         missing_is_empty: in mode `REPLAY`, what is not recorded is answered by "nothing found" instead of a fault.
 
     Raises:
-        EnvConfigError: the file is no recording, is damaged, cannot be written, or is missing in mode `REPLAY`.
+        EnvConfigError: the backend is no whole one; the file is no recording, is damaged, cannot be written, or is
+            missing in mode `REPLAY`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Recorder:
     ) -> None:
         if mode not in tuple(RecordMode):
             raise EnvConfigError(f"expected mode to be one of {', '.join(RecordMode)}; got {mode!r}")
+        check_backend(backend)
         self._backend = backend
         self._path = Path(path).absolute()
         self._mode = RecordMode(mode)

@@ -9,16 +9,23 @@
 
 A document is `{"id", "title", "contents"}`, a hit is one or, with scores, `{"document", "score"}`. A query that cannot
 be searched for has no hits. What went wrong is `{"error": text}`: 400 for a bad request, 411 and 413 for its size, 404
-and 405 for what is not offered, 503 where the backend has a fault.
+and 405 for what is not offered, 503 where the backend has a fault or the answer takes too long.
+
+Nothing that clients do takes more than a bounded part of the server: the limits are the constants below. Connections
+beyond the most that are served wait, unaccepted, until one ends; so do all while the process has no descriptor left.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import socket
 import socketserver
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -34,8 +41,21 @@ MAX_ITEMS: Final = 10_000
 MAX_TOP_K: Final = 100
 """Hits per query."""
 
+MAX_QUERY_CHARS: Final = 10_000
+"""Length of a query or an id."""
+MAX_CONNECTIONS: Final = 256
+"""Connections that are served at a time."""
+IDLE_S: Final = 60.0
+"""Seconds for which a connection is kept without a request."""
+REQUEST_S: Final = 30.0
+"""Seconds in which a request must have come in whole, from its first line on."""
+ANSWER_S: Final = 120.0
+"""Seconds after which no further query of a request is looked up."""
+SEND_S: Final = 30.0
+"""Seconds in which a client must have taken an answer."""
+
 _DEFAULT_TOP_K: Final = 3
-_IDLE_S: Final = 60.0
+_BREATHER_S: Final = 0.1
 _LOGGER: Final = logging.getLogger(__name__)
 
 
@@ -51,12 +71,15 @@ class RetrievalHTTPServer(ThreadingHTTPServer):
     """Answers every connection in a thread of its own, and knows them, so that it can end them."""
 
     request_queue_size = 128
-    daemon_threads = False
+    # A thread that still searches when the server has been stopped must not keep the process.
+    daemon_threads = True
+    block_on_close = False
 
     def __init__(self, backend: SearchBackend, host: str, port: int) -> None:
         self.backend = backend
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._open: set[socket.socket] = set()
+        self._changed = threading.Condition()
         super().__init__((host, port), RequestHandler)
 
     def server_bind(self) -> None:
@@ -64,29 +87,71 @@ class RetrievalHTTPServer(ThreadingHTTPServer):
         # Without the look-up of the host's name that HTTPServer makes, which may take seconds.
         socketserver.TCPServer.server_bind(self)
 
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection.
+
+        Raises:
+            OSError: none can be served now; the caller asks again.
+        """
+        with self._changed:
+            room = self._changed.wait_for(lambda: len(self._open) < MAX_CONNECTIONS, timeout=_BREATHER_S)
+        if not room:
+            raise BlockingIOError("every connection that may be served is in use")
+        try:
+            return super().get_request()
+        except OSError:
+            # Out of descriptors, the socket stays readable: asked again at once, it would be asked for ever.
+            time.sleep(_BREATHER_S)
+            raise
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Starts the thread of a new connection."""
-        self._open.add(request)
+        with self._changed:
+            self._open.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         """Closes a connection."""
-        self._open.discard(request)
         super().shutdown_request(request)
+        with self._changed:
+            self._open.discard(request)
+            self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection broke: the client's affair."""
         _LOGGER.debug("connection %s of %s broke", request, client_address, exc_info=True)
 
-    def stop(self) -> None:
-        """Ends all connections, those with a request in progress after its answer; returns when they have ended."""
-        for connection in tuple(self._open):
-            try:
-                # Who waits for a further request reads the end of the connection; answers can still be written.
-                connection.shutdown(socket.SHUT_RD)
-            except OSError:
-                continue
+    def stop(self, grace_s: float) -> None:
+        """Ends all connections, those with a request in progress after its answer if that comes within `grace_s`."""
         self.server_close()
+        # Who waits for a further request reads the end of the connection; answers can still be written.
+        self._end_all(socket.SHUT_RD)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._open, timeout=grace_s)
+        self._end_all(socket.SHUT_RDWR)
+
+    def _end_all(self, direction: int) -> None:
+        for connection in tuple(self._open):
+            with suppress(OSError):
+                connection.shutdown(direction)
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads a connection until a time, however many or few bytes come at once."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.until = 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request took too long to come in")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 class RequestHandler(BaseHTTPRequestHandler):
@@ -94,9 +159,24 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     server: RetrievalHTTPServer
     protocol_version = "HTTP/1.1"
-    timeout = _IDLE_S
     # Headers and body are written one after the other; the second must not wait until the first is acknowledged.
     disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        """Begins a connection."""
+        super().setup()
+        self._incoming = _TimedReader(self.connection)
+        self.rfile = io.BufferedReader(self._incoming)
+
+    def handle_one_request(self) -> None:
+        """Waits for a request, reads it and answers it."""
+        self._incoming.until = time.monotonic() + IDLE_S
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """Reads the headers; what follows them has until the same time."""
+        self._incoming.until = time.monotonic() + REQUEST_S
+        return super().parse_request()
 
     def do_GET(self) -> None:
         """Answers a GET request."""
@@ -138,6 +218,8 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         if self.close_connection:
             self.send_header("Connection", "close")
+        # The time for what is sent is one for headers and body together, and none is left of that for reading.
+        self.connection.settimeout(SEND_S)
         self.end_headers()
         self.wfile.write(body)
 
@@ -191,7 +273,7 @@ def _retrieve(backend: SearchBackend, request: Mapping[str, Any]) -> list[list[d
     with_scores = request.get("return_scores", False)
     if not isinstance(with_scores, bool):
         raise RequestError(400, f'expected "return_scores" to be true or false; got {with_scores!r:.80}')
-    return [_hits(backend, query, top_k, with_scores) for query in queries]
+    return [_hits(backend, query, top_k, with_scores) for query in _in_time(queries)]
 
 
 def _hits(backend: SearchBackend, query: str, top_k: int, with_scores: bool) -> list[dict[str, Any]]:
@@ -205,7 +287,7 @@ def _hits(backend: SearchBackend, query: str, top_k: int, with_scores: bool) -> 
 
 
 def _open_documents(backend: SearchBackend, request: Mapping[str, Any]) -> list[dict[str, Any] | None]:
-    documents = [backend.open(id) for id in _texts("ids", request.get("ids"))]
+    documents = [backend.open(id) for id in _in_time(_texts("ids", request.get("ids")))]
     return [None if document is None else document.to_row() for document in documents]
 
 
@@ -214,4 +296,16 @@ def _texts(name: str, values: Any) -> list[str]:
         raise RequestError(400, f'expected "{name}" to be a list of texts; got {values!r:.80}')
     if len(values) > MAX_ITEMS:
         raise RequestError(400, f'expected at most {MAX_ITEMS} "{name}"; got {len(values)}')
+    longest = max(map(len, values), default=0)
+    if longest > MAX_QUERY_CHARS:
+        raise RequestError(400, f'expected at most {MAX_QUERY_CHARS} characters in each of "{name}"; got {longest}')
     return values
+
+
+def _in_time(texts: list[str]) -> Iterator[str]:
+    """The texts, as long as there is time to answer."""
+    until = time.monotonic() + ANSWER_S
+    for number, text in enumerate(texts):
+        if time.monotonic() > until:
+            raise RequestError(503, f"only {number} of {len(texts)} could be looked up in {ANSWER_S:g} s: send fewer")
+        yield text

@@ -13,10 +13,12 @@ from typing import Final
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.search.local import LocalIndex
 from axpo_envs.search.retrieval_http import RetrievalHTTPServer
-from axpo_envs.search.types import SearchBackend
+from axpo_envs.search.types import SearchBackend, check_backend
 
 # Whoever started the server reads the line through a pipe, perhaps, and waits for it.
 _PRINT: Final = partial(print, flush=True)
+# Whoever sends SIGTERM kills after a few seconds.
+_COMMAND_STOP_S: Final = 0.5
 
 
 class SearchServer:
@@ -26,13 +28,16 @@ class SearchServer:
         backend: what to search.
         host: address to listen at; by default only this machine can connect.
         port: port to listen at; 0 for any that is free.
+        stop_s: seconds that answers in progress have at the end of the block.
 
     Raises:
-        EnvConfigError: nobody can listen there.
+        EnvConfigError: nobody can listen there, or the backend lacks something.
     """
 
-    def __init__(self, backend: SearchBackend, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, backend: SearchBackend, *, host: str = "127.0.0.1", port: int = 0, stop_s: float = 30.0) -> None:
+        check_backend(backend)
         self._host = host
+        self._stop_s = stop_s
         try:
             self._server = RetrievalHTTPServer(backend, host, port)
         except (OSError, OverflowError) as error:
@@ -63,7 +68,7 @@ class SearchServer:
     ) -> None:
         self._server.shutdown()
         self._thread.join()
-        self._server.stop()
+        self._server.stop(self._stop_s)
 
 
 def serve_search(
@@ -74,7 +79,7 @@ def serve_search(
     cache: str | Path | None = None,
     announce: Callable[[str], None] = _PRINT,
 ) -> None:
-    """Serves a corpus until Ctrl-C or SIGTERM; requests that are being answered then are answered.
+    """Serves a corpus until Ctrl-C or SIGTERM; requests that are being answered then have half a second.
 
     It is called from the main thread, which alone may wait for signals.
 
@@ -91,7 +96,7 @@ def serve_search(
     """
     index = LocalIndex(corpus, cache=cache)
     stop = threading.Event()
-    with SearchServer(index, host=host, port=port) as server:
+    with SearchServer(index, host=host, port=port, stop_s=_COMMAND_STOP_S) as server:
         before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
         try:
             announce(f"serving {len(index)} documents of {corpus} at {server.url} (Ctrl-C stops)")

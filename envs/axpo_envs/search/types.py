@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from axpo_envs.brief import brief
+from axpo_envs.errors import EnvConfigError
 from axpo_envs.surrogates import well_formed
 from axpo_envs.tools.tool import Effects
 
@@ -55,6 +57,20 @@ class Hit:
     """What was found. A live service may give only an extract as its text."""
     score: float | None = None
     """How well it fits; higher is better, comparable within one search only. None where the backend tells none."""
+
+
+_PROPERTIES: Final[Mapping[str, str]] = {
+    "fingerprint": "a property fingerprint -> str",
+    "effects": "a property effects -> Effects",
+    "opens": "a property opens -> bool",
+}
+_METHODS: Final[Mapping[str, str]] = {
+    "check": "a method check() -> None",
+    "search": "a method search(query: str, top_k: int) -> tuple[Hit, ...]",
+    "open": "a method open(id: str) -> Document | None",
+}
+_MEMBERS: Final = {**_PROPERTIES, **_METHODS}
+_ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {"check": (), "search": ("", 1), "open": ("",)}
 
 
 @runtime_checkable
@@ -111,6 +127,43 @@ class SearchBackend(Protocol):
             EnvConfigError: as in `search`.
         """
         ...
+
+
+def check_backend(backend: Any) -> None:
+    """Makes sure that something has all that a `SearchBackend` has, and takes what its methods are given.
+
+    Raises:
+        EnvConfigError: it lacks members, which the message lists, each with its signature.
+    """
+    if isinstance(backend, type):
+        raise EnvConfigError(f"expected a search backend; got the class {backend.__name__}: give an object of it")
+    wrong = [signature for name, signature in _MEMBERS.items() if not _is_right(backend, name)]
+    if wrong:
+        kind = type(backend).__name__
+        raise EnvConfigError(
+            f"the search backend {kind} lacks, or has otherwise: {'; '.join(wrong)} (see SearchBackend)"
+        )
+    if backend.effects not in tuple(Effects):
+        raise EnvConfigError(f"{type(backend).__name__}.effects: expected an Effects; got {backend.effects!r}")
+
+
+def _is_right(backend: Any, name: str) -> bool:
+    try:
+        member = getattr(backend, name)
+    except AttributeError:
+        return False
+    if name in _PROPERTIES:
+        return isinstance(member, str | bool)
+    if not callable(member):
+        return False
+    try:
+        # As the tools call it; what cannot be looked into is taken at its word.
+        inspect.signature(member).bind(*_ARGUMENTS[name])
+    except TypeError:
+        return False
+    except ValueError:
+        pass
+    return True
 
 
 def finite_score(score: Any) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from axpo_envs.search.types import Document, SearchBackend
+from axpo_envs.search.types import Document, SearchBackend, check_backend
 from axpo_envs.tools.tool import Effects
 from axpo_envs.types import Question
 
@@ -14,10 +14,11 @@ class BackendTool:
         backend: whom to ask.
 
     Raises:
-        EnvConfigError: the backend cannot be used (a key is missing, say).
+        EnvConfigError: it is no whole backend, or cannot be used (a key is missing, say).
     """
 
     def __init__(self, backend: SearchBackend) -> None:
+        check_backend(backend)
         backend.check()
         self._backend = backend
 
