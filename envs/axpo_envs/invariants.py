@@ -36,6 +36,8 @@ class Invariant(StrEnum):
     """It leads to an observation or to the end of the episode."""
     SPENT_REFUSES = "An episode that has ended refuses further turns."
     """With Gymnasium's ResetNeeded."""
+    ENV_TRAVELS = "An environment survives pickling, and its copy plays the same episodes, in another process, too."
+    """By cloudpickle, as vector environments and schedulers of jobs do it: lambdas and closures may be in it."""
     GYMNASIUM = "Gymnasium's check_env passes without warnings."
     """What it said follows."""
     TOOL_DESCRIBES = "A tool has a name, a description and the JSON schema of an object."

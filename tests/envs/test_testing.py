@@ -1,4 +1,5 @@
 import itertools
+import os
 import threading
 import warnings
 from collections.abc import Callable, Mapping
@@ -292,6 +293,24 @@ class Talkative(ToolEnv):
         return super().reset(seed=seed, options=options)
 
 
+class Rooted(ToolEnv):
+    """Holds what cannot be pickled."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.lock = threading.Lock()
+        return super().reset(seed=seed, options=options)
+
+
+class Homesick(ToolEnv):
+    """Begins other episodes in other processes."""
+
+    def begin(self, question: Question, *, seed: int = 0) -> EpisodeState:
+        return super().begin(question, seed=seed if os.getpid() == HOME else seed + 1)
+
+
+HOME = os.getpid()
+
+
 class Shifting(ToolEnv):
     """Snapshots a state that bytes do not bring back."""
 
@@ -311,6 +330,8 @@ class Shifting(ToolEnv):
         (Shrinking, Invariant.SIZES_AS_SHOWN),
         (Talkative, Invariant.GYMNASIUM),
         (Shifting, Invariant.SNAPSHOT_TRAVELS),
+        (Rooted, Invariant.ENV_TRAVELS),
+        (Homesick, Invariant.ENV_TRAVELS),
     ],
 )
 def test_a_broken_environment_is_caught_by_its_invariant(

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -71,6 +71,10 @@ class SignQuestions:
         digest = hashlib.blake2b(repr(deciding).encode(), digest_size=8).hexdigest()
         self._fingerprint = f"signs-{_GENERATION}/{settings.split}/{digest}"
         self._drawn = lru_cache(maxsize=kept_images(settings.layout))(self._draw)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The copy draws its own scenes.
+        return SignQuestions, (self._settings,)
 
     @property
     def fingerprint(self) -> str:

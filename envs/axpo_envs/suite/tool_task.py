@@ -30,7 +30,6 @@ from axpo_envs.task_questions import load_questions
 from axpo_envs.tools.function import tool
 from axpo_envs.tools.image_zoom_in import ImageZoomIn
 from axpo_envs.tools.tool import Tool, check_views
-from axpo_envs.types import EpisodeState
 
 ENV_ID: Final = "axpo/ToolTask-v0"
 """Gymnasium id."""
@@ -132,14 +131,12 @@ class ToolTask(ToolEnv):
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = {field.name: getattr(self._settings, field.name) for field in dataclasses.fields(ToolTaskSettings)}
-        return _remake, (arguments, self.render_mode, self._state)
+        return partial(ToolTask, render_mode=self.render_mode, **arguments), (), self._moment()
 
-
-def _remake(arguments: dict[str, Any], render_mode: str | None, state: EpisodeState | None) -> ToolTask:
-    env = ToolTask(render_mode=render_mode, **arguments)
-    if state is not None:
-        env.restore(env.snapshot_of(state))
-    return env
+    def _moment(self) -> dict[str, Any]:
+        """What changes from step to step."""
+        names = ("_state", "_unbegun", "_np_random", "_np_random_seed", "truncates_faults")
+        return {name: self.__dict__[name] for name in names if name in self.__dict__}
 
 
 def _settings_from(given: Mapping[str, Any]) -> ToolTaskSettings:

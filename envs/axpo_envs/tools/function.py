@@ -60,12 +60,7 @@ class FunctionTool:
     def has_a_name(self) -> bool:
         """Another process that imports its module finds it there."""
         home = self.function.__module__
-        if home == "__main__" or home not in sys.modules:
-            return False
-        try:
-            return operator.attrgetter(self.function.__qualname__)(sys.modules[home]) is self
-        except AttributeError:
-            return False
+        return home != "__main__" and _found(home, self.function.__qualname__) is self
 
     def validate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments as the function's types want them; left-out ones stay out, for the function's own defaults.
@@ -93,7 +88,19 @@ class FunctionTool:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _find_tool, (self.function.__module__, self.function.__qualname__)
+        home, name = self.function.__module__, self.function.__qualname__
+        if _found(home, name) is self:
+            return _find_tool, (home, name)
+        # A tool without a name of its own travels as its function, as far as the pickler takes that.
+        settings = ToolSettings(
+            name=self.name,
+            description=self.description,
+            effects=self.effects,
+            initial_state=self.initial,
+            timeout_s=self.timeout_s,
+            errors=self.body.errors,
+        )
+        return _make, (self.function, settings)
 
 
 class AsyncFunctionTool(FunctionTool):
@@ -207,6 +214,14 @@ def _make(function: Callable[..., Any], settings: ToolSettings) -> FunctionTool:
         initial=settings.initial_state,
         timeout_s=settings.timeout_s,
     )
+
+
+def _found(module: str, qualified_name: str) -> Any:
+    """What a module of this process has under that name."""
+    try:
+        return operator.attrgetter(qualified_name)(sys.modules[module])
+    except (AttributeError, KeyError):
+        return None
 
 
 def _find_tool(module: str, qualified_name: str) -> FunctionTool:
