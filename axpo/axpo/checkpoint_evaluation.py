@@ -11,7 +11,7 @@ from typing import Any
 from axpo.checkpoint import newest_checkpoint, read_checkpoint
 from axpo.config import ConfigError, SamplingConfig, SelectionConfig, TrainConfig
 from axpo.config_file import checked, read_toml
-from axpo.environments import make_env, parse_env_args, with_split
+from axpo.environments import SET_ASIDE, TRAIN, make_asked, make_worlds, parse_env_args
 from axpo.eval_config import EvalConfig
 from axpo.evaluation import Evaluation, EvaluationPlan, evaluate
 from axpo.runlog import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_sft_run, read_steps
@@ -21,6 +21,7 @@ from axpo.trainer import load_settings
 from axpo.validation import check_model
 from axpo_agents.policy import TokenPolicy
 from axpo_agents.transformers_policy import load_policy
+from axpo_envs.env import ToolEnv
 
 
 def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> EvalConfig:
@@ -57,8 +58,12 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
     if run is None:
         raise ConfigError(f"env: {config.checkpoint} is no run's checkpoint, so it takes --env to say where it acts")
     given = parse_env_args(config.env_args)
+    # The run's own split is that of its training; one that is given here is what to ask.
+    chosen = run.log.eval_split if isinstance(run, TrainConfig) else None
+    split = config.split or given.pop("split", None) or chosen
+    added = tuple(argument for argument in config.env_args if argument.partition("=")[0] in given)
     kept = tuple(argument for argument in run.env_args if argument.partition("=")[0] not in given)
-    return replace(config, env=run.env, env_args=kept + config.env_args)
+    return replace(config, env=run.env, env_args=kept + added, split=split)
 
 
 def _newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, TrainConfig | SftConfig | None]:
@@ -107,16 +112,14 @@ def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None]
     """
     if config.env is None:
         raise ConfigError("env: expected an environment; got none")
-    arguments = parse_env_args(config.env_args)
-    if "split" not in arguments:
-        arguments = with_split(config.env, arguments, config.split)
-    env = make_env(config.env, arguments)
+    env, split = _asked(config, config.env)
     threshold = config.success_threshold
     plan = EvaluationPlan(
         questions=config.questions,
         sampling=_sampling(config),
         seed=config.seed,
         success_threshold=SelectionConfig().success_threshold if threshold is None else threshold,
+        split=split,
     )
     with _opened(config) as policy:
         return evaluate(policy, env, plan, progress=progress)
@@ -126,6 +129,30 @@ def _sampling(config: EvalConfig) -> SamplingConfig:
     limits = {name: getattr(config, name) for name in ("temperature", "max_turn_tokens", "max_episode_tokens")}
     given = {name: value for name, value in limits.items() if value is not None}
     return SamplingConfig(questions=config.at_a_time, group_size=config.samples, **given)
+
+
+def _asked(config: EvalConfig, env: str) -> tuple[ToolEnv, str]:
+    """What is asked: of a run's own environment, nothing that it was trained on."""
+    run = None if config.is_remote else _run_of(Path(config.checkpoint).expanduser())
+    if run is None or run.env != env:
+        return make_asked(env, config.env_args, config.split)
+    worlds = make_worlds(env, config.env_args, split=config.split)
+    evaluated = run.eval_questions if isinstance(run, SftConfig) else run.log.eval_questions
+    if worlds.split == SET_ASIDE and not evaluated:
+        raise ConfigError(
+            f"split: {config.checkpoint} was trained without evaluations, on every question there is; choose "
+            f"{TRAIN!r} to measure those"
+        )
+    return worlds.held_out, worlds.split
+
+
+def _run_of(checkpoint: Path) -> TrainConfig | SftConfig | None:
+    """The settings of the run that wrote a checkpoint; None where none did."""
+    if is_checkpoint(checkpoint):
+        return read_toml(checkpoint / CONFIG, TrainConfig)
+    if is_sft_run(checkpoint.parent):
+        return read_toml(checkpoint.parent / CONFIG, SftConfig, partial=True)
+    return None
 
 
 @contextmanager

@@ -250,6 +250,9 @@ class LogConfig:
     """Write TensorBoard events."""
     eval_questions: CountOrNone = 100
     """Held-out questions of the evaluations at start and end; 0 evaluates nothing."""
+    eval_split: Name | None = None
+    """The split they are of; by default `test`, else `validation`, else questions set aside from those of training
+    (`held_out`)."""
     eval_samples: Count = 8
     """Rollouts per held-out question."""
     eval_every: CountOrNone = 0

@@ -26,8 +26,9 @@ class EvalConfig:
     arguments."""
     env_args: tuple[str, ...] = ()
     """Keyword arguments of the environment as NAME=VALUE, VALUE in JSON (or a bare word)."""
-    split: Name = "test"
-    """Which questions are asked, where the environment knows splits and its arguments name none."""
+    split: Name | None = None
+    """Which questions are asked; by default those that a run's training held out, elsewhere `test`, else `validation`,
+    else all."""
     questions: Count = 100
     """Held-out questions, the first of their split."""
     samples: Count = 8

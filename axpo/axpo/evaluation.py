@@ -40,6 +40,8 @@ class EvaluationPlan:
     """Seeds the sampling; independent of any training seed."""
     success_threshold: float = 0.5
     """A rollout with a reward below it is wrong."""
+    split: str = "test"
+    """What the questions are called in records: a split, `held_out` or `all` (see `axpo.environments`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +64,14 @@ class Evaluation:
     """Questions whose prompts left no room for a token; they count as wrong."""
     seconds: float
     """Wall-clock time, the drawing of questions included."""
+    split: str
+    """What the questions are called."""
 
     def as_record(self) -> dict[str, Any]:
         """The form in which JSON files hold it."""
         return {
             "metrics": {name: _as_metric(estimate) for name, estimate in self.metrics.items()},
+            "split": self.split,
             "questions": self.questions,
             "rollouts": self.rollouts,
             "tokens": self.tokens,
@@ -141,6 +146,7 @@ def _measured(
         dropped_tool_rollouts=sum(episode.used_tool for episode in lost),
         prompts_too_long=_count_unfit(groups, plan.sampling),
         seconds=time.perf_counter() - started,
+        split=plan.split,
     )
 
 

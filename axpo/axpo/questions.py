@@ -1,17 +1,22 @@
-"""Defines which questions a training step and an evaluation ask: pure functions of seed and step."""
+"""Defines which questions a training step and an evaluation ask, and how questions are divided between the two: pure
+functions of seed, step and what the questions ask."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from axpo.seeds import derive_seed
-from axpo_envs.questions import QuestionSource
+from axpo_envs.questions import QuestionSource, content_of
 from axpo_envs.types import Question
 
 _FIRST_INDICES: Final = 2**31
 """An infinite source is read from a place below this one, which the seed chooses."""
+
+_HELD_OUT_SHARE: Final = 10
+_MOST_HELD_OUT: Final = 1000
 
 
 def training_questions(source: QuestionSource, *, seed: int, step: int, count: int) -> tuple[Question, ...]:
@@ -41,3 +46,25 @@ def held_out_questions(source: QuestionSource, count: int) -> tuple[Question, ..
     """The first questions of a source, in its own order; fewer if it has fewer."""
     available = count if source.size is None else min(count, source.size)
     return tuple(source.question(index) for index in range(available))
+
+
+def contents(source: QuestionSource) -> tuple[str, ...]:
+    """What each question of a finite source asks, as hashes: equal where text and images are."""
+    return tuple(content_of(source, index) for index in range(source.size or 0))
+
+
+def divide(asked: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Divides questions for training and for evaluations: the same way every time, equal questions on one side.
+
+    A tenth of what is asked, at least one and at most 1,000, goes to evaluations: that with the smallest hashes.
+
+    Args:
+        asked: the hash of what each question asks.
+
+    Returns:
+        Numbers of questions for training and for evaluations; none for training where all ask the same.
+    """
+    hashes = sorted(set(asked))
+    held_out = set(hashes[: min(max(len(hashes) // _HELD_OUT_SHARE, 1), _MOST_HELD_OUT)])
+    places = range(len(asked))
+    return tuple(i for i in places if asked[i] not in held_out), tuple(i for i in places if asked[i] in held_out)

@@ -14,7 +14,7 @@ from axpo import atomic
 from axpo.checked_json import DamagedFileError
 from axpo.config import ConfigError, SamplingConfig
 from axpo.config_file import checked, read_toml, to_toml
-from axpo.environments import make_env, parse_env_args, with_split
+from axpo.environments import Worlds, make_worlds
 from axpo.evaluation import EvaluationPlan, evaluate
 from axpo.jsonl import JsonLines
 from axpo.lessons import make_lesson
@@ -32,6 +32,7 @@ CONFIG: Final = "config.toml"
 EVALUATION: Final = "evaluation.json"
 STAGE: Final = "stage-"
 _OURS: Final = (CONFIG, LOSSES, EXAMPLES)
+_HELD_OUT: Final = ("validation", "val", "valid", "dev", "test")
 
 
 class SftRunDisplay(SftDisplay, Protocol):
@@ -74,9 +75,9 @@ def _run(config: SftConfig, display: SftRunDisplay, stack: ExitStack) -> SftResu
     started = time.monotonic()
     out = Path(config.out)
     config = located(checked(config))
-    env = make_env(config.env, parse_env_args(config.env_args))
+    worlds = make_worlds(config.env, config.env_args, prefer=_HELD_OUT, needed=config.eval_questions > 0)
     lessons = [
-        make_lesson(stage, config, env, seed=derive_seed(config.seed, "sft", number))
+        make_lesson(stage, config, worlds.training, seed=derive_seed(config.seed, "sft", number))
         for number, stage in enumerate(config.stages, start=1)
     ]
     check_model(config.model, config.policy)
@@ -88,7 +89,7 @@ def _run(config: SftConfig, display: SftRunDisplay, stack: ExitStack) -> SftResu
             policy = load_policy(model, load_settings(config.policy, seed=config.seed))
             stage = Stage(number=number, config=settings, lesson=lesson, out=out)
             train_stage(policy, stage, config, display)
-            _finish_stage(done, policy, config)
+            _finish_stage(done, policy, config, worlds)
         _check_stage(done)
         model = str(done)
         evaluation = json.loads((done / EVALUATION).read_text(encoding="utf-8"))
@@ -123,20 +124,19 @@ def _check_stage(done: Path) -> None:
         raise DamagedFileError(f"{error}. Delete the folder to train this stage and those behind it again") from error
 
 
-def _finish_stage(done: Path, policy: TransformersPolicy, config: SftConfig) -> None:
+def _finish_stage(done: Path, policy: TransformersPolicy, config: SftConfig, worlds: Worlds) -> None:
     with atomic.new_folder(done) as folder:
         policy.save(folder)
-        record = _evaluation(policy, config) if config.eval_questions else {}
+        record = _evaluation(policy, config, worlds) if config.eval_questions else {}
         (folder / EVALUATION).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         write_manifest(folder)
 
 
-def _evaluation(policy: TransformersPolicy, config: SftConfig) -> dict[str, Any]:
-    arguments = with_split(config.env, parse_env_args(config.env_args), "validation")
+def _evaluation(policy: TransformersPolicy, config: SftConfig, worlds: Worlds) -> dict[str, Any]:
     sampling = SamplingConfig(
         group_size=config.eval_samples,
         max_turn_tokens=config.max_turn_tokens,
         max_episode_tokens=config.max_episode_tokens,
     )
-    plan = EvaluationPlan(questions=config.eval_questions, sampling=sampling, seed=config.seed)
-    return evaluate(policy, make_env(config.env, arguments), plan).as_record()
+    plan = EvaluationPlan(questions=config.eval_questions, sampling=sampling, seed=config.seed, split=worlds.split)
+    return evaluate(policy, worlds.held_out, plan).as_record()

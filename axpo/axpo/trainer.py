@@ -112,7 +112,7 @@ def _train(
     config = resolved(config)
     folder = Path(config.out)
     check_new_folder(folder)
-    worlds = make_worlds(config.env, config.env_args)
+    worlds = _worlds_of(config)
     policy = load_policy(config.model, load_settings(config.policy, seed=config.seed))
     check_first_questions(config, worlds, policy)
     policy.forget()
@@ -151,7 +151,7 @@ def resume(
         if (log.last_step or 0) < step:
             raise RunLogError(f"the run {folder} has a checkpoint of step {step}, but records of {log.last_step} steps")
         config = resolved(changed(before, changes or {}, done=log.last_step or 0))
-        worlds = make_worlds(config.env, config.env_args)
+        worlds = _worlds_of(config)
         # Saving merges LoRA adapters into the weights they adapt; apart from them they are with the optimizer's state.
         model = config.model if checkpoint is None or config.policy.lora_rank else str(checkpoint.folder)
         policy = load_policy(model, load_settings(config.policy, seed=config.seed))
@@ -178,6 +178,11 @@ def run_settings(folder: Path) -> TrainConfig:
 
 def _change(step: int, different: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
     return {"step": step, "settings": {name: {"before": b, "after": a} for name, (b, a) in different.items()}}
+
+
+def _worlds_of(config: TrainConfig) -> Worlds:
+    split, needed = config.log.eval_split, config.log.eval_questions > 0
+    return make_worlds(config.env, config.env_args, split=split, needed=needed)
 
 
 def load_settings(config: ModelConfig, *, seed: int) -> LoadSettings:
@@ -239,6 +244,8 @@ class _Trainer:
     def run(self) -> RunResult:
         with self._interrupts.watched(), self._display:
             self._display.start(self._config, self._progress.step)
+            if self._worlds.note:
+                self._display.note(self._worlds.note)
             try:
                 self._make_steps()
                 self._save_if_new()
@@ -344,11 +351,14 @@ class _Trainer:
                 questions=plan.eval_questions,
                 sampling=replace(self._config.sampling, group_size=plan.eval_samples),
                 success_threshold=self._config.selection.success_threshold,
+                split=self._worlds.split,
             ),
             progress=lambda share: self._display.phase(f"evaluation {left(share)}"),
         )
         self._policy.forget()
         record = {"step": step, **evaluation.as_record()}
+        if self._worlds.note:
+            record["split_note"] = self._worlds.note
         self._log.append_evaluation(record)
         self._display.evaluation(record)
         if step > 0 and self._best_step() == step:

@@ -17,9 +17,10 @@ How an episode ends, with T = `max_turns`:
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 import gymnasium
 from gymnasium.error import ResetNeeded
@@ -121,6 +122,18 @@ class ToolEnv(gymnasium.Env[Observation, str]):
         if self._state is None:
             raise ResetNeeded(f"{self._rules.env_id}: expected reset() or restore() before anything else")
         return self._state
+
+    def asking(self, questions: QuestionSource) -> Self:
+        """A copy that asks other questions by the same rules, with no episode begun.
+
+        Args:
+            questions: what it asks, such as a `QuestionSubset` of this environment's.
+        """
+        other = copy.copy(self)
+        other._rules = replace(self._rules, questions=questions)
+        other._state = None
+        other._np_random = None
+        return other
 
     def begin(self, question: Question, *, seed: int = 0) -> EpisodeState:
         """The first state of an episode.

@@ -31,3 +31,19 @@ class SnapshotError(ValueError):
 
 class EnvConfigError(ValueError):
     """An environment was given settings, questions, tools or rewards that cannot work together."""
+
+
+class UnknownSplitError(EnvConfigError):
+    """There are no questions of the split that was asked for.
+
+    Args:
+        message: what was expected and what was got.
+        known: the splits that there are; empty where the questions have none.
+    """
+
+    def __init__(self, message: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.known = known
+
+    def __reduce__(self) -> tuple[type[UnknownSplitError], tuple[str, tuple[str, ...]]]:
+        return UnknownSplitError, (str(self), self.known)

@@ -23,7 +23,7 @@ from axpo.config import (
     TrainConfig,
 )
 from axpo.config_file import checked, read_toml, to_toml
-from axpo.environments import make_env, parse_env_args, with_split
+from axpo.environments import make_env, parse_env_args
 from axpo.sft_config import SftConfig
 from axpo.validation import check_new_folder, effective_selection, resolved
 from axpo_envs.extras import MissingExtraError
@@ -303,11 +303,6 @@ class TestEnvironment:
 
     def test_module_is_imported_first(self) -> None:
         assert make_env(f"toy_env:{TOY}", {"size": 3}).questions.size == 3
-
-    def test_split_is_asked_for_where_the_constructor_knows_splits(self) -> None:
-        assert with_split(TOY, {"size": 3}, "test") == {"size": 3, "split": "test"}
-        assert with_split("toy/Other-v0", {}, "test") == {}
-        assert with_split("axpo/VisualZoom-v0", {}, "test") == {"split": "test"}
 
     @pytest.mark.parametrize("given", ["neighbour_a", "../beside/neighbour_b.py", "{}/neighbour_c.py"])
     def test_own_modules_are_found_in_the_working_folder_and_by_their_files(

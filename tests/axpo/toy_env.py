@@ -55,7 +55,7 @@ class ChecksumEnv(ToolEnv):
         questions = ListQuestions(
             Question(
                 id=f"{split}-{index}",
-                prompt=(*((_picture(index),) if pictures else ()), "What is written on the red sign?"),
+                prompt=(*((_picture(index, split),) if pictures else ()), "What is written on the red sign?"),
                 answer=str(index),
             )
             for index in range(size)
@@ -88,8 +88,11 @@ def timeless(records: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
     return [{name: value for name, value in record.items() if "seconds" not in name} for record in records]
 
 
-def _picture(index: int) -> ImageRef:
-    return ImageRef(np.full((64, 64, 3), 20 * index % 256, dtype=np.uint8))
+def _picture(index: int, split: str) -> ImageRef:
+    pixels = np.full((64, 64, 3), 20 * index % 256, dtype=np.uint8)
+    # Every split asks about pictures of its own.
+    pixels[0, 0, 0] ^= zlib.crc32(split.encode()) % 256 if split != "train" else 0
+    return ImageRef(pixels)
 
 
 for env_id, entry_point in ((ENV_ID, ChecksumEnv), ("toy/Other-v0", OtherEnv)):

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from axpo.environments import make_env, parse_env_args, with_split
+from axpo.environments import make_env, parse_env_args
 from axpo_envs import EnvConfigError, EpisodeState, ExactMatch, ImageRef, Question, RewardTerm, Snapshot, StopReason
+from axpo_envs.questions import QuestionSubset
 from axpo_envs.suite.tool_task import ENV_ID, ToolTask
 from axpo_envs.testing import check_tool_env
 from axpo_envs.tools import Effects, ToolArgumentError, ToolContext, ToolResult, tool
@@ -325,14 +326,17 @@ def test_the_command_lines_arguments_make_it(plugin: str, tmp_path: Path) -> Non
     env = make_env(ENV_ID, arguments)
     assert [tool.name for tool in env.tools] == ["multiply"]
     assert env.questions.question(0).id == "sum"
-    held_out = make_env(ENV_ID, with_split(ENV_ID, arguments, "test"))
-    assert held_out.questions.question(0).id == "held out"
+    assert make_env(ENV_ID, {**arguments, "split": "test"}).questions.question(0).id == "held out"
 
 
-def test_held_out_questions_are_those_of_training_where_rows_have_no_split(tmp_path: Path) -> None:
-    (tmp_path / "tasks.jsonl").write_text(json.dumps(SUM))
-    arguments = parse_env_args((f"questions={tmp_path / 'tasks.jsonl'}",))
-    assert with_split(ENV_ID, arguments, "test") == arguments
+def test_a_copy_that_asks_some_of_the_questions_pickles() -> None:
+    env = make(questions=[{**SUM, "id": str(number)} for number in range(4)])
+    some = env.asking(QuestionSubset(env.questions, (1, 3)))
+    some.reset(seed=0)
+    copy = pickle.loads(pickle.dumps(some))
+    assert [copy.questions.question(index).id for index in range(copy.questions.size)] == ["1", "3"]
+    assert copy.state == some.state
+    assert env.questions.size == 4
 
 
 def test_nothing_is_imported_that_is_not_needed(tmp_path: Path) -> None:

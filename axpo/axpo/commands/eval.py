@@ -40,7 +40,10 @@ def run(arguments: Sequence[str]) -> int:
         evaluation = axpo.evaluate_checkpoint(config, progress=lambda share: show(told, share))
     record = {**evaluation.as_record(), "settings": asdict(config)}
     write_json(parsed.json, record)
-    Unfailing()(Console().print, _table(record["metrics"], title=f"{config.checkpoint} in {config.env}"))
+    Unfailing()(
+        Console().print,
+        _table(record["metrics"], title=f"{config.checkpoint} in {config.env}, split {record['split']}"),
+    )
     return 0
 
 

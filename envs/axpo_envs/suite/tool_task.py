@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from axpo_envs.gate import Audit, Gate
 from axpo_envs.image_decoding import read_colour
 from axpo_envs.named_object import load_named, make_plain
 from axpo_envs.parsing import AnswerFormat
+from axpo_envs.questions import QuestionSubset
 from axpo_envs.reward_functions import answer_problem, describe_reward, make_reward
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.task_questions import load_questions
@@ -131,12 +132,22 @@ class ToolTask(ToolEnv):
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = {field.name: getattr(self._settings, field.name) for field in dataclasses.fields(ToolTaskSettings)}
-        return partial(ToolTask, render_mode=self.render_mode, **arguments), (), self._moment()
+        chosen = self.questions.chosen if isinstance(self.questions, QuestionSubset) else None
+        return _remake, (arguments, self.render_mode, chosen), self._moment()
 
     def _moment(self) -> dict[str, Any]:
         """What changes from step to step."""
         names = ("_state", "_unbegun", "_np_random", "_np_random_seed", "truncates_faults")
         return {name: self.__dict__[name] for name in names if name in self.__dict__}
+
+
+def _remake(
+    arguments: dict[str, Any], render_mode: str | None, chosen: tuple[Sequence[int], int | None] | None
+) -> ToolTask:
+    env = ToolTask(render_mode=render_mode, **arguments)
+    if chosen is None:
+        return env
+    return env.asking(QuestionSubset(env.questions, chosen[0], endless_from=chosen[1]))
 
 
 def _settings_from(given: Mapping[str, Any]) -> ToolTaskSettings:

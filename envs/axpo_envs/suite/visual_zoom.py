@@ -31,7 +31,7 @@ from typing import Any, Final
 
 from axpo_envs.coordinates import Coords, PixelBox
 from axpo_envs.env import ToolEnv
-from axpo_envs.errors import EnvConfigError
+from axpo_envs.errors import EnvConfigError, UnknownSplitError
 from axpo_envs.rewards import ExactMatch
 from axpo_envs.scenes import COLOURS, FONT_HEIGHT, TEXTURE, Scene, SceneLayout, Sign
 from axpo_envs.scenes.sign_questions import SignQuestions, SignQuestionSettings, Split, asked_colour
@@ -101,7 +101,8 @@ class VisualZoomSettings:
     def __post_init__(self) -> None:
         for name, kind, low, high in _RANGES:
             _check_range(name, getattr(self, name), kind, low, high)
-        _check_choice("split", self.split, tuple(Split))
+        if self.split not in tuple(Split):
+            raise UnknownSplitError(f"split must be one of {', '.join(Split)}; got {self.split!r}", tuple(Split))
         _check_choice("coords", self.coords, tuple(Coords))
         if not isinstance(self.backdrop, str) or not self.backdrop:
             raise EnvConfigError(f"backdrop must be 'texture', 'photos' or a folder; got {self.backdrop!r}")

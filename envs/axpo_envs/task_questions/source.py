@@ -12,8 +12,9 @@ from weakref import WeakValueDictionary
 
 from axpo_envs.brief import brief
 from axpo_envs.digest import digest_of
-from axpo_envs.errors import EnvConfigError
+from axpo_envs.errors import EnvConfigError, UnknownSplitError
 from axpo_envs.image_decoding import WHITE, Colour
+from axpo_envs.questions import content_hash
 from axpo_envs.task_questions.problems import Problems
 from axpo_envs.task_questions.rows import RowTable, read_rows
 from axpo_envs.task_questions.task_row import FIELDS, TaskRow, read_task_row
@@ -67,6 +68,15 @@ class TaskQuestions:
         if not 0 <= index < len(self._rows):
             raise IndexError(f"expected a question index from 0 to {len(self._rows) - 1}; got {index}")
         return self._decoded(index)
+
+    def content(self, index: int) -> str:
+        """What a question asks, told without decoding its images.
+
+        Raises:
+            IndexError: there is no such question.
+        """
+        row = self._rows[index]
+        return content_hash(row.outline().text, [image.digest for image in row.images])
 
     def _make(self, index: int) -> Question:
         return self._rows[index].question(self._fingerprint)
@@ -151,7 +161,8 @@ def _of_split(table: RowTable, split: str | None, problems: Problems) -> Iterato
     chosen = TRAIN if split is None else split
     if table.rows and chosen not in splits:
         have = f"they have {', '.join(sorted(splits))}" if splits else "they have no field 'split'"
-        raise EnvConfigError(f"{table.name}: there are no rows of the split {chosen!r}; {have} (choose with split=)")
+        message = f"{table.name}: there are no rows of the split {chosen!r}; {have} (choose with split=)"
+        raise UnknownSplitError(message, tuple(sorted(splits)))
     for where, row in table.rows:
         if not isinstance(row.get("split"), str):
             problems.add(where, "split", f"expected text, as in the other rows; got {brief(row.get('split'))}")
