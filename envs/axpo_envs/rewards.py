@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
+from axpo_envs.answer_text import normalize_answer
 from axpo_envs.errors import EnvConfigError, InfrastructureFault, RewardFault
 from axpo_envs.types import EpisodeState, Question, RewardTerm
-
-_QUOTES: Final = "\"'`*_\u201c\u201d\u2018\u2019\u201e\xab\xbb"
-_OPENING: Final = _QUOTES + "\xbf\xa1"
-_CLOSING: Final = _QUOTES + ".,;:!?\u3002\u3001"
-_SPACE: Final = re.compile(r"\s+")
 
 ScoreFunction: TypeAlias = Callable[[Question, str, EpisodeState], float]
 """Scores a given answer: (question, answer, state at the end) to a finite number."""
@@ -35,7 +29,9 @@ class Reward(Protocol):
 
 
 class ExactMatch:
-    """1 where the normalized answer equals the normalized reference, else 0 (also without an answer).
+    """1 where the normalized answer equals a reference's normalized text, else 0 (also without an answer).
+
+    What `normalize_answer` folds is typography and case; whatever carries meaning stays.
 
     Args:
         name: name of the term.
@@ -48,8 +44,8 @@ class ExactMatch:
 
     def __call__(self, question: Question, answer: str | None, _state: EpisodeState, /) -> tuple[RewardTerm, ...]:
         """One term of 0.0 or 1.0."""
-        right = answer is not None and normalize_answer(answer) == normalize_answer(question.answer)
-        return (RewardTerm(name=self.name, value=float(right)),)
+        value = best_of(question, answer, lambda one, other: normalize_answer(one) == normalize_answer(other))
+        return (RewardTerm(name=self.name, value=value),)
 
 
 class FunctionReward:
@@ -101,16 +97,15 @@ class WeightedSum:
         )
 
 
-def normalize_answer(text: str) -> str:
-    """Text as `ExactMatch` compares it.
+def best_of(question: Question, answer: str | None, compare: Callable[[str, str], float]) -> float:
+    """What an answer is worth against the reference that it fits best; 0 without an answer.
 
-    Unicode NFKC and case folding; runs of white space become one space; around the whole, white space,
-    quotation marks and Markdown emphasis go, and the sentence marks `. , ; : ! ?` at the end. Signs,
-    brackets, leading points and everything inside stay, so `-5`, `.5`, `[0,1)` and `50%` keep their
-    meaning. Text of nothing but marks stays as it is.
+    Args:
+        question: the question with its reference answers.
+        answer: the answer; None for none.
+        compare: (reference, answer) to what the answer is worth against that reference.
     """
-    folded = _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
-    return folded.lstrip(_OPENING + " ").rstrip(_CLOSING + " ") or folded
+    return 0.0 if answer is None else max(float(compare(reference, answer)) for reference in question.answers)
 
 
 def score(reward: Reward, question: Question, answer: str | None, state: EpisodeState) -> tuple[RewardTerm, ...]:

@@ -32,6 +32,24 @@ def score(prompt: str, reference: str, answer: str | None) -> float:
         ("A. long\n   text\nB. y", {"A": "long\n   text", "B": "y"}),
         ("(A) 1 (B) 2\nNow:\n(A) 3 (B) 4 ", {"A": "3", "B": "4"}),
         ("(A) 1 (B) 2 (C) 3\nof which\n(A) 3 (B) 4", {"A": "1", "B": "2", "C": "3"}),
+        ("Which?\n- A. a cat\n- B. a dog\n- C. the dog", ANIMALS),
+        ("Which?\n* A) a cat\n* B) a dog\n* C) the dog", ANIMALS),
+        ("Which?\n**A.** a cat\n**B.** a dog\n**C.** the dog", ANIMALS),
+        ("Which?\n**A**. a cat\n**B**. a dog\n**C**. the dog", ANIMALS),
+        ("Which?\n**(A)** a cat\n**(B)** a dog\n**(C)** the dog", ANIMALS),
+        ("Which?\n**A. a cat**\n**B. a dog**\n**C. the dog**", ANIMALS),
+        ("Which?\nA.a cat\nB.a dog\nC.the dog", ANIMALS),
+        ("Which?\n(A)a cat\n(B)a dog\n(C)the dog", ANIMALS),
+        ("Which? (A)a cat (B)a dog (C)the dog", ANIMALS),
+        ("Which?\n[A] a cat\n[B] a dog\n[C] the dog", ANIMALS),
+        ("Which?\nA - a cat\nB - a dog\nC - the dog", ANIMALS),
+        ("Which?\nA\uff0ea cat\nB\uff0ea dog\nC\uff0ethe dog", ANIMALS),
+        ("Which?\n\uff08A\uff09a cat\n\uff08B\uff09a dog\n\uff08C\uff09the dog", ANIMALS),
+        ("Which?\nA\u3001a cat\nB\u3001a dog\nC\u3001the dog", ANIMALS),
+        ("Which?\na) a cat\nb) a dog\nc) the dog", ANIMALS),
+        ("Which?\n(a) a cat\n(b) a dog\n(c) the dog", ANIMALS),
+        ("Which?\nOption A: a cat\nOption B: a dog\nOption C: the dog", ANIMALS),
+        ("Which?<br>A. a cat<br>B. a dog<br/>C. the dog", ANIMALS),
         ("Vitamin C. What does it do?", {}),
         ("A. alone", {}),
         ("B. one\nC. two", {}),
@@ -103,7 +121,23 @@ def test_references_that_are_no_option_are_told() -> None:
     assert problem(LINES, "C") is None
     assert problem(LINES, "the dog") is None
     assert "A. a cat, B. a dog" in (problem(LINES, "D") or "")
-    assert "offers no lettered options" in (problem("Which?", "a cat") or "")
+    assert "has no lettered options" in (problem("Which?", "a cat") or "")
+    assert problem("Which point is nearer, A or B?", "B") is None
+
+
+@pytest.mark.parametrize(
+    "prompt", ["Which?\n| A | cat |\n| B | dog |", "Which?\n1. cat\n2. dog", "Which?\ni) cat\nii) dog"]
+)
+def test_options_in_a_form_that_is_not_read_are_told(prompt: str) -> None:
+    question = Question(id="q", prompt=(prompt,), answer="B")
+    assert "seems to list options" in (MultipleChoice().problem(question) or "")
+
+
+def test_options_of_the_question_itself_come_first() -> None:
+    question = Question(id="q", prompt=("Which?",), answer="B", alternatives=("C",), options=("x. y\nz", "dog", "cow"))
+    state = EpisodeState(question=question, seed=0)
+    values = {said: MultipleChoice()(question, said, state)[0].value for said in ("dog", "cow", "B", "x. y z", "A")}
+    assert values == {"dog": 1.0, "cow": 1.0, "B": 1.0, "x. y z": 0.0, "A": 0.0}
 
 
 @given(st.text(alphabet="AB().: abx\n", max_size=30), st.text(alphabet="AB().: abx\n", max_size=12))

@@ -11,6 +11,7 @@ from axpo_envs import EpisodeState, Question
 from axpo_envs.reward_functions import make_reward
 
 PAIRS = tomllib.loads(Path(__file__).with_name("reward_pairs.toml").read_text(encoding="utf-8"))
+OPTIONS = "Which?\nA. a cat\nB. a dog\nC. 102\nD. 10²\nE. 5!\nF. 5\nG. f'\nH. -5"
 CASES = [
     pytest.param(name, reference, answer, verdict == "equal", id=f"{name}-{verdict}-{reference}-{answer}")
     for name, verdicts in PAIRS.items()
@@ -21,7 +22,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "reference", "answer", "equal"), CASES)
 def test_a_reward_agrees_with_a_reader_of_both_texts(name: str, reference: str, answer: str, equal: bool) -> None:
-    question = Question(id="q", prompt=("?",), answer=reference)
+    question = Question(id="q", prompt=(OPTIONS,), answer=reference)
     value = sum(term.value for term in make_reward(name)(question, answer, EpisodeState(question=question, seed=0)))
     assert (value == 1.0) is equal
 

@@ -1,10 +1,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from axpo_envs import EnvConfigError, EpisodeState, ExactMatch, FunctionReward, InfrastructureFault, Question
+from axpo_envs.answer_text import normalize_answer
 from axpo_envs.errors import RewardFault
-from axpo_envs.rewards import WeightedSum, normalize_answer, score
+from axpo_envs.rewards import WeightedSum, score
 from axpo_envs.types import RewardTerm
 
 QUESTION = Question(id="q", prompt=("?",), answer="Blue Whale")
@@ -94,3 +97,14 @@ def test_an_infrastructure_fault_of_a_judge_passes_unchanged() -> None:
     with pytest.raises(InfrastructureFault) as caught:
         score(broken, QUESTION, "x", STATE)
     assert caught.value is fault
+
+
+@given(st.text(max_size=30))
+def test_normalization_is_settled_after_one_pass(text: str) -> None:
+    assert normalize_answer(normalize_answer(text)) == normalize_answer(text)
+
+
+def test_any_of_several_references_will_do() -> None:
+    question = Question(id="q", prompt=(), answer="NYC", alternatives=("New York",))
+    values = [ExactMatch()(question, answer, STATE)[0].value for answer in ("nyc", "new york", "Boston", None)]
+    assert values == [1.0, 1.0, 0.0, 0.0]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from axpo_envs.answer_text import normalize_answer
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.extras import require_extra
 from axpo_envs.reward_functions.math_text import (
@@ -25,7 +26,7 @@ from axpo_envs.reward_functions.math_text import (
 from axpo_envs.reward_functions.math_workers import ask_worker
 from axpo_envs.reward_functions.numeric import Numeric
 from axpo_envs.reward_functions.parameters import check_number
-from axpo_envs.rewards import normalize_answer
+from axpo_envs.rewards import best_of
 from axpo_envs.types import EpisodeState, Question, RewardTerm
 
 MAX_ANSWER_CHARS: Final = 2000
@@ -69,10 +70,10 @@ class MathVerify:
         Raises:
             InfrastructureFault: the processes that compare cannot be kept running, or got no processor time.
         """
-        given = "" if answer is None or len(answer) > MAX_ANSWER_CHARS else answer
         limits = (self.timeout_s, self.patience_s)
-        right = bool(given) and any(_is_equal(reference, given, limits) for reference in question.answers)
-        return (RewardTerm(name=self.name, value=float(right)),)
+        readable = answer if answer and len(answer) <= MAX_ANSWER_CHARS else None
+        value = best_of(question, readable, lambda reference, given: _is_equal(reference, given, limits))
+        return (RewardTerm(name=self.name, value=value),)
 
     def problem(self, question: Question) -> str | None:
         """That a reference is no mathematics."""

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from axpo_envs.reward_functions.parameters import check_number
 from axpo_envs.reward_functions.quantity import Quantity, read_quantity
+from axpo_envs.rewards import best_of
 from axpo_envs.types import EpisodeState, Question, RewardTerm
 
 
@@ -39,8 +40,7 @@ class Numeric:
 
     def __call__(self, question: Question, answer: str | None, _state: EpisodeState, /) -> tuple[RewardTerm, ...]:
         """One term of 0.0 or 1.0."""
-        right = answer is not None and any(self.is_right(reference, answer) for reference in question.answers)
-        return (RewardTerm(name=self.name, value=float(right)),)
+        return (RewardTerm(name=self.name, value=best_of(question, answer, self.is_right)),)
 
     def problem(self, question: Question) -> str | None:
         """That a reference is no number."""

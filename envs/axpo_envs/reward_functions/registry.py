@@ -25,6 +25,8 @@ REWARDS: Final[dict[str, str]] = {
 }
 """Name and `module:class` of every reward that has a name; a class is imported when it is first used."""
 
+_SELF_CHECKED: Final = ("Numeric", "MultipleChoice", "TokenF1", "MathVerify")
+
 _FORMS: Final = (
     f"a name ({', '.join(REWARDS)}), 'name:parameter=value,...', {{'name': ..., parameter: ...}}, 'module:function', "
     "a function (question, answer, state) -> number, or a mapping from these to weights"
@@ -58,11 +60,23 @@ def make_reward(given: Any) -> Reward:
 
 
 def answer_problem(reward: Reward, question: Question) -> str | None:
-    """Why a question's reference answer is of no use to a reward; None where it is."""
+    """Why a question's reference answers are of no use to a reward; None where they are.
+
+    Beside what a reward says itself (`ChecksAnswers`): one of ours must find each reference right, given as the answer.
+    A judge is not asked.
+    """
     if isinstance(reward, WeightedSum):
         problems = (answer_problem(part, question) for _, part in reward.parts)
         return next((problem for problem in problems if problem), None)
-    return reward.problem(question) if isinstance(reward, ChecksAnswers) else None
+    if isinstance(reward, ChecksAnswers) and (problem := reward.problem(question)):
+        return problem
+    if not isinstance(reward, ExactMatch) and type(reward).__name__ not in _SELF_CHECKED:
+        return None
+    state = EpisodeState(question=question, seed=0)
+    for reference in question.answers:
+        if sum(term.value for term in reward(question, reference, state)) != 1.0:
+            return f"the reward finds the reference itself wrong when it is given as the answer: {reference!r:.80}"
+    return None
 
 
 def describe_reward(reward: Reward) -> str:
