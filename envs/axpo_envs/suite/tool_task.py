@@ -70,6 +70,9 @@ class ToolTaskSettings:
     Tools are given the originals in any case, and told at which sizes the policy saw them."""
     result_view_size: int | None = None
     """The same for images that tools return; None shows them as the tools made them."""
+    image_hosts: Any = ()
+    """Hosts from which images may be fetched that rows give by their address: `["example.org", "*.example.org"]`, or
+    `["*"]` for any on the public network; none by default."""
     background: Any = "white"
     """Colour on which transparent images are laid, the questions' and the tools': a name, a code such as `#ffffff`, or
     three levels from 0 to 255."""
@@ -92,6 +95,7 @@ class ToolTaskSettings:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise EnvConfigError(f"{name} must be an integer from {least}; got {value!r}")
+        hosts_of(self.image_hosts)
         for name in ("instructions", "split"):
             if not isinstance(getattr(self, name), str | None):
                 raise EnvConfigError(f"{name} must be text; got {getattr(self, name)!r}")
@@ -103,6 +107,18 @@ class ToolTaskSettings:
             read_colour(self.background)
         except ValueError as error:
             raise EnvConfigError(f"background: {error}") from None
+
+
+def hosts_of(given: Any) -> tuple[str, ...]:
+    """The hosts of `ToolTaskSettings.image_hosts`; a single text is one.
+
+    Raises:
+        EnvConfigError: it is no list of texts.
+    """
+    hosts = (given,) if isinstance(given, str) else given
+    if not isinstance(hosts, list | tuple) or not all(isinstance(host, str) and host for host in hosts):
+        raise EnvConfigError(f"image_hosts must be a list of hosts such as 'example.org'; got {given!r:.100}")
+    return tuple(hosts)
 
 
 class ToolTask(ToolEnv):
@@ -169,6 +185,7 @@ def _spec_of(settings: ToolTaskSettings, tools: tuple[Tool, ...]) -> ToolEnvSpec
         columns=settings.columns,
         check=partial(answer_problem, reward),
         background=background,
+        image_hosts=hosts_of(settings.image_hosts),
     )
     return ToolEnvSpec(
         env_id=ENV_ID,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -62,10 +62,11 @@ def read_rows(questions: Any, problems: Problems) -> RowTable:
 
 
 def _each_row(name: str, rows: Iterable[Any], problems: Problems) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    names = _class_names(rows)
     for index, row in enumerate(_undecoded(rows)):
         where = f"row {index + 1} ({name}[{index}])"
         if isinstance(row, Mapping):
-            yield where, row
+            yield where, {**row, **{column: _named(row[column], known) for column, known in names.items()}}
         else:
             problems.add(where, None, f"expected a mapping; got {brief(row)}")
 
@@ -127,6 +128,25 @@ def _read_splits(name: str, splits: Mapping[Any, Any], problems: Problems) -> Ro
 def _is_data_set(rows: Any) -> bool:
     """Whether it is a Hugging Face data set, streamed ones included."""
     return isinstance(getattr(rows, "features", None), Mapping)
+
+
+def _class_names(rows: Any) -> dict[str, Sequence[str]]:
+    """The names of the classes that columns of a Hugging Face data set hold as numbers."""
+    names: dict[str, Sequence[str]] = {}
+    for column, feature in rows.features.items() if _is_data_set(rows) else ():
+        inner = feature
+        while getattr(inner, "feature", None) is not None:
+            inner = inner.feature
+        if type(inner).__name__ == "ClassLabel":
+            names[column] = tuple(inner.names)
+    return names
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+    """A class's name in place of its number; None for -1, which stands for a class that is not known."""
+    if isinstance(value, list | tuple):
+        return [_named(part, names) for part in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
 def _undecoded(rows: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +15,10 @@ from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError, UnknownSplitError
 from axpo_envs.image_decoding import WHITE, Colour
 from axpo_envs.questions import content_hash
+from axpo_envs.task_questions.image_addresses import fetch_image, is_address
 from axpo_envs.task_questions.problems import Problems
 from axpo_envs.task_questions.rows import RowTable, read_rows
+from axpo_envs.task_questions.task_image import TaskImage
 from axpo_envs.task_questions.task_row import FIELDS, TaskRow, read_task_row
 from axpo_envs.types import Question
 
@@ -93,6 +95,7 @@ def load_questions(
     columns: Mapping[str, str] | None = None,
     check: Callable[[Question], str | None] | None = None,
     background: Colour = WHITE,
+    image_hosts: Sequence[str] = (),
 ) -> TaskQuestions:
     """Reads and checks a user's questions.
 
@@ -104,6 +107,7 @@ def load_questions(
         check: says what is wrong with a question's answer, None if nothing is; it is shown the prompt's text without
             its images.
         background: what transparent images are laid on.
+        image_hosts: hosts from which images may be fetched (see `fetch_image`).
 
     Raises:
         EnvConfigError: there are no rows, or none of that split, or some are unusable; the message lists them.
@@ -111,10 +115,15 @@ def load_questions(
     name = str(questions) if isinstance(questions, str | Path) else "questions"
     problems = Problems(name)
     table = _named(read_rows(questions, problems), columns or {})
+
+    def read_image(value: Any) -> TaskImage:
+        content = fetch_image(value, image_hosts) if is_address(value) else value
+        return TaskImage.read(content, table.folder, background=background)
+
     rows: list[TaskRow] = []
     seen: dict[str, str] = {}
     for where, given in _of_split(table, split, problems):
-        row = read_task_row(given, where, table.folder, problems, background)
+        row = read_task_row(given, where, problems, read_image)
         if row is None:
             continue
         if row.id in seen:
@@ -140,12 +149,15 @@ def _named(table: RowTable, columns: Mapping[str, str]) -> RowTable:
             close = difflib.get_close_matches(str(column), map(str, present), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else f"; they have {', '.join(sorted(map(str, present)))}"
             raise EnvConfigError(f"columns: {table.name} has no rows with {column!r} (for {field!r}){hint}")
+    taken = set(columns.values())
     number_ids = table.numbered and columns.get("id", "id") not in present
     rows = []
     for number, (where, row) in enumerate(table.rows, start=1):
         renamed = {field: row[column] for field, column in columns.items() if column in row}
         numbered = {"id": number} if number_ids else {}
-        rows.append((where, {**numbered, **row, **renamed}))
+        # What stands under the name of a field is no further column.
+        rest = {column: value for column, value in row.items() if column in FIELDS or column not in taken}
+        rows.append((where, {**numbered, **rest, **renamed}))
     return replace(table, rows=tuple(rows))
 
 

@@ -3,39 +3,48 @@
 | field | holds |
 |---|---|
 | `id` | text or an integer; unique |
-| `prompt` | text; `<image>` stands for the next image, `<image2>` for the second; without either, images come first; \
-`\\<image>` is the text itself |
-| `answer` | text, a number or true / false |
+| `prompt` | text, or chat messages (see `read_chat`); `<image>` stands for the next image, `<image2>` for the second; \
+without either, images come first; `\\<image>` is the text itself |
+| `answer` | text, a number or true / false; a list of several, each of which is right |
 | `images` | optional: an image or a list of images (see `TaskImage.read`); the name `image` is taken, too |
 | `hops` | optional: calls that an answer needs at least |
 | `labels` | optional: `must_act`, `must_not_act`, or a list of such |
+| `options` | optional: the texts of the options A, B, C, ... (see `read_option_texts`), which the prompt lists if it \
+does not do so already |
 | `split` | optional, in every row or in none: text such as `train` |
 
-Other fields are left alone.
+Other fields are the question's `extra`, for rewards and tools, as far as they hold plain data.
 """
 
 from __future__ import annotations
 
-import json
-import math
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from axpo_envs.brief import brief
+from axpo_envs.columns import Columns, UnfrozenError, freeze
+from axpo_envs.digest import column_fields
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.image_decoding import WHITE, Colour
 from axpo_envs.image_files import ImageProblemError, check_count
-from axpo_envs.surrogates import well_formed
+from axpo_envs.task_questions.chat_prompt import read_chat
 from axpo_envs.task_questions.problems import Problems
+from axpo_envs.task_questions.reference import (
+    FieldProblemError,
+    read_answers,
+    read_option_texts,
+    read_text,
+    with_options,
+)
 from axpo_envs.task_questions.task_image import TaskImage
 from axpo_envs.types import Label, Parts, Question
 
-FIELDS: Final = ("id", "prompt", "answer", "images", "hops", "labels", "split")
+FIELDS: Final = ("id", "prompt", "answer", "images", "hops", "labels", "options", "split")
 """Names of the fields that are read."""
 
+_LARGEST_ID: Final = 10**100
 _PLACEHOLDER: Final = re.compile(r"(?<!\\)<image(\d*)>")
 _ESCAPED: Final = re.compile(r"\\(<image\d*>)")
 
@@ -58,17 +67,36 @@ class TaskRow:
     """Calls that an answer needs at least; None where unknown."""
     labels: frozenset[Label]
     """Demands beyond the answer."""
+    alternatives: tuple[str, ...] = ()
+    """Further reference answers."""
+    options: tuple[str, ...] = ()
+    """The texts of the options."""
+    extra: Columns = Columns()  # noqa: RUF009 - it is immutable
+    """Further columns."""
 
     @property
     def fields(self) -> tuple[Any, ...]:
         """What makes it what it is, for digests."""
         labels = tuple(sorted(label.value for label in self.labels))
-        return self.id, self.text, self.answer, self.hops, labels, tuple(image.identity for image in self.images)
+        images = tuple(image.identity for image in self.images)
+        more = (self.alternatives, self.options, column_fields(self.extra))
+        fields = self.id, self.text, self.answer, self.hops, labels, images
+        # Questions without any of these keep the fingerprint that they had before there were any.
+        return (*fields, more) if any(more) else fields
 
     def outline(self) -> Question:
         """The question without its images."""
         prompt = tuple(part for part in self.order if isinstance(part, str))
-        return Question(id=self.id, prompt=prompt, answer=self.answer, hops=self.hops, labels=self.labels)
+        return Question(
+            id=self.id,
+            prompt=prompt,
+            answer=self.answer,
+            hops=self.hops,
+            labels=self.labels,
+            alternatives=self.alternatives,
+            options=self.options,
+            extra=self.extra,
+        )
 
     def question(self, source: str) -> Question:
         """The question, its images decoded.
@@ -89,28 +117,25 @@ def _missing(row: Mapping[str, Any], problem: str) -> str:
     return f"missing: {expected}; the row has {brief(list(row))} (columns= says what a field is called there)"
 
 
-class _FieldProblemError(ValueError):
-    """A field's value is unusable."""
-
-
 def read_task_row(
-    row: Mapping[str, Any], where: str, folder: Path, problems: Problems, background: Colour = WHITE
+    row: Mapping[str, Any], where: str, problems: Problems, read_image: Callable[[Any], TaskImage]
 ) -> TaskRow | None:
     """Reads a row; None if a field is unusable, which `problems` then says.
 
     Args:
         row: the row, its fields under the names above.
         where: its place, for messages.
-        folder: what relative paths of images start from.
         problems: takes what is wrong.
-        background: what transparent images are laid on.
+        read_image: reads an image as the row has it.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"images": (), "options": ()}
+    unusable = False
     readers: dict[str, Callable[[Any], Any]] = {
         "id": _read_id,
-        "prompt": _read_prompt,
-        "answer": _read_answer,
-        "images": lambda value: _read_images(value, folder, background),
+        "images": lambda value: _read_images(value, read_image),
+        "options": read_option_texts,
+        "prompt": lambda value: _read_prompt(value, len(values["images"])),
+        "answer": lambda value: read_answers(value, values["options"]),
         "hops": _read_hops,
         "labels": _read_labels,
     }
@@ -120,17 +145,34 @@ def read_task_row(
             value = row.get("image")
         try:
             values[field] = reader(value)
-        except (_FieldProblemError, ImageProblemError) as error:
+        except (FieldProblemError, ImageProblemError) as error:
+            unusable = True
             problems.add(where, field, _missing(row, str(error)) if field not in row and value is None else str(error))
-    if len(values) < len(readers):
+    if unusable:
         return None
+    text, brought = values.pop("prompt")
     try:
-        order = lay_out(values["prompt"], len(values["images"]))
-    except _FieldProblemError as error:
+        values["images"] += _read_images(brought, read_image)
+        text = with_options(text, values["options"])
+        order = lay_out(text, len(values["images"]))
+    except (FieldProblemError, ImageProblemError) as error:
         problems.add(where, "prompt", str(error))
         return None
-    text = values.pop("prompt")
-    return TaskRow(text=text, order=order, **values)
+    answer, *alternatives = values.pop("answer")
+    return TaskRow(
+        text=text, order=order, answer=answer, alternatives=tuple(alternatives), extra=_further(row), **values
+    )
+
+
+def _further(row: Mapping[str, Any]) -> Columns:
+    """The columns that are no fields, but for images, arrays and other values that are no plain data."""
+    kept: dict[str, Any] = {}
+    for name, value in row.items():
+        if name in FIELDS or name == "image" or (isinstance(value, Mapping) and "bytes" in value):
+            continue
+        with contextlib.suppress(UnfrozenError):
+            kept[str(name)] = freeze(value)
+    return Columns(kept.items())
 
 
 def lay_out(text: str, images: int) -> tuple[str | int, ...]:
@@ -154,60 +196,45 @@ def lay_out(text: str, images: int) -> tuple[str | int, ...]:
         number = int(piece) - 1 if piece else following
         following += not piece
         if not 0 <= number < images:
-            raise _FieldProblemError(
+            raise FieldProblemError(
                 f"it shows image {number + 1} of {images}; placeholders are <image> and <imageN>, "
                 "and \\<image> is the text itself"
             )
         shown.append(number)
     if unseen := sorted(set(range(images)) - set(shown)):
-        raise _FieldProblemError(f"it has placeholders, but none for image {unseen[0] + 1} of {images}")
+        raise FieldProblemError(f"it has placeholders, but none for image {unseen[0] + 1} of {images}")
     return tuple(shown)
 
 
 def _read_id(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_ID:
         return str(value)
-    return _read_text(value, "expected text or an integer")
+    return read_text(value, "expected text or an integer")
 
 
-def _read_prompt(value: Any) -> str:
-    return _read_text(value, "expected text")
+def _read_prompt(value: Any, images: int) -> tuple[str, list[Any]]:
+    if isinstance(value, list | tuple) and value:
+        return read_chat(value, images)
+    return read_text(value, "expected text"), []
 
 
-def _read_answer(value: Any) -> str:
-    expected = "expected text, a number or true / false"
-    if isinstance(value, bool | int):
-        return json.dumps(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return json.dumps(value)
-    return _read_text(value, expected)
-
-
-def _read_text(value: Any, expected: str) -> str:
-    if not isinstance(value, str):
-        raise _FieldProblemError(f"{expected}; got {brief(value)}")
-    if not value.strip():
-        raise _FieldProblemError(f"{expected}; got an empty text")
-    return well_formed(value)
-
-
-def _read_images(value: Any, folder: Path, background: Colour) -> tuple[TaskImage, ...]:
+def _read_images(value: Any, read_image: Callable[[Any], TaskImage]) -> tuple[TaskImage, ...]:
     images = _as_list(value)
     check_count(len(images))
-    return tuple(TaskImage.read(image, folder, background=background) for image in images)
+    return tuple(map(read_image, images))
 
 
 def _read_hops(value: Any) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise _FieldProblemError(f"expected an integer from 0; got {brief(value)}")
+    raise FieldProblemError(f"expected an integer from 0; got {brief(value)}")
 
 
 def _read_labels(value: Any) -> frozenset[Label]:
     labels = _as_list(value)
     for label in labels:
         if label not in tuple(Label):
-            raise _FieldProblemError(f"expected labels out of {', '.join(Label)}; got {brief(label)}")
+            raise FieldProblemError(f"expected labels out of {', '.join(Label)}; got {brief(label)}")
     return frozenset(Label(label) for label in labels)
 
 
