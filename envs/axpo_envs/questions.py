@@ -137,6 +137,16 @@ class QuestionSubset:
         """Number of questions; None without an end."""
         return len(self._indices) if self._first is None else None
 
+    def __len__(self) -> int:
+        """Number of questions.
+
+        Raises:
+            TypeError: they have no end.
+        """
+        if self.size is None:
+            raise TypeError(f"the questions of {self._fingerprint} have no end, hence no length")
+        return self.size
+
     @property
     def chosen(self) -> tuple[Sequence[int], int | None]:
         """What was chosen: numbers, and the number from which on every one is."""

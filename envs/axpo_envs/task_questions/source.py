@@ -55,6 +55,9 @@ class TaskQuestions:
         """Number of questions."""
         return len(self._rows)
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     @property
     def kept(self) -> int:
         """How many questions stay decoded: as many as fit into 256 MiB, at most 256."""
