@@ -11,6 +11,7 @@ import torch
 
 from axpo_agents.transformers_policy import TransformersPolicy, network
 from axpo_agents.transformers_policy.choices import Choices, choice_logprobs
+from axpo_agents.types import Truncation
 
 
 def test_the_worked_case() -> None:
@@ -66,3 +67,18 @@ def test_a_familys_own_forward_scores_the_same(
         ours = torch.cat(policy.logprobs(sequences))
         monkeypatch.setattr(network, "_PLAIN_HEADS", ())
         assert torch.allclose(ours, torch.cat(policy.logprobs(sequences)), atol=1e-6)
+
+
+def test_a_token_that_truncation_would_leave_out_counts_as_kept() -> None:
+    hidden = torch.tensor([[0.5, 0.3, 0.2]]).log().requires_grad_()
+    choices = Choices(
+        places=np.ones((1, 1), dtype=np.bool_),
+        rows=np.array([0, 0, 0]),
+        tokens=np.array([0, 1, 2]),
+        truncation=Truncation(top_k=2),
+    )
+    logprobs = choice_logprobs(hidden, lambda part: part, choices, vocabulary=3)
+    assert logprobs.exp().tolist() == pytest.approx([0.5 / 0.8, 0.3 / 0.8, 0.2 / 1.0])
+    logprobs.sum().backward()
+    assert hidden.grad is not None
+    assert bool(torch.isfinite(hidden.grad).all())

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from axpo_agents.errors import NonFiniteRowError
 from axpo_agents.policy import Prefix, Sampled
-from axpo_agents.transformers_policy import TransformersPolicy
+from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
 from axpo_agents.transformers_policy import prefixes as prefixes_module
+from axpo_agents.transformers_policy.random_numbers import random_numbers
 from axpo_agents.transformers_policy.sampling import Sampler, draw
-from axpo_agents.types import FinishReason, Sampling, TokenSequence
+from axpo_agents.types import FinishReason, Sampling, TokenSequence, Truncation
 
 SHORT = Sampling(max_turn_tokens=14, max_episode_tokens=200)
 GREEDY = Sampling(temperature=0.0, max_turn_tokens=14, max_episode_tokens=200)
@@ -151,6 +155,90 @@ def test_equal_calls_give_equal_turns_and_other_seeds_others(fresh: Transformers
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
     assert len({turn.ids for turn in runs[0][:3]}) == 3, "equal prefixes get different turns"
+
+
+@pytest.mark.parametrize("size", [1, 3, 12])
+def test_a_turn_with_a_seed_of_its_own_does_not_depend_on_how_many_are_sampled(
+    size: int, fresh: TransformersPolicy, kit: SimpleNamespace
+) -> None:
+    prefixes = [replace(prefix, seed=1000 + place) for place, prefix in enumerate(openings(fresh, kit))]
+    together = fresh.sample(prefixes, SHORT, seed=3)
+    assert len({turn.ids for turn in together}) == len(prefixes)
+    parts = []
+    for start in range(0, len(prefixes), size):
+        fresh.forget()
+        parts += fresh.sample(prefixes[start : start + size], SHORT, seed=start)
+    assert agree(parts, together)
+    longer = fresh.sample([prefixes[4]], replace(SHORT, max_turn_tokens=60), seed=0)
+    assert longer[0].ids[: len(together[4].ids)] == together[4].ids
+
+
+def test_random_numbers_are_uniform_and_belong_to_their_seeds() -> None:
+    sequence = TokenSequence(ids=(), sampled=(), logprobs=())
+    prefixes = [Prefix(sequence=sequence)] * 50 + [Prefix(sequence=sequence, seed=seed) for seed in range(50)]
+    numbers = random_numbers(prefixes, 200, 7)
+    assert numbers.shape == (100, 200)
+    assert 0 <= float(numbers.min()) < float(numbers.max()) < 1
+    counts = torch.histc(numbers.flatten(), bins=10, min=0, max=1)
+    assert bool(((counts - 2000).abs() < 200).all())
+    assert len(set(numbers.flatten().tolist())) == numbers.numel()
+    assert torch.equal(random_numbers(prefixes[60:61], 20, 8), numbers[60:61, :20])
+    assert not torch.equal(random_numbers(prefixes[:1], 20, 8), numbers[:1, :20])
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_refused(
+    temperature: float, value: float, kit: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = load_policy("tiny-random")
+    logits = policy._network.logits
+
+    def poisoned(*arguments: Any, **options: Any) -> torch.Tensor:
+        made = logits(*arguments, **options)
+        made[-1, :, 7] = value
+        return made
+
+    monkeypatch.setattr(policy._network, "logits", poisoned)
+    prefixes = [Prefix(sequence=kit.given(kit.encode(policy, text))) for text in ("One?", "Two?")]
+    with pytest.raises(NonFiniteRowError, match="expected finite logits") as refusal:
+        policy.sample(prefixes, replace(SHORT, temperature=temperature), seed=0)
+    assert refusal.value.row in (0, 1)
+
+
+@pytest.mark.parametrize(
+    "truncation", [Truncation(top_k=3), Truncation(top_p=0.4), Truncation(top_k=20, top_p=0.5), Truncation(top_k=1)]
+)
+@pytest.mark.parametrize("packing", ["tree", "rows"])
+def test_truncated_sampling_records_what_truncated_scoring_gives(
+    truncation: Truncation, packing: str, kit: SimpleNamespace
+) -> None:
+    policy = load_policy("tiny-random", LoadSettings(packing=packing))
+    prefixes = [Prefix(sequence=kit.given(kit.encode(policy, "What?")))] * 4
+    turns = policy.sample(prefixes, replace(SHORT, temperature=1.3, truncation=truncation), seed=0)
+    sequences = [kit.grown(prefix.sequence, turn) for prefix, turn in zip(prefixes, turns, strict=True)]
+    with torch.no_grad():
+        whole = policy.logprobs(sequences, temperature=1.3)
+        for turn, scored, all_tokens in zip(
+            turns, policy.logprobs(sequences, temperature=1.3, truncation=truncation), whole, strict=True
+        ):
+            assert torch.allclose(torch.tensor(turn.logprobs), scored, atol=TOLERANCE)
+            assert bool((scored > all_tokens).all())
+
+
+def test_truncation_keeps_the_most_probable_tokens_in_proportion() -> None:
+    logits = torch.tensor([0.1, 0.4, 0.2, 0.3]).log().expand(1000, -1)
+    uniforms = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
+    for truncation, counts in (
+        (Truncation(top_k=2), [0, 571, 0, 429]),
+        (Truncation(top_p=0.7), [0, 571, 0, 429]),
+        (Truncation(top_p=0.71), [0, 444, 222, 334]),
+        (Truncation(top_k=3, top_p=0.5), [0, 571, 0, 429]),
+        (Truncation(top_k=9), [100, 400, 200, 300]),
+    ):
+        tokens, logprobs = draw(logits, uniforms, 1.0, truncation)
+        assert torch.bincount(tokens, minlength=4).tolist() == pytest.approx(counts, abs=1)
+        assert float(logprobs.exp().max()) == pytest.approx(max(counts) / 1000, abs=1e-3)
 
 
 def test_limits_count_forced_tokens_and_the_whole_episode(fresh: TransformersPolicy, kit: SimpleNamespace) -> None:

@@ -13,6 +13,7 @@ from axpo.advantages import compute_advantages, normalize, recovery_reward
 from axpo.config import AdvantageConfig
 from axpo.types import Branch, BranchPoint, Group
 from axpo_agents.errors import NonFiniteError
+from axpo_envs.types import StopReason
 
 THINK = "<think>t</think><tool_call>"  # 4 tokens
 TOOL = THINK + "{}</tool_call>"
@@ -222,6 +223,22 @@ def test_a_continuation_that_sampled_nothing_has_no_advantage_but_counts(toy):
     group = make_group(toy, 0, 0, branches=(replace(branch, continuations=(branch.continuations[0], empty)),))
     spread = 0.5 / (math.sqrt(0.5) + 1e-6)
     assert values(group) == pytest.approx([spread, 0, spread])
+
+
+@pytest.mark.parametrize("stop", [StopReason.MAX_TOKENS, StopReason.MAX_TURNS])
+def test_truncated_rollouts_leave_the_loss_but_stay_in_the_group(toy, stop):
+    cut_off = toy.rollout(TOOL, reward=0, stop=stop)
+    branch = grow(toy, 0, 1, 0)
+    kept, truncated = branch.continuations
+    branch = replace(branch, continuations=(kept, replace(truncated, episode=replace(truncated.episode, stop=stop))))
+    rollouts = (cut_off, toy.rollout(DIRECT, reward=1), cut_off, toy.rollout(DIRECT))
+    group = Group(question=toy.question(), rollouts=rollouts, branches=(branch,))
+    all_values = values(group)
+    assert len(all_values) == 6
+    # The credited prefix, both whole rollouts, and the continuation that was not cut off.
+    assert values(group, mask_truncated=True) == [all_values[number] for number in (0, 1, 3, 4)]
+    joined = values(group, separate_groups=False)
+    assert values(group, separate_groups=False, mask_truncated=True) == [joined[n] for n in (1, 3, 4)]
 
 
 def test_groups_are_numbered_by_their_place_not_by_their_points(toy):

@@ -13,6 +13,7 @@ from axpo.evaluation import EvaluationPlan, evaluate
 from axpo_agents.testing.completions_server import CompletionsServer
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs import ExactMatch, ListQuestions, Question, ToolEnv, ToolEnvSpec
+from axpo_envs.errors import InfrastructureFault
 
 SAMPLING = SamplingConfig(questions=2, group_size=4)
 
@@ -68,6 +69,42 @@ class TestEvaluate:
 
         assert pass1(0) == pass1(0)
         assert len({pass1(seed) for seed in range(5)}) > 1
+
+    @pytest.mark.parametrize("at_a_time", [1, 3, 8])
+    def test_does_not_depend_on_how_many_questions_are_sampled_at_a_time(self, toy_env, at_a_time):
+        world = toy_env.ChecksumEnv()
+        results = []
+        for questions in (4, at_a_time):
+            sampling = SamplingConfig(questions=questions, group_size=3, max_turn_tokens=10)
+            policy = load_policy("tiny-random")
+            record = evaluate(policy, world, EvaluationPlan(questions=8, sampling=sampling)).as_record()
+            results.append({name: value for name, value in record.items() if name != "seconds"})
+        assert results[0] == results[1]
+
+    def test_prompts_that_leave_no_room_are_counted_as_wrong_and_refused_if_all_do(self, toy, caplog):
+        texts = ["0?", "2" * 40 + "?", "4?"]
+        questions = ListQuestions(Question(id=t, prompt=(t,), answer=t[:-1]) for t in texts)
+        world = ToolEnv(ToolEnvSpec(env_id="numbers", questions=questions, tools=(), reward=ExactMatch()))
+        plan = EvaluationPlan(sampling=SamplingConfig(group_size=2, max_turn_tokens=30, max_episode_tokens=35))
+        evaluation = evaluate(toy.Policy(answers_even_numbers), world, plan)
+        assert evaluation.as_record()["prompts_too_long"] == 1
+        assert evaluation.metrics["pass1"].value == pytest.approx(2 / 3)
+        assert "1 of 3 questions leave no room" in caplog.text
+        short = EvaluationPlan(sampling=SamplingConfig(group_size=2, max_turn_tokens=2, max_episode_tokens=2))
+        with pytest.raises(ConfigError, match="3 of 3 questions leave no room"):
+            evaluate(toy.Policy(answers_even_numbers), world, short)
+
+    def test_lost_episodes_are_counted_by_whether_they_acted(self, toy):
+        class Judge:
+            def __call__(self, question: Any, answer: Any, state: Any) -> Any:
+                if answer == "4":
+                    raise InfrastructureFault("the judge is unreachable")
+                return ExactMatch()(question, answer, state)
+
+        world = ToolEnv(ToolEnvSpec(env_id="numbers", questions=env(5).questions, tools=(), reward=Judge()))
+        sampling = SamplingConfig(group_size=2, fault_retries=1, fault_wait_s=0)
+        record = evaluate(toy.Policy(answers_even_numbers), world, EvaluationPlan(sampling=sampling)).as_record()
+        assert (record["questions"], record["dropped_rollouts"], record["dropped_tool_rollouts"]) == (4, 2, 0)
 
     def test_tells_how_far_it_is(self, toy):
         shares: list[float] = []

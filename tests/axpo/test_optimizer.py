@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from axpo.config import OptimConfig
+from axpo.config import Algorithm, OptimConfig, Schedule
 from axpo.optimizer import Optimizer
 
 CONFIG = OptimConfig(lr=1e-3, warmup_steps=4, weight_decay=0.1)
@@ -70,16 +72,18 @@ class TestStep:
 
 
 class TestState:
+    @pytest.mark.parametrize("algorithm", Algorithm)
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-    def test_training_goes_on_bit_for_bit_from_a_saved_state(self, dtype: torch.dtype) -> None:
+    def test_training_goes_on_bit_for_bit_from_a_saved_state(self, dtype: torch.dtype, algorithm: Algorithm) -> None:
+        config = replace(CONFIG, algorithm=algorithm)
         straight = parameters(dtype)
-        train(straight, Optimizer(straight, CONFIG), range(1, 10))
+        train(straight, Optimizer(straight, config), range(1, 10))
         first = parameters(dtype)
-        optimizer = Optimizer(first, CONFIG)
+        optimizer = Optimizer(first, config)
         train(first, optimizer, range(1, 5))
         state = {name: tensor.clone() for name, tensor in optimizer.state().items()}
         second = [torch.nn.Parameter(weight.detach().clone()) for weight in first]
-        resumed = Optimizer(second, CONFIG)
+        resumed = Optimizer(second, config)
         resumed.load_state(state)
         train(second, resumed, range(5, 10))
         assert all(torch.equal(a, b) for a, b in zip(straight, second, strict=True))
@@ -107,6 +111,23 @@ class TestState:
         assert optimizer.is_finite()
         weights[1].data[2] = torch.nan
         assert not optimizer.is_finite()
+
+
+def test_sgd_steps_by_the_gradient_and_its_momentum() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    config = OptimConfig(lr=0.1, algorithm=Algorithm.SGD, betas=(0.5, 0.9), max_grad_norm=100)
+    optimizer = Optimizer([weight], config, steps=2)
+    for expected in (-0.1, -0.25):  # velocities 1 and 1.5
+        optimizer.zero_grad()
+        weight.grad = torch.ones(1)
+        optimizer.gradient_norm()
+        optimizer.step()
+        assert weight.item() == pytest.approx(expected)
+
+
+def test_the_schedule_sets_the_rate_of_each_step() -> None:
+    optimizer = Optimizer(parameters(torch.float32), OptimConfig(lr=1.0, schedule=Schedule.LINEAR), steps=5)
+    assert [optimizer.start_step(step) for step in range(1, 6)] == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
 def test_needs_something_to_train_and_a_learning_rate() -> None:

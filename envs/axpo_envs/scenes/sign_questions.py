@@ -86,6 +86,20 @@ class SignQuestions:
         """Number of questions; None for the endless `train`."""
         return None if self._settings.split is Split.TRAIN else self._settings.held_out
 
+    def __len__(self) -> int:
+        """Number of questions.
+
+        Raises:
+            TypeError: they have no end.
+        """
+        if self.size is None:
+            raise TypeError(f"the {self._settings.split} questions have no end, hence no length")
+        return self.size
+
+    def __bool__(self) -> bool:
+        """True: there are questions."""
+        return True
+
     def question(self, index: int) -> Question:
         """The question of that index.
 
