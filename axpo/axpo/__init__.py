@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from axpo.advantages import compute_advantages
     from axpo.buffer import GroupBuffer
+    from axpo.callbacks import Callback, RunMoment, StopRun
     from axpo.checkpoint_evaluation import evaluate_checkpoint, locate_checkpoint
     from axpo.config import (
         AdvantageConfig,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdvantageConfig",
+    "Callback",
     "ConfigError",
     "EvalConfig",
     "Evaluation",
@@ -39,9 +41,11 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "OptimConfig",
+    "RunMoment",
     "RunResult",
     "SamplingConfig",
     "SelectionConfig",
+    "StopRun",
     "TrainConfig",
     "compute_advantages",
     "evaluate",
@@ -60,12 +64,15 @@ _HOMES: Final = {
     "OptimConfig": "axpo.config",
     "SamplingConfig": "axpo.config",
     "SelectionConfig": "axpo.config",
+    "Callback": "axpo.callbacks",
     "ConfigError": "axpo.config",
     "EvalConfig": "axpo.eval_config",
     "Evaluation": "axpo.evaluation",
     "EvaluationPlan": "axpo.evaluation",
     "GroupBuffer": "axpo.buffer",
+    "RunMoment": "axpo.callbacks",
     "RunResult": "axpo.trainer",
+    "StopRun": "axpo.callbacks",
     "TrainConfig": "axpo.config",
     "compute_advantages": "axpo.advantages",
     "evaluate": "axpo.evaluation",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from axpo.checkpoint import newest_checkpoint, read_checkpoint
 from axpo.config import ConfigError, SamplingConfig, SelectionConfig, TrainConfig
@@ -91,6 +91,8 @@ def _decided(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalCon
     limits = run if isinstance(run, SftConfig) else train.sampling
     defaults: dict[str, Any] = {
         "temperature": train.sampling.temperature,
+        "top_p": train.sampling.top_p,
+        "top_k": train.sampling.top_k,
         "max_turn_tokens": limits.max_turn_tokens,
         "max_episode_tokens": limits.max_episode_tokens,
         "success_threshold": train.selection.success_threshold,
@@ -125,9 +127,12 @@ def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None]
         return evaluate(policy, env, plan, progress=progress)
 
 
+_OPEN: Final = ("temperature", "top_p", "top_k", "max_turn_tokens", "max_episode_tokens")
+"""Settings of sampling that may be left open."""
+
+
 def _sampling(config: EvalConfig) -> SamplingConfig:
-    limits = {name: getattr(config, name) for name in ("temperature", "max_turn_tokens", "max_episode_tokens")}
-    given = {name: value for name, value in limits.items() if value is not None}
+    given = {name: value for name in _OPEN if (value := getattr(config, name)) is not None}
     return SamplingConfig(questions=config.at_a_time, group_size=config.samples, **given)
 
 

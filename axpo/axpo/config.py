@@ -227,6 +227,8 @@ class ModelConfig:
     one that sampled."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass."""
+    template_options: tuple[str, ...] = ()
+    """Options of the model's chat template as NAME=VALUE, VALUE in JSON, such as `enable_thinking=false`."""
     freeze_vision: bool = False
     """Keep the image tower as it is."""
     packing: Annotated[Literal["tree", "rows"], tyro.conf.arg(aliases=("--packing",))] = "tree"

@@ -218,10 +218,14 @@ def _set_aside(env: ToolEnv) -> Worlds:
     return Worlds(training=env.asking(kept), held_out=env.asking(held), split=SET_ASIDE, note=note)
 
 
-def parse_env_args(arguments: Sequence[str]) -> dict[str, Any]:
+def parse_env_args(arguments: Sequence[str], *, setting: str = "env_args") -> dict[str, Any]:
     """Keyword arguments from NAME=VALUE, where VALUE is JSON or a bare word.
 
     Worked value: `("guess_rate=0.6", "split=test")` gives `{"guess_rate": 0.6, "split": "test"}`.
+
+    Args:
+        arguments: the arguments.
+        setting: what messages call them.
 
     Raises:
         ConfigError: an argument is not of that form, or named twice.
@@ -230,9 +234,9 @@ def parse_env_args(arguments: Sequence[str]) -> dict[str, Any]:
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if not equals or not name.isidentifier():
-            raise ConfigError(f"env_args: expected NAME=VALUE; got {argument!r}")
+            raise ConfigError(f"{setting}: expected NAME=VALUE; got {argument!r}")
         if name in parsed:
-            raise ConfigError(f"env_args: {name} is given twice")
+            raise ConfigError(f"{setting}: {name} is given twice")
         parsed[name] = _value(name, text)
     return parsed
 

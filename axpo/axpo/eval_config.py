@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from axpo.config import Count, CountOrNone, ModelConfig, Name, NonNegative, Number
+from axpo.config import Count, CountOrNone, ModelConfig, Name, NonNegative, Nucleus, Number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,11 @@ class EvalConfig:
     """Seeds the sampling."""
     temperature: NonNegative | None = None
     """Sampling temperature; 0 takes the most probable tokens. By default the run's, 1 for other checkpoints."""
+    top_p: Nucleus | None = None
+    """Tokens are drawn from the fewest most probable ones that have at least this probability together; 1 is all. By
+    default the run's, 1 for other checkpoints."""
+    top_k: CountOrNone | None = None
+    """Tokens are drawn from so many most probable ones; 0 is all. By default the run's, 0 for other checkpoints."""
     max_turn_tokens: Count | None = None
     """Token limit of one turn. By default the run's, 1024 for other checkpoints."""
     max_episode_tokens: Count | None = None

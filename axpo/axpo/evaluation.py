@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from axpo.config import ConfigError, SamplingConfig
 from axpo.estimates import Estimate
-from axpo.metrics import evaluation_metrics, has_no_room, step_metrics
+from axpo.metrics import PASS_KS, evaluation_metrics, has_no_room, step_metrics
 from axpo.questions import held_out_questions
 from axpo.sampling import sample_groups
 from axpo.seeds import derive_seed
@@ -20,9 +20,6 @@ from axpo_agents.rolling import Lost
 from axpo_envs.env import ToolEnv
 
 logger = logging.getLogger(__name__)
-
-PASS_KS: Final = (1, 4)
-"""The k of the Pass@k that are reported."""
 
 Metric = dict[str, float | int | None]
 """A measured value as JSON holds it: value, n, low, high; the value is None where nothing was counted."""

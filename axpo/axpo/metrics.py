@@ -24,6 +24,9 @@ from axpo_envs.types import Label, StopReason
 
 __all__ = [
     "COLLAPSE_WINDOW",
+    "PASS_KS",
+    "RATES",
+    "TERM",
     "Metrics",
     "ToolCollapse",
     "evaluation_metrics",
@@ -31,6 +34,11 @@ __all__ = [
     "step_metrics",
     "tool_collapse",
 ]
+
+PASS_KS: Final = (1, 4)
+"""The k of the Pass@k that evaluations report."""
+TERM: Final = "reward/"
+"""What the metric of a reward's term begins with; its name follows."""
 
 Metrics: TypeAlias = dict[str, float | None]
 """Values by name; None where undefined (nothing to count)."""
@@ -140,7 +148,7 @@ class _View:
         return _Rate(rate.part / rate.whole, 1) if self.acting and self.idle else _Rate(0.0, 0)
 
 
-_RATES: Final[dict[str, Callable[[_View], _Rate]]] = {
+RATES: Final[dict[str, Callable[[_View], _Rate]]] = {
     "reward_mean": lambda view: _mean_reward(view.rollouts),
     "tool_attempt_rate": lambda view: _share([rollout.used_tool for rollout in view.rollouts]),
     "tool_call_valid_rate": lambda view: _share([call.valid for call in view.calls]),
@@ -179,8 +187,8 @@ a token; `continuation_...`, what the continuations achieved."""
 def _rates(groups: Sequence[Group]) -> dict[str, Callable[[_View], _Rate]]:
     """All rates, those of the reward's terms included: `reward/NAME` is the mean of the term NAME."""
     names = {term.name: None for group in groups for rollout in group.rollouts for term in rollout.episode.terms}
-    terms = {f"reward/{name}": partial(_mean_term, name=name) for name in names}
-    return {**_RATES, **terms}
+    terms = {f"{TERM}{name}": partial(_mean_term, name=name) for name in names}
+    return {**RATES, **terms}
 
 
 def _mean_term(view: _View, *, name: str) -> _Rate:

@@ -31,7 +31,7 @@ from axpo.collapse import tool_collapse
 from axpo.config import ConfigError, ModelConfig, TrainConfig
 from axpo.config_file import read_toml, to_toml
 from axpo.display import Display, open_display
-from axpo.environments import Worlds, make_worlds
+from axpo.environments import Worlds, make_worlds, parse_env_args
 from axpo.evaluation import EvaluationPlan, evaluate
 from axpo.heartbeat import Countdown
 from axpo.interrupts import Interrupts
@@ -187,7 +187,8 @@ def _worlds_of(config: TrainConfig) -> Worlds:
 
 def load_settings(config: ModelConfig, *, seed: int) -> LoadSettings:
     """How a policy is loaded; the seed is that of the run and decides the initial weights of LoRA adapters."""
-    return LoadSettings(**asdict(config), seed=derive_seed(seed, "weights"))
+    options = tuple(parse_env_args(config.template_options).items())
+    return LoadSettings(**{**asdict(config), "template_options": options}, seed=derive_seed(seed, "weights"))
 
 
 class _Audience(NamedTuple):

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from axpo.checked_json import DamagedFileError
-from axpo.config import ConfigError, Method, ModelConfig, SelectionConfig, TrainConfig
+from axpo.config import ConfigError, LogConfig, Method, ModelConfig, SelectionConfig, TrainConfig
 from axpo.config_file import checked
 from axpo.environments import parse_env_args
 from axpo.manifest import MANIFEST, check_manifest
+from axpo.metrics import PASS_KS, RATES, TERM
 from axpo.runlog import foreign_files
 from axpo.selection import prefix_budget
 from axpo.sft_config import SftConfig
@@ -41,8 +42,10 @@ def resolved(config: TrainConfig) -> TrainConfig:
     """
     config = located(checked(config))
     parse_env_args(config.env_args)
+    parse_env_args(config.policy.template_options, setting="policy.template_options")
     _check_lengths(config)
     _check_selection(config)
+    _check_best(config.log)
     check_model(config.model, config.policy)
     if config.optim.lr is not None:
         return config
@@ -154,6 +157,25 @@ def _check_lengths(config: TrainConfig) -> None:
     if turn > episode:
         raise ConfigError(
             f"sampling.max_turn_tokens: expected at most sampling.max_episode_tokens ({episode}); got {turn}"
+        )
+
+
+def _check_best(log: LogConfig) -> None:
+    """Checks that what a run's best checkpoint is chosen by will be measured."""
+    if log.patience and (log.best_by is None or not log.eval_every):
+        raise ConfigError(
+            "log.patience: expected log.best_by and log.eval_every beside it, by which a run can end early"
+        )
+    if log.best_by is None:
+        return
+    if not log.eval_questions:
+        raise ConfigError("log.best_by: expected log.eval_questions above 0; without evaluations there is no best one")
+    passes = [f"pass{k}" for k in PASS_KS if k <= log.eval_samples]
+    known = [*passes, *RATES]
+    if log.best_by not in known and not log.best_by.startswith(TERM):
+        raise ConfigError(
+            f"log.best_by: expected one of {', '.join(known)}, or {TERM}NAME for a term of the reward; "
+            f"got {log.best_by!r}"
         )
 
 

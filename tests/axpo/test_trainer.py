@@ -5,15 +5,16 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import peft
 import pytest
 import torch
 
 import axpo
+import axpo.evaluation
 from axpo.checkpoint import CheckpointError, newest_checkpoint
-from axpo.config import ConfigError, Method, ModelConfig, OptimConfig, TrainConfig
+from axpo.config import ConfigError, Method, ModelConfig, OptimConfig, SamplingConfig, TrainConfig
 from axpo.config_file import read_toml
 from axpo.display import Silent
 from axpo.interrupts import Interrupted
@@ -156,6 +157,77 @@ class TestRun:
         adapted = peft.PeftModel.from_pretrained(base, str(checkpoint / "adapters")).merge_and_unload()
         for name, value in adapted.state_dict().items():
             assert torch.allclose(value, merged[name], atol=1e-6), name
+
+
+class TestBest:
+    LOG: ClassVar = {"eval_questions": 2, "eval_every": 1, "checkpoint_every": 9, "keep_checkpoints": 1}
+
+    def scripted(self, monkeypatch: pytest.MonkeyPatch, *values: float) -> None:
+        """Evaluations, in order, get these values of Pass@1."""
+        given = iter(values)
+
+        def evaluate(*arguments: Any, **options: Any) -> Any:
+            found = actual(*arguments, **options)
+            pass1 = replace(found.metrics["pass1"], value=next(given))
+            return replace(found, metrics={**found.metrics, "pass1": pass1})
+
+        actual = axpo.evaluation.evaluate
+        monkeypatch.setattr("axpo.trainer.evaluate", evaluate)
+
+    def test_the_best_checkpoint_is_kept_beside_the_newest(self, toy, tmp_path, monkeypatch):
+        self.scripted(monkeypatch, 0.9, 0.1, 0.6, 0.3, 0.2)
+        result = train(toy.toy_config(tmp_path / "run", steps=4, log={**self.LOG, "best_by": "pass1"}))
+        assert result.best_checkpoint is not None
+        assert (result.best_checkpoint.name, result.checkpoint.name) == ("step-000002", "step-000004")
+        assert {path.name for path in (result.folder / "checkpoints").iterdir()} == {"step-000002", "step-000004"}
+
+    def test_a_run_that_gets_no_better_ends_early_and_stays_ended(self, toy, tmp_path, monkeypatch):
+        self.scripted(monkeypatch, 0.9, 0.6, 0.6, 0.5)
+        config = toy.toy_config(tmp_path / "run", steps=9, log={**self.LOG, "best_by": "pass1", "patience": 2})
+        notes = Meddler((0, ""), lambda: None)
+        result = train(config, display=notes)
+        assert [record["step"] for record in result.metrics] == [1, 2, 3]
+        assert result.best_checkpoint is not None
+        assert (result.best_checkpoint.name, result.checkpoint.name) == ("step-000001", "step-000003")
+        assert "no better pass1 than step 1 had" in notes.notes[-1]
+        assert len(axpo.resume(result.folder, display=Silent()).metrics) == 3
+
+    @pytest.mark.parametrize(
+        ("log", "problem"),
+        [
+            ({"best_by": "pass1", "eval_questions": 0}, "best_by"),
+            ({"best_by": "passs1", "eval_questions": 2}, "best_by.*pass1"),
+            ({"patience": 2, "eval_questions": 2, "eval_every": 1}, "patience"),
+            ({"patience": 2, "best_by": "pass1", "eval_questions": 2}, "eval_every"),
+        ],
+    )
+    def test_what_cannot_be_measured_is_refused(self, toy, tmp_path, log, problem):
+        with pytest.raises(ConfigError, match=problem):
+            train(toy.toy_config(tmp_path / "run", log=log))
+
+
+class TestModelInMemory:
+    def test_a_model_with_its_tokenizer_trains_like_its_checkpoint(self, toy, tmp_path):
+        policy = load_policy("tiny-random", load_settings(ModelConfig(), seed=0))
+        by_name = train(toy.toy_config(tmp_path / "name"))
+        by_object = axpo.train(toy.toy_config(tmp_path / "object"), display=Silent(), model=policy)
+        assert toy.timeless(by_object.metrics) == toy.timeless(by_name.metrics)
+        assert read_toml(by_object.folder / "config.toml", TrainConfig).model == str(by_object.folder / "start")
+        assert toy.timeless(axpo.resume(by_object.folder, display=Silent()).metrics) == toy.timeless(by_name.metrics)
+
+    def test_a_text_model_needs_its_tokenizer(self, toy, tmp_path):
+        policy = load_policy("tiny-random")
+        with pytest.raises(ConfigError, match="tokenizer: expected a tokenizer of the Transformers library"):
+            axpo.train(toy.toy_config(tmp_path / "run"), display=Silent(), model=policy.model)
+        assert not (tmp_path / "run").exists()
+
+
+class TestRoom:
+    def test_a_run_in_which_no_prompt_fits_is_refused_before_anything_is_written(self, toy, tmp_path):
+        sampling = SamplingConfig(questions=2, group_size=2, max_turn_tokens=5, max_episode_tokens=20)
+        with pytest.raises(ConfigError, match="the prompts of all 2 questions of the first step have at least"):
+            train(toy.toy_config(tmp_path / "run", sampling=sampling, method=Method.GRPO))
+        assert not (tmp_path / "run").exists()
 
 
 class TestRefusals:

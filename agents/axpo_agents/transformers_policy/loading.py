@@ -20,6 +20,7 @@ from axpo_agents.transformers_policy.network import Network
 from axpo_agents.transformers_policy.policy import Computing, TransformersPolicy
 from axpo_agents.transformers_policy.scoring import Packing
 from axpo_agents.transformers_policy.silence import no_progress_bars
+from axpo_agents.transformers_policy.template_options import with_options
 from axpo_agents.transformers_policy.vision import Patchifier
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -47,6 +48,8 @@ class LoadSettings:
     packing: str = "tree"
     """How sequences are laid out while they are scored and trained: `tree` (end to end, what they share computed once)
     or `rows` (each padded to a row of its own)."""
+    template_options: tuple[tuple[str, Any], ...] = ()
+    """Name and value of variables that the chat template is rendered with, such as `("enable_thinking", False)`."""
     seed: int = 0
     """Seeds what no checkpoint holds: new adapters, and all weights of `tiny-random`."""
     cache_gib: float | None = None
@@ -76,7 +79,8 @@ def load_policy(model: str, settings: LoadSettings | None = None) -> Transformer
         tokenizer = checkpoint.tokenizer()
         images = checkpoint.image_settings() if checkpoint.shows_images else None
         image_token = tokenizer.convert_ids_to_tokens(checkpoint.config.image_token_id) if images else None
-        chat = ChatFormat(tokenizer, tokenizer.chat_template, checkpoint.stop_ids(tokenizer), image_token)
+        template = with_options(tokenizer.chat_template, settings.template_options)
+        chat = ChatFormat(tokenizer, template, checkpoint.stop_ids(tokenizer), image_token)
         network = checkpoint.model(_DTYPES[settings.dtype], device)
         files = checkpoint.image_files() if images else {}
     adapters = _prepare(network, settings)
