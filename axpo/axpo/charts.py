@@ -95,7 +95,7 @@ PANELS: Final = (
     ),
     Panel(
         title="Success with and without the tool",
-        caption="Mean reward of rollouts that call the tool (solid) and of those that do not (dotted).",
+        caption="Share of the rollouts that call the tool (solid), and of those that do not (dotted), that succeed.",
         metrics=("tool_pass1", "no_tool_pass1"),
     ),
     Panel(
