@@ -162,7 +162,7 @@ def resume(
 
 
 def run_settings(folder: Path) -> TrainConfig:
-    """The settings of a run, with `out` where it is now.
+    """The settings of a run, with `out`, and a model that began in memory, where they are now.
 
     Raises:
         ConfigError: the folder is that of no training run; the message says of what else, if that can be told.
@@ -173,7 +173,9 @@ def run_settings(folder: Path) -> TrainConfig:
         raise ConfigError(f"resume: {folder} is not a run folder: it has no {CONFIG}")
     if is_sft_run(folder):
         raise ConfigError(f"resume: {folder} is a supervised run, which the same `axpo sft` command goes on with")
-    return replace(read_toml(folder / CONFIG, TrainConfig), out=str(folder.absolute()))
+    config = replace(read_toml(folder / CONFIG, TrainConfig), out=str(folder.absolute()))
+    start = folder.absolute() / START
+    return replace(config, model=str(start)) if start.is_dir() else config
 
 
 def _change(step: int, different: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
@@ -248,8 +250,10 @@ class _Trainer:
             if self._worlds.note:
                 self._display.note(self._worlds.note)
             try:
-                self._make_steps()
-                self._save_if_new()
+                with self._may_be_ended():
+                    self._make_steps()
+                with self._may_be_ended():
+                    self._save_if_new()
             except NonFiniteError as error:
                 raise DivergenceError(
                     f"{self._doing} diverged: {error}. If the model was sound at the start, a lower optim.lr helps "
@@ -264,17 +268,22 @@ class _Trainer:
     def _make_steps(self) -> None:
         """All steps that are left, with the evaluations and checkpoints between them."""
         log, steps = self._config.log, self._config.steps
-        try:
+        self._evaluate_if_due()
+        while self._progress.step < steps and not self._is_exhausted():
+            step = self._progress.step + 1
+            self._doing = f"step {step}"
+            record = self._step(step)
+            for callback in self._callbacks:
+                callback.after_step(self._moment(), record)
+            if step % log.checkpoint_every == 0 or step == steps:
+                self._save()
             self._evaluate_if_due()
-            while self._progress.step < steps and not self._is_exhausted():
-                step = self._progress.step + 1
-                self._doing = f"step {step}"
-                record = self._step(step)
-                for callback in self._callbacks:
-                    callback.after_step(self._moment(), record)
-                if step % log.checkpoint_every == 0 or step == steps:
-                    self._save()
-                self._evaluate_if_due()
+
+    @contextmanager
+    def _may_be_ended(self) -> Iterator[None]:
+        """A callback that asks for the end of the run leaves the block."""
+        try:
+            yield
         except StopRun as reason:
             self._display.note(f"a callback ended the run after step {self._progress.step}: {reason}")
 

@@ -73,6 +73,17 @@ def test_a_callback_can_end_the_run_and_the_run_is_whole(toy, tmp_path):
     assert (result.folder / "report.html").is_file()
 
 
+def test_a_run_can_be_ended_at_a_checkpoint_too(toy, tmp_path):
+    class Once(axpo.Callback):
+        def after_checkpoint(self, moment: axpo.RunMoment, checkpoint: Path) -> None:
+            raise axpo.StopRun("one checkpoint is enough")
+
+    ended = train(toy.toy_config(tmp_path / "run", log={"checkpoint_every": 2}), Once())
+    assert [record["step"] for record in ended.metrics] == [1, 2]
+    both = train(toy.toy_config(tmp_path / "both"), Recorder(stop_at=1), Once())
+    assert both.checkpoint.name == "step-000001"
+
+
 def test_an_error_of_a_callback_stops_the_run_after_saving_it(toy, tmp_path):
     with pytest.raises(ZeroDivisionError, match="a bug of the callback"):
         train(toy.toy_config(tmp_path / "run"), Recorder(error_at=2))
