@@ -125,7 +125,7 @@ class Plain(Silent):
             self._ends.append(time.monotonic())
         step = min(self._done + 1, self._steps)
         where = f"after step {self._done}" if name.startswith("evaluation") else f"step {step}/{self._steps}"
-        self._heartbeat.doing(f"{where}: {name}{self._left()}")
+        self._heartbeat.doing(f"{where}: {name}{self._left(', ')}")
 
     def step(self, record: Mapping[str, float | int | None]) -> None:
         """Prints some of the steps, the last one always."""
@@ -135,7 +135,7 @@ class Plain(Silent):
             return
         values = "  ".join(f"{label} {_number(record.get(name))}" for name, label in SHOWN.items())
         pace = f"{_number(record.get('seconds_step'))} s"
-        self.note(f"step {step}/{self._steps}  {values}  {pace}{self._left()}")
+        self.note(f"step {step}/{self._steps}  {values}  {pace}{self._left('  ')}")
 
     def evaluation(self, record: Mapping[str, Any]) -> None:
         """Prints its main results."""
@@ -155,12 +155,12 @@ class Plain(Silent):
     ) -> None:
         self._heartbeat.__exit__(kind, error, traceback)
 
-    def _left(self) -> str:
+    def _left(self, before: str) -> str:
         """How long the remaining steps will take; nothing while that is not known, or worth no words."""
         if len(self._ends) < 2:
             return ""
         left = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1) * (self._steps - self._done)
-        return f"  {duration(left)} left" if left >= 1 else ""
+        return f"{before}{duration(left)} left" if left >= 1 else ""
 
 
 class Terminal(Silent):

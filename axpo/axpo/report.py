@@ -56,6 +56,8 @@ def write_report(folder: Path) -> Path:
     Raises:
         RunLogError: the folder is neither, is damaged, or cannot be written.
     """
+    if not folder.is_dir():
+        raise RunLogError(f"there is no folder {folder}")
     try:
         if (folder / COMPARISON).is_file():
             page = _comparison_page(folder)

@@ -113,6 +113,8 @@ class TestErrors:
             (("eval", "tiny-random"), "takes --env to say where it acts"),
             (("play", "--env", "axpo/Nowhere-v0"), "axpo envs"),
             (("envs", "no_such_module"), "cannot import no_such_module"),
+            (("envs", "./mine.py"), "expected the name of a module, such as package.module; got './mine.py'"),
+            (("serve-search", "corpus.jsonl", "--port", "99999"), "port: expected less than or equal to 65535"),
         ],
     )
     def test_bad_settings_are_one_message_and_code_2(self, run_cli, arguments, problem):
