@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -50,6 +50,17 @@ COMMANDS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `axpo` with these arguments, by default those of the process; returns the exit code."""
+    return guarded("axpo", arguments, lambda given: _run(given[0], given[1:]))
+
+
+def guarded(program: str, arguments: Sequence[str] | None, run: Callable[[list[str]], int]) -> int:
+    """Runs a program of this project: its errors become one message each, signals and closed pipes an exit code.
+
+    Args:
+        program: its name, which begins the messages.
+        arguments: by default those of the process; `--debug` among them lets errors through as they are.
+        run: is given the others, `--help` if there are none.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or os.environ.get("AXPO_DEBUG", "") not in ("", "0")
     given = [argument for argument in given if argument != "--debug"] or ["--help"]
@@ -57,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _terminate)
     try:
-        return _run(given[0], given[1:])
+        return run(given)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED
     except KeyboardInterrupt:
@@ -69,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return _fail(_describe(error), BAD_ARGUMENTS if isinstance(error, ConfigError) else FAILED)
+        say(f"{program}: {_describe(error)}")
+        return BAD_ARGUMENTS if isinstance(error, ConfigError) else FAILED
 
 
 def _run(name: str, arguments: list[str]) -> int:

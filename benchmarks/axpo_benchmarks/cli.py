@@ -10,7 +10,9 @@ from typing import Final
 
 import tyro
 
-from axpo_envs.extras import MissingExtraError, require_extra
+from axpo.cli import guarded
+from axpo.config import ConfigError
+from axpo_envs.extras import require_extra
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +50,18 @@ _COMMANDS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `axpo-bench` with these arguments, by default those of the process; returns the exit code."""
-    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    return guarded("axpo-bench", arguments, _run)
+
+
+def _run(arguments: list[str]) -> int:
+    name, *rest = arguments
     if name in ("-h", "--help"):
         print(_overview())
         return 0
     if name not in _COMMANDS:
-        print(f"axpo-bench: expected one of {', '.join(_COMMANDS)}; got {name!r}", file=sys.stderr)
-        return 2
+        raise ConfigError(f"expected one of {', '.join(_COMMANDS)}; got {name!r}")
     command = _COMMANDS[name]
-    try:
-        require_extra("train", f"`axpo-bench {name}`")
-    except MissingExtraError as error:
-        print(f"axpo-bench: {error}", file=sys.stderr)
-        return 1
+    require_extra("train", f"`axpo-bench {name}`")
     module = importlib.import_module(f"axpo_benchmarks.{command.module}")
     config = tyro.cli(getattr(module, command.config), prog=f"axpo-bench {name}", args=rest)
     exit_code: int = getattr(module, command.run)(config)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from axpo import atomic
+from axpo.commands.arguments import check_output, write_json
 from axpo.comparison import EMBEDDED, ComparisonConfig, compare
+from axpo.config import Count, CountOrNone, Probability
+from axpo.config_file import checked
 from axpo.outcomes import Comparison
 from axpo_benchmarks.machine import provenance
 
@@ -24,11 +25,11 @@ class EvidenceConfig:
 
     methods: tuple[str, ...] = ("grpo", "grpo_n10", "axpo")
     """Methods and ablations, as `axpo compare` names them."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[CountOrNone, ...] = (0, 1, 2, 3, 4)
     """Seeds."""
-    guess_rates: tuple[float, ...] = (0.7,)
+    guess_rates: tuple[Probability, ...] = (0.7,)
     """How often guessing may succeed: a comparison is made for each."""
-    steps: int = 60
+    steps: Count = 60
     """Training steps of each run."""
     model: str = "tiny"
     """The policy that every run starts from."""
@@ -40,6 +41,8 @@ class EvidenceConfig:
 
 def run_evidence(config: EvidenceConfig) -> int:
     """Trains what is missing, compares, writes; returns the exit code."""
+    config = checked(config)
+    check_output(config.json)
     console = Console()
     points = []
     for rate in config.guess_rates:
@@ -47,9 +50,8 @@ def run_evidence(config: EvidenceConfig) -> int:
         comparison = compare(_comparison(config, rate), console=console)
         points.append({"guess_rate": rate, **_summary(comparison)})
         if config.json is not None:
-            config.json.parent.mkdir(parents=True, exist_ok=True)
             record = {**provenance(), "steps": config.steps, "seeds": list(config.seeds), "points": points}
-            atomic.write_text(config.json, json.dumps(record, indent=2) + "\n")
+            write_json(config.json, record)
     return 0
 
 

@@ -6,7 +6,6 @@ against a full forward pass here, at every temperature, after plain prompts, bra
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +17,12 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from axpo import atomic
+from axpo.commands.arguments import check_output, write_json
+from axpo.config import Count, ModelConfig, NonNegative
+from axpo.config_file import checked
+from axpo.heartbeat import Heartbeat
+from axpo.unfailing import say
+from axpo.validation import check_model
 from axpo_agents.policy import Prefix, Sampled, TokenPolicy
 from axpo_agents.remote_policy import RemotePolicy, RemoteSettings, load_remote_policy
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
@@ -45,15 +49,15 @@ class RemoteServerConfig:
     """The environment variable that holds the server's key."""
     images: bool = True
     """Send images, if the model sees them."""
-    samples: int = 8
+    samples: Count = 8
     """Turns after each prompt."""
-    tokens: int = 48
+    tokens: Count = 48
     """Most tokens of a turn."""
     device: str = "cpu"
     """Where the forward pass runs."""
     dtype: str = "float32"
     """Its precision; the server's own shows in the differences."""
-    limit: float = 1e-3
+    limit: NonNegative = 1e-3
     """Largest difference of a log-probability recorded while sampling."""
     json: Path | None = None
     """Write the figures to this file."""
@@ -61,19 +65,25 @@ class RemoteServerConfig:
 
 def run_remote_server(config: RemoteServerConfig) -> int:
     """Measures, prints, writes; returns the exit code: 1 if a difference exceeds the limit."""
+    config = checked(config)
+    check_output(config.json)
+    check_model(config.checkpoint, ModelConfig(device=config.device))
     key = None if config.key_variable is None else EnvironmentKey(config.key_variable)
     settings = RemoteSettings(
         url=config.url, model=config.model, key=key, images=config.images, samples_per_request=config.samples
     )
     local = load_policy(config.checkpoint, LoadSettings(device=config.device, dtype=config.dtype))
-    with load_remote_policy(config.checkpoint, settings) as remote:
+    with (
+        load_remote_policy(config.checkpoint, settings) as remote,
+        Heartbeat(lambda line: say(f"axpo-bench: {line}")) as heartbeat,
+    ):
+        heartbeat.doing("comparing")
         rows = measure(local, remote, config)
+    write_json(config.json, {**provenance(), "rows": rows})
     console = Console()
     for row in rows:
         limit = "" if "limit" not in row else f"  (at most {row['limit']:g})"
-        console.print(f"{row['name']:<44}{row['value']:>12.3g} {row['unit']}{limit}", highlight=False)
-    if config.json is not None:
-        atomic.write_text(config.json, json.dumps({**provenance(), "rows": rows}, indent=2) + "\n")
+        console.print(f"{row['name']:<44}{row['value']:>12.3g} {row['unit']}{limit}", highlight=False, soft_wrap=True)
     return int(any(row["value"] > row.get("limit", row["value"]) for row in rows))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Annotated, Final
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
-from axpo import atomic
+from axpo.commands.arguments import check_output, write_json
+from axpo.fitting_table import FittingTable
+from axpo.heartbeat import Heartbeat
+from axpo.unfailing import say
 from axpo_benchmarks.machine import provenance
 from axpo_benchmarks.speed.left_out import LeftOut
 from axpo_benchmarks.speed.rows import Ratio, Row, as_record
@@ -52,28 +53,25 @@ def run_speed(config: SpeedConfig) -> int:
     if unknown := sorted(set(asked) - set(PARTS)):
         print(f"axpo-bench: expected some of {', '.join(PARTS)}; got {unknown[0]!r}", file=sys.stderr)
         return 2
+    check_output(config.json)
     rows: list[Row] = []
-    for part, module in PARTS.items():
-        if asked and part not in asked:
-            continue
-        try:
-            rows += importlib.import_module(module).measure()
-        except LeftOut as reason:
-            print(f"axpo-bench: {part} is left out: {reason}", file=sys.stderr)
-            if asked:
-                return 1
+    wanted = [part for part in PARTS if not asked or part in asked]
+    with Heartbeat(lambda line: say(f"axpo-bench: {line}")) as heartbeat:
+        for number, part in enumerate(wanted, start=1):
+            heartbeat.doing(f"measuring {part}, part {number} of {len(wanted)}")
+            try:
+                rows += importlib.import_module(PARTS[part]).measure()
+            except LeftOut as reason:
+                say(f"axpo-bench: {part} is left out: {reason}")
+                if asked:
+                    return 1
+    write_json(config.json, {**provenance(), "rows": [as_record(row) for row in rows]})
     Console().print(_table(rows))
-    if config.json is not None:
-        record = {**provenance(), "rows": [as_record(row) for row in rows]}
-        config.json.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_text(config.json, json.dumps(record, indent=2) + "\n")
     return 0
 
 
-def _table(rows: list[Row]) -> Table:
-    table = Table("", box=None)
-    for column in ("measured", "should be", ""):
-        table.add_column(column, justify="right")
+def _table(rows: list[Row]) -> FittingTable:
+    lines: list[tuple[str, ...]] = []
     for row in rows:
         if isinstance(row, Ratio):
             measured, wanted = f"{row.ratio:.1f} x", "" if row.target is None else f">= {row.target:g} x"
@@ -82,5 +80,5 @@ def _table(rows: list[Row]) -> Table:
                 f"{row.value:.3g} {row.unit}",
                 "" if row.limit is None else f"<= {row.limit:g} {row.unit}",
             )
-        table.add_row(row.name, measured, wanted, "" if row.is_met else "missed")
-    return table
+        lines.append((row.name, measured, wanted, "" if row.is_met else "missed"))
+    return FittingTable(title="Speed", columns=("measured", "should be", "verdict"), rows=tuple(lines))

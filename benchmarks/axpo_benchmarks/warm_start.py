@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,19 @@ from typing import Final
 import numpy as np
 from rich.console import Console
 
-from axpo import atomic
+from axpo.commands.arguments import check_output, write_json
 from axpo.comparison import EMBEDDED
+from axpo.config import Count, ModelConfig
+from axpo.config_file import checked
 from axpo.estimates import Estimate, estimate_ratio
+from axpo.heartbeat import Countdown, Heartbeat
 from axpo.metrics import evaluation_metrics
 from axpo.questions import held_out_questions
 from axpo.sampling import sample_groups
 from axpo.seeds import derive_seed
 from axpo.types import Group
+from axpo.unfailing import say
+from axpo.validation import check_model
 from axpo_agents.scripted import ZoomExpert
 from axpo_agents.transformers_policy import load_policy
 from axpo_benchmarks.machine import provenance
@@ -41,7 +45,7 @@ class WarmStartConfig:
 
     model: str = "tiny"
     """The policy: `tiny`, a checkpoint folder, or a Hugging Face id."""
-    questions: int = 300
+    questions: Count = 300
     """Held-out questions (validation split)."""
     seed: int = 0
     """Seeds sampling."""
@@ -51,26 +55,36 @@ class WarmStartConfig:
 
 def run_warm_start(config: WarmStartConfig) -> int:
     """Measures, prints, writes; returns the exit code."""
+    config = checked(config)
+    check_output(config.json)
+    check_model(config.model, ModelConfig())
     env = VisualZoom(split="validation")
-    policy = load_policy(config.model)
-    groups: list[Group] = []
-    questions = held_out_questions(env.questions, config.questions)
-    at_a_time = EMBEDDED.sampling.questions
-    for start in range(0, len(questions), at_a_time):
-        part = questions[start : start + at_a_time]
-        seed = derive_seed(config.seed, "warm-start", start)
-        groups += sample_groups(part, policy, env, EMBEDDED.sampling, seed=seed)
+    groups = _sampled(config, env)
     known = evaluation_metrics(groups, ks=(1, 4), tools=[tool.name for tool in env.tools], success_threshold=0.5)
     metrics: dict[str, Estimate | None] = {name: known[name] for name in _SHOWN}
     metrics |= crop_metrics(groups, ZoomExpert(env))
     console = Console()
     for name, estimate in metrics.items():
         value = "-" if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
-        console.print(f"{name:<28}{value}", highlight=False)
-    if config.json is not None:
-        record = {name: None if estimate is None else estimate.as_dict() for name, estimate in metrics.items()}
-        atomic.write_text(config.json, json.dumps({**provenance(), "metrics": record}, indent=2) + "\n")
+        console.print(f"{name:<28}{value}", highlight=False, soft_wrap=True)
+    record = {name: None if estimate is None else estimate.as_dict() for name, estimate in metrics.items()}
+    write_json(config.json, {**provenance(), "metrics": record})
     return 0
+
+
+def _sampled(config: WarmStartConfig, env: VisualZoom) -> list[Group]:
+    policy = load_policy(config.model)
+    groups: list[Group] = []
+    questions = held_out_questions(env.questions, config.questions)
+    at_a_time = EMBEDDED.sampling.questions
+    left = Countdown()
+    with Heartbeat(lambda line: say(f"axpo-bench: {line}")) as heartbeat:
+        for start in range(0, len(questions), at_a_time):
+            heartbeat.doing(f"sampling: {left(start / len(questions))}")
+            part = questions[start : start + at_a_time]
+            seed = derive_seed(config.seed, "warm-start", start)
+            groups += sample_groups(part, policy, env, EMBEDDED.sampling, seed=seed)
+    return groups
 
 
 def crop_metrics(groups: Sequence[Group], expert: ZoomExpert) -> dict[str, Estimate | None]:

@@ -84,3 +84,24 @@ def test_a_part_that_cannot_be_measured_here_is_left_out_aloud(capsys: pytest.Ca
 def test_every_part_of_the_table_exists() -> None:
     for module in speed_table.PARTS.values():
         assert callable(__import__(module, fromlist=["measure"]).measure)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("evidence", "--steps", "0"), "steps: expected greater than or equal to 1; got 0"),
+        (("evidence", "--guess-rates", "2"), "guess_rates.0: expected less than or equal to 1"),
+        (("warm-start", "--questions", "0"), "questions: expected greater than or equal to 1; got 0"),
+        (("warm-start", "--model", "./nowhere"), "model: there is no folder nowhere"),
+        (("speed", "--json", "/dev"), "json: expected a file; /dev is a folder"),
+        (("remote-server", "--url", "http://x/v1", "--checkpoint", "./nowhere"), "model: there is no folder nowhere"),
+    ],
+)
+def test_bad_settings_are_one_message_before_any_work(
+    arguments: tuple[str, ...], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("axpo-bench: ")
+    assert problem in err
+    assert "Traceback" not in err
