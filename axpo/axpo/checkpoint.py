@@ -125,11 +125,6 @@ def save_checkpoint(
     return target
 
 
-def is_checkpoint(folder: Path) -> bool:
-    """Whether the folder is a checkpoint of a training run, whole or not."""
-    return (folder / PROGRESS).is_file() or (folder / OPTIMIZER).is_file()
-
-
 def kept_folders(checkpoints: Path, keep: int, *, spare: int | None = None) -> list[Path]:
     """The folders of the newest checkpoints, newest first, and that of the step to spare."""
     folders = _folders(checkpoints)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from axpo.config import ConfigError
+from axpo.manifest import write_manifest
 from axpo_agents.transformers_policy import TransformersPolicy
 
 START: Final = "start"
@@ -41,4 +42,5 @@ def written(model: Any, tokenizer: Any, *, beside: Path) -> Iterator[Path]:
                     )
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
+        write_manifest(folder)
         yield folder

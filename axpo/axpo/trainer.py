@@ -21,7 +21,6 @@ from axpo.checkpoint import (
     CheckpointError,
     Progress,
     checkpoint_folder,
-    is_checkpoint,
     kept_folders,
     newest_checkpoint,
     prune,
@@ -41,7 +40,7 @@ from axpo.questions import training_questions
 from axpo.report import write_report
 from axpo.resumption import changed, differences
 from axpo.room import check_first_questions
-from axpo.runlog import CHECKPOINTS, CONFIG, RunLog, RunLogError, is_sft_run
+from axpo.runlog import CHECKPOINTS, CONFIG, RunLog, RunLogError, is_checkpoint, is_sft_run
 from axpo.sampling import resample, sample_groups, sampling_of
 from axpo.seeds import derive_seed
 from axpo.selection import select_prefixes

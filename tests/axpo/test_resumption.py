@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from axpo.resumption import changed, differences
 from axpo.runlog import read_changes
 from axpo.sft_config import SftConfig
 from axpo.validation import located
+from axpo_agents.transformers_policy import LoadSettings, load_policy
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +36,19 @@ def test_a_finished_run_that_is_made_longer_is_the_longer_run(toy, tmp_path):
     assert read_toml(tmp_path / "run" / "config.toml", TrainConfig).steps == 5
     assert read_changes(tmp_path / "run") == [{"step": 2, "settings": {"steps": {"before": 2, "after": 5}}}]
     assert axpo.resume(tmp_path / "run", display=Silent()).metrics[-1]["step"] == 5
+
+
+def test_a_run_that_began_with_a_model_in_memory_may_move(toy, tmp_path):
+    policy = load_policy("tiny-random", LoadSettings(seed=5))
+    config = toy.toy_config(tmp_path / "run", steps=1)
+    axpo.train(config, model=policy, display=Silent())
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    shutil.rmtree(moved / "checkpoints")
+    assert axpo.resume(moved, display=Silent()).checkpoint.is_relative_to(moved)
+    weights = moved / "start" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(ConfigError, match=r"model: .*start: model\.safetensors is damaged"):
+        axpo.resume(moved, display=Silent())
 
 
 class TestCommand:
