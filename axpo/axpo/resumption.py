@@ -29,7 +29,7 @@ CHANGEABLE: Final = (
     "policy.packing",
     "optim.micro_batch_tokens",
 )
-"""Settings that may change: how long a run is, when it ends, what it keeps, and where and in which portions it is computed."""
+"""Settings that may change: how long a run is, what it keeps, and where and in which portions it is computed."""
 
 
 def differences(before: DataclassInstance, after: DataclassInstance) -> dict[str, tuple[Any, Any]]:
