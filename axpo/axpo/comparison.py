@@ -67,7 +67,7 @@ def compare(config: ComparisonConfig, *, console: Console | None = None) -> Comp
 
     Raises:
         ConfigError: a setting is unusable, or a run that is there was made with other settings; nothing was done yet.
-        Interrupted: SIGINT or SIGTERM arrived; the run under way was saved.
+        Interrupted: SIGINT, SIGTERM or SIGHUP arrived; the run under way was saved.
         Exception: whatever `axpo.trainer.train` raises.
     """
     console = console or Console()

@@ -93,7 +93,7 @@ def train(
     Raises:
         ConfigError: a setting is unusable; nothing was done yet.
         PolicyError: the model cannot be loaded, or cannot do what the environment needs.
-        Interrupted: SIGINT or SIGTERM arrived; a checkpoint was written, `resume` goes on from it.
+        Interrupted: SIGINT, SIGTERM or SIGHUP arrived; a checkpoint was written, `resume` goes on from it.
         DivergenceError: loss, weights or logits are not finite; the checkpoints before are intact.
         CheckpointError, RunLogError: the disk is full or the folder cannot be written; what was written is intact.
     """

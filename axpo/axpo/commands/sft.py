@@ -12,6 +12,7 @@ from rich.console import Console
 
 from axpo.commands.arguments import check_output, parse, path_option, write_json
 from axpo.config_file import read_toml
+from axpo.heartbeat import Heartbeat
 from axpo.sft_config import SftConfig
 from axpo.sft_run import run_sft
 from axpo.unfailing import say, tell
@@ -45,24 +46,36 @@ class SftArguments:
 
 
 class _Lines:
-    """Prints losses and evaluations as lines."""
+    """Prints losses and evaluations as lines.
 
-    def __init__(self) -> None:
+    Args:
+        heartbeat: speaks where these lines are far between.
+    """
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
         self._console = Console()
+        self._heartbeat = heartbeat
 
     def step(self, record: Mapping[str, Any]) -> None:
+        where = f"stage {record['stage']}, step {record['step']}/{record['steps']}"
+        self._heartbeat.doing(f"{where}, loss {record['loss']:.4f}")
+        if record["step"] == record["steps"]:
+            self._heartbeat.doing(f"stage {record['stage']}: evaluating and saving")
         every = max(10, record["steps"] // _LINES // 10 * 10)
         if record["step"] % every == 0 or record["step"] == record["steps"]:
             self._console.print(
                 f"stage {record['stage']}  step {record['step']}/{record['steps']}  loss {record['loss']:.4f}"
                 f"  {record['seconds']:.0f} s",
                 highlight=False,
+                soft_wrap=True,
             )
+            self._heartbeat.spoke()
 
     def stage_done(self, number: int, evaluation: Mapping[str, Any]) -> None:
         metrics = evaluation.get("metrics", {})
         known = [f"{name} {metrics[name]['value']:.3f}" for name in _SHOWN if metrics.get(name, {}).get("value")]
-        self._console.print(f"stage {number} done  {'  '.join(known)}", highlight=False)
+        self._console.print(f"stage {number} done  {'  '.join(known)}", highlight=False, soft_wrap=True)
+        self._heartbeat.spoke()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -71,8 +84,10 @@ def run(arguments: Sequence[str]) -> int:
     settings = SftConfig() if base is None else read_toml(base, SftConfig, partial=True)
     parsed = parse(SftArguments, "sft", arguments, default=SftArguments(settings=settings))
     check_output(parsed.json)
+    heartbeat = Heartbeat(lambda line: say(f"axpo: {line}"))
     try:
-        result = run_sft(parsed.settings, _Lines())
+        with heartbeat:
+            result = run_sft(parsed.settings, _Lines(heartbeat))
     except KeyboardInterrupt:
         say("axpo: stopped; the same command goes on behind the last stage that was finished")
         raise
