@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from axpo.config import TrainConfig
 from axpo.heartbeat import FIRST_S, Heartbeat, duration
@@ -168,34 +169,37 @@ class Terminal(Silent):
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        # What has no fixed width stands on lines of its own, where it pushes no number out of sight.
         self._progress = Progress(
-            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[phase]}"),
             console=console,
         )
-        self._task = self._progress.add_task("", total=None, phase="")
+        self._task = self._progress.add_task("", total=None)
+        self._run = self._phase = ""
         self._history: dict[str, list[float | None]] = {name: [] for name in SHOWN}
-        self._live = Live(self._drawing(), console=console, refresh_per_second=4)
+        self._live = Live(self.drawing(), console=console, refresh_per_second=4)
 
     def start(self, config: TrainConfig, step: int) -> None:
         """Begins the bar at the step that is done."""
-        self._progress.reset(self._task, total=config.steps, completed=step, description=_title(config))
+        self._run = _title(config)
+        self._progress.reset(self._task, total=config.steps, completed=step)
+        self._live.update(self.drawing())
 
     def phase(self, name: str) -> None:
-        """Shows it beside the bar."""
-        self._progress.update(self._task, phase=name)
+        """Shows it below the bar."""
+        self._phase = name
+        self._live.update(self.drawing())
 
     def step(self, record: Mapping[str, float | int | None]) -> None:
         """Moves the bar and the curves on."""
         for name, values in self._history.items():
             values.append(record.get(name))
         self._progress.update(self._task, completed=int(record["step"] or 0))
-        self._live.update(self._drawing())
+        self._live.update(self.drawing())
 
     def evaluation(self, record: Mapping[str, Any]) -> None:
         """Prints its main results above the bar."""
@@ -212,15 +216,16 @@ class Terminal(Silent):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._progress.update(self._task, phase="")
+        self.phase("")
         self._live.stop()
 
-    def _drawing(self) -> Group:
+    def drawing(self) -> Group:
+        """What is shown now and drawn anew with every change."""
         table = Table.grid(padding=(0, 2))
         for name, label in SHOWN.items():
             values = self._history[name]
             table.add_row(label, _number(values[-1] if values else None), sparkline(values[-_SPARK_WIDTH:]))
-        return Group(self._progress, table)
+        return Group(Text(printable(self._run)), self._progress, Text(printable(self._phase)), table)
 
 
 def open_display(console: Console | None = None) -> Display:

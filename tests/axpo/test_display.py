@@ -66,6 +66,27 @@ def test_a_terminal_shows_progress_time_left_and_the_four_metrics():
     assert "Pass@1 0.39 (0.30-0.48)" in text
 
 
+@pytest.mark.parametrize("width", [20, 40, 79, 80, 81, 100, 200])
+def test_no_number_is_cut_at_any_width(width):
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=width, color_system=None)
+    with open_display(console) as display:
+        display.start(TrainConfig(steps=4321, env="axpo/AnEnvironmentOfQuiteALongName-v0", seed=1234567), 0)
+        display.step(record(4000, reward_mean=0.125))
+        display.step(record(4320, reward_mean=0.375))
+        display.phase("evaluation 40%, about 1 h 12 min left")
+        if isinstance(display, Terminal):
+            console.print(display.drawing())
+    shown_lines = output.getvalue().splitlines()
+    assert any("1234567" in line for line in shown_lines)
+    if isinstance(display, Terminal):
+        assert any("4320/4321" in line for line in shown_lines)
+        assert any("reward" in line and "0.38" in line for line in shown_lines)
+        assert any("40%, about 1 h 12 min left" in line for line in shown_lines)
+    else:
+        assert any("step 4320/4321  reward 0.38  tool attempts 0.50" in line for line in shown_lines)
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_undefined_metrics_are_shown_as_such(terminal):
     output = io.StringIO()
