@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
+from itertools import groupby
+from typing import Final, NamedTuple, Protocol
 
 from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.types import TokenSequence
 from axpo_envs.env import ToolEnv
 from axpo_envs.images import ImageRef
-from axpo_envs.types import EpisodeState, Parts
+from axpo_envs.types import EpisodeState, Parts, ToolCall
+
+
+class Speaker(StrEnum):
+    """Who speaks after a turn."""
+
+    TOOL = "tool"
+    """The environment, with the results of the turn's calls."""
+    USER = "user"
+    """A person, who goes on with the conversation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +40,12 @@ class DemonstratedTurn:
 
     stretches: tuple[Stretch, ...]
     """The turn's text, in pieces."""
+    calls: tuple[ToolCall, ...] = ()
+    """Calls at its end, to be written in the form that the policy's own template asks for; text may hold others."""
     observation: Parts = ()
-    """What the environment answers; empty after the last turn."""
+    """What is answered; empty after the last turn."""
+    answered_by: Speaker = Speaker.TOOL
+    """Who answers."""
 
     @property
     def text(self) -> str:
@@ -42,6 +57,8 @@ class DemonstratedTurn:
 class Demonstration:
     """An episode to imitate."""
 
+    env: ToolEnv | None = None
+    """The environment whose instructions, tools and view it is shown with; None: that of its lesson."""
     start: EpisodeState
     """The state whose opening it answers."""
     turns: tuple[DemonstratedTurn, ...]
@@ -53,7 +70,7 @@ class Lesson(Protocol):
 
     @property
     def env(self) -> ToolEnv:
-        """The environment whose openings and tools the demonstrations show."""
+        """What demonstrations without an environment of their own are shown with."""
         ...
 
     def draw(self, count: int) -> list[Demonstration]:
@@ -74,9 +91,13 @@ class EncodedDemonstration:
 def encode(demonstration: Demonstration, env: ToolEnv, policy: TransformersPolicy) -> EncodedDemonstration:
     """Writes a demonstration with the policy's chat template and tokenizer.
 
-    A turn's last stretch carries its weight on to the end-of-turn token.
+    A turn's last stretch carries its weight on to its calls and to the end-of-turn token. Where the template itself
+    opens a turn (with a `<think>`), that is read and not learned.
+
+    Raises:
+        PolicyError: the policy cannot read it.
     """
-    context = policy.encode_prompt(env, demonstration.start)
+    context = policy.encode_prompt(demonstration.env or env, demonstration.start)
     ids, images = list(context.ids), list(context.images)
     sampled, weights = [False] * len(ids), list[float]()
     for turn in demonstration.turns:
@@ -85,12 +106,32 @@ def encode(demonstration: Demonstration, env: ToolEnv, policy: TransformersPolic
         sampled += [True] * len(written)
         weights += [weight for _, weight in written]
         if turn.observation:
-            after = policy.encode_observation(turn.observation, after=[token for token, _ in written])
+            answer = policy.encode_observation if turn.answered_by is Speaker.TOOL else policy.encode_message
+            after = answer(turn.observation, after=[token for token, _ in written])
             ids += after.ids
             images += after.images
             sampled += [False] * len(after.ids)
     sequence = TokenSequence(ids=tuple(ids), images=tuple(images), sampled=tuple(sampled), logprobs=(0.0,) * len(ids))
     return EncodedDemonstration(sequence=sequence, weights=tuple(weights))
+
+
+class Piece(NamedTuple):
+    """A stretch of an encoded demonstration, for people."""
+
+    text: str
+    """What it says, special tokens included."""
+    trained: bool
+    """Whether it has a weight in the loss."""
+
+
+def pieces(encoded: EncodedDemonstration, policy: TransformersPolicy) -> tuple[Piece, ...]:
+    """What a model reads, and which of it is learned; long runs of one token, such as an image's, are counted."""
+    weights = iter(encoded.weights)
+    trained = [sampled and next(weights) > 0 for sampled in encoded.sequence.sampled]
+    found = []
+    for learned, members in groupby(zip(encoded.sequence.ids, trained, strict=True), key=lambda pair: pair[1]):
+        found.append(Piece("".join(_in_words((token for token, _ in members), policy)), learned))
+    return tuple(found)
 
 
 def described(demonstration: Demonstration) -> dict[str, object]:
@@ -113,8 +154,30 @@ def described(demonstration: Demonstration) -> dict[str, object]:
     }
 
 
+_MOST_REPEATED: Final = 8
+
+
+def _in_words(ids: Iterable[int], policy: TransformersPolicy) -> Iterator[str]:
+    plain: list[int] = []
+    for token, run in ((token, len(list(run))) for token, run in groupby(ids)):
+        if run <= _MOST_REPEATED:
+            plain += [token] * run
+            continue
+        yield policy.tokenizer.decode(plain)
+        yield f"{policy.tokenizer.decode([token])} x {run}"
+        plain = []
+    yield policy.tokenizer.decode(plain)
+
+
 def _written(turn: DemonstratedTurn, policy: TransformersPolicy) -> Iterator[tuple[int, float]]:
-    for stretch in turn.stretches:
-        for token in policy.tokenizer.encode(stretch.text, add_special_tokens=False):
-            yield token, stretch.weight
-    yield policy.tokenizer.eos_token_id, turn.stretches[-1].weight
+    last = turn.stretches[-1].weight
+    stretches = [(stretch.text, stretch.weight) for stretch in turn.stretches]
+    stretches[0] = (policy.continued(stretches[0][0]), stretches[0][1])
+    for text, weight in stretches:
+        for token in policy.encode_turn(text):
+            yield token, weight
+    for number, call in enumerate(turn.calls):
+        between = "\n" if number or (turn.text and not turn.text.endswith("\n")) else ""
+        for token in (*policy.encode_turn(between), *policy.encode_call(call)):
+            yield token, last
+    yield policy.tokenizer.eos_token_id, last

@@ -53,9 +53,13 @@ class Optimizer:
     def start_step(self, step: int) -> float:
         """Sets the learning rate of a training step (counted from 1), and returns it."""
         lr = learning_rate(self._config, step, steps=self._steps)
+        self.set_lr(lr)
+        return lr
+
+    def set_lr(self, lr: float) -> None:
+        """Sets the learning rate of the steps to come."""
         for group in self._inner.param_groups:
             group["lr"] = lr
-        return lr
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from axpo import atomic
-from axpo.demonstrations import Demonstration, EncodedDemonstration, Lesson, described, encode
+from axpo.config import OptimConfig
+from axpo.demonstrations import Demonstration, EncodedDemonstration, Lesson, Piece, described, encode, pieces
 from axpo.jsonl import JsonLines
+from axpo.optimizer import Optimizer
 from axpo.sft_config import SftConfig, StageConfig
 from axpo.update import DivergenceError
 from axpo_agents.transformers_policy import TransformersPolicy
@@ -31,6 +33,10 @@ _LOG_EVERY: Final = 10
 
 class SftDisplay(Protocol):
     """Shows how a stage gets on."""
+
+    def examples(self, number: int, shown: Sequence[tuple[Piece, ...]]) -> None:
+        """Called once a stage with some of its demonstrations, as the policy reads them."""
+        ...
 
     def step(self, record: dict[str, Any]) -> None:
         """Called every few steps with stage, step, steps and loss."""
@@ -60,23 +66,25 @@ def train_stage(policy: TransformersPolicy, stage: Stage, config: SftConfig, dis
         DivergenceError: the loss is no longer finite.
     """
     settings = stage.config
-    parameters = list(policy.trainable_parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=settings.lr, betas=config.betas, weight_decay=config.weight_decay)
+    optimizer = Optimizer(policy.trainable_parameters(), _optimizer_settings(settings, config))
     log = JsonLines(stage.out / LOSSES)
     losses: list[float] = []
     started = time.monotonic()
     for step in range(1, settings.steps + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(settings, step)
+        optimizer.set_lr(learning_rate(settings, step))
         demonstrations = stage.lesson.draw(settings.batch)
+        encoded = [encode(demonstration, stage.lesson.env, policy) for demonstration in demonstrations]
         if step == 1:
             _write_examples(stage, demonstrations)
-        encoded = [encode(demonstration, stage.lesson.env, policy) for demonstration in demonstrations]
-        optimizer.zero_grad(set_to_none=True)
+            display.examples(stage.number, [pieces(each, policy) for each in encoded[:_SHOWN]])
+        optimizer.zero_grad()
         losses.append(_backward(policy, encoded, config.micro_batch_tokens))
-        if not math.isfinite(losses[-1]):
-            raise DivergenceError(f"expected a finite loss; stage {stage.number} has {losses[-1]} at step {step}")
-        torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+        norm = optimizer.gradient_norm()
+        if not (math.isfinite(losses[-1]) and math.isfinite(norm)):
+            raise DivergenceError(
+                f"stage {stage.number}, step {step}: expected a finite loss and gradient; got a loss of {losses[-1]} "
+                f"and a gradient norm of {norm}"
+            )
         optimizer.step()
         policy.advance_version()
         if step % _LOG_EVERY == 0 or step == settings.steps:
@@ -86,6 +94,12 @@ def train_stage(policy: TransformersPolicy, stage: Stage, config: SftConfig, dis
             log.append(record)
             display.step(record)
             losses.clear()
+
+
+def _optimizer_settings(stage: StageConfig, config: SftConfig) -> OptimConfig:
+    return OptimConfig(
+        lr=stage.lr, betas=config.betas, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
+    )
 
 
 def learning_rate(stage: StageConfig, step: int) -> float:

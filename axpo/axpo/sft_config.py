@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated, Final
 
-from axpo.config import Count, CountOrNone, ModelConfig, Name, NonNegative, Positive, Probability
+import tyro
+
+from axpo.config import Count, CountOrNone, ModelConfig, Name, NonNegative, Number, Positive, Probability
+
+RECORDED: Final = "recorded"
+"""Stands for no environment: demonstrations are shown with what their own records say."""
 
 
 class LessonName(StrEnum):
@@ -15,6 +21,8 @@ class LessonName(StrEnum):
     """Episodes of a scripted expert in the environment, some with tool calls and some answered outright."""
     LOCATE_AND_READ = "locate_and_read"
     """Dense pre-training for VisualZoom: the place of every sign of a scene, then the characters of a montage."""
+    DEMONSTRATIONS = "demonstrations"
+    """The user's own, see `DemonstrationsConfig`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +44,29 @@ class TrajectoryConfig:
     tool_guess_rate: Probability = 0.1
     """How often the sign does carry the favourite in trajectories that call the tool: low, so that reading a crop is
     learned from the crop and not from the colour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemonstrationsConfig:
+    """The user's own demonstrations. A source without stages of its own makes one stage of so many passes over it."""
+
+    source: Annotated[Name | None, tyro.conf.arg(aliases=("--demonstrations",))] = None
+    """A JSONL file of chat messages, a run's folder or file of rollouts, `hf:OWNER/NAME[/CONFIG][:SPLIT]`, or
+    `package.module:name` of an agent that plays."""
+    epochs: Annotated[Count, tyro.conf.arg(aliases=("--epochs",))] = 3
+    """Passes over all of them."""
+    batch: Annotated[Count, tyro.conf.arg(aliases=("--batch",))] = 16
+    """Demonstrations per optimizer step."""
+    lr: Annotated[Positive, tyro.conf.arg(aliases=("--lr",))] = 1e-5
+    """Peak learning rate."""
+    warmup_share: Probability = 0.05
+    """Share of the steps that warm up."""
+    max_tokens: Count = 16384
+    """Demonstrations of more tokens are left out, and counted."""
+    min_reward: Number = 0.5
+    """Rollouts and played episodes that earned less are left out."""
+    episodes: Count = 200
+    """How many an agent plays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +96,8 @@ class SftConfig:
     """A supervised fine-tuning run."""
 
     env: Name = "axpo/VisualZoom-v0"
-    """Gymnasium id of the environment."""
+    """Gymnasium id of the environment whose instructions and tools are shown, and which evaluates. `recorded`, which is
+    the default of `axpo sft --demonstrations`: the system messages and tools of the records, and no evaluation."""
     env_args: tuple[str, ...] = ()
     """Keyword arguments of the environment as NAME=VALUE, VALUE in JSON (or a bare word)."""
     model: Name = "tiny-random"
@@ -74,6 +106,8 @@ class SftConfig:
     """The folder of the result; the trained checkpoint is that of its last stage."""
     seed: int = 0
     """Seeds initial weights and demonstrations."""
+    demonstrations: DemonstrationsConfig = field(default_factory=DemonstrationsConfig)
+    """The user's own demonstrations."""
     stages: tuple[StageConfig, ...] = (StageConfig(),)
     """The stages, in order."""
     betas: tuple[float, float] = (0.9, 0.98)

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -18,14 +18,15 @@ from axpo.environments import Worlds, make_worlds
 from axpo.evaluation import EvaluationPlan, evaluate
 from axpo.jsonl import JsonLines
 from axpo.lessons import make_lesson
+from axpo.lessons.recorded import Recorded
 from axpo.manifest import check_manifest, write_manifest
 from axpo.runlog import held
 from axpo.seeds import derive_seed
 from axpo.sft import EXAMPLES, LOSSES, SftDisplay, Stage, train_stage
-from axpo.sft_config import SftConfig
+from axpo.sft_config import RECORDED, DemonstrationsConfig, LessonName, SftConfig, StageConfig
 from axpo.trainer import load_settings
 from axpo.unfailing import unfailing
-from axpo.validation import check_model, located
+from axpo.validation import check_model, located, located_path
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 
 CONFIG: Final = "config.toml"
@@ -37,6 +38,10 @@ _HELD_OUT: Final = ("validation", "val", "valid", "dev", "test")
 
 class SftRunDisplay(SftDisplay, Protocol):
     """Shows how a run gets on."""
+
+    def note(self, text: str) -> None:
+        """Called with what a user must know."""
+        ...
 
     def stage_done(self, number: int, evaluation: Mapping[str, Any]) -> None:
         """Called when a stage is finished, with its evaluation (see `axpo.evaluation`)."""
@@ -74,20 +79,25 @@ def run_sft(config: SftConfig, display: SftRunDisplay) -> SftResult:
 def _run(config: SftConfig, display: SftRunDisplay, stack: ExitStack) -> SftResult:
     started = time.monotonic()
     out = Path(config.out)
-    config = located(checked(config))
-    worlds = make_worlds(config.env, config.env_args, prefer=_HELD_OUT, needed=config.eval_questions > 0)
+    config = _located(located(checked(config)))
+    plan = stages(config)
+    worlds = _worlds(config)
     lessons = [
-        make_lesson(stage, config, worlds.training, seed=derive_seed(config.seed, "sft", number))
-        for number, stage in enumerate(config.stages, start=1)
+        make_lesson(
+            stage, config, None if worlds is None else worlds.training, seed=derive_seed(config.seed, "sft", number)
+        )
+        for number, stage in enumerate(plan, start=1)
     ]
     check_model(config.model, config.policy)
     _prepare(out, config, stack)
     model, evaluation = config.model, dict[str, Any]()
-    for number, (settings, lesson) in enumerate(zip(config.stages, lessons, strict=True), start=1):
+    for number, (settings, lesson) in enumerate(zip(plan, lessons, strict=True), start=1):
         done = out / f"stage-{number}"
         if not done.exists():
             policy = load_policy(model, load_settings(config.policy, seed=config.seed))
             stage = Stage(number=number, config=settings, lesson=lesson, out=out)
+            if isinstance(lesson, Recorded):
+                stage = _fitted(stage, lesson, policy, config.demonstrations, display)
             train_stage(policy, stage, config, display)
             _finish_stage(done, policy, config, worlds)
         _check_stage(done)
@@ -95,6 +105,54 @@ def _run(config: SftConfig, display: SftRunDisplay, stack: ExitStack) -> SftResu
         evaluation = json.loads((done / EVALUATION).read_text(encoding="utf-8"))
         display.stage_done(number, evaluation)
     return SftResult(checkpoint=Path(model), evaluation=evaluation, seconds=time.monotonic() - started)
+
+
+def _worlds(config: SftConfig) -> Worlds | None:
+    if config.env == RECORDED:
+        return None
+    return make_worlds(config.env, config.env_args, prefer=_HELD_OUT, needed=config.eval_questions > 0)
+
+
+def _located(config: SftConfig) -> SftConfig:
+    own = config.demonstrations
+    if own.source is None:
+        return config
+    return replace(config, demonstrations=replace(own, source=located_path(own.source)))
+
+
+def stages(config: SftConfig) -> tuple[StageConfig, ...]:
+    """The stages of a run; demonstrations without a stage of their own make one, whose `steps` their number decides.
+
+    Raises:
+        ConfigError: there are demonstrations, and stages of which none teaches them.
+    """
+    own = config.demonstrations
+    if own.source is None or any(stage.lesson is LessonName.DEMONSTRATIONS for stage in config.stages):
+        return config.stages
+    if config.stages != SftConfig().stages:
+        raise ConfigError(
+            'stages: expected one with lesson = "demonstrations", since demonstrations.source is given; got '
+            f"{', '.join(stage.lesson for stage in config.stages)}"
+        )
+    return (StageConfig(lesson=LessonName.DEMONSTRATIONS, batch=own.batch, lr=own.lr),)
+
+
+def _fitted(
+    stage: Stage, lesson: Recorded, policy: TransformersPolicy, own: DemonstrationsConfig, display: SftRunDisplay
+) -> Stage:
+    """The stage with the demonstrations that are short enough, and as many steps as their passes take."""
+    fitting = lesson.fitting(policy, max_tokens=own.max_tokens)
+    if left_out := len(lesson) - len(fitting):
+        display.note(f"{left_out} of {len(lesson)} demonstrations have more than {own.max_tokens} tokens: left out")
+    if not len(fitting):
+        raise ConfigError(
+            f"demonstrations.max_tokens: all {len(lesson)} demonstrations have more than {own.max_tokens}"
+        )
+    settings = stage.config
+    if settings == StageConfig(lesson=LessonName.DEMONSTRATIONS, batch=own.batch, lr=own.lr):
+        steps = fitting.steps(epochs=own.epochs, batch=own.batch)
+        settings = replace(settings, steps=steps, warmup_steps=round(own.warmup_share * steps))
+    return replace(stage, config=settings, lesson=fitting)
 
 
 def _prepare(out: Path, config: SftConfig, stack: ExitStack) -> None:
@@ -124,10 +182,10 @@ def _check_stage(done: Path) -> None:
         raise DamagedFileError(f"{error}. Delete the folder to train this stage and those behind it again") from error
 
 
-def _finish_stage(done: Path, policy: TransformersPolicy, config: SftConfig, worlds: Worlds) -> None:
+def _finish_stage(done: Path, policy: TransformersPolicy, config: SftConfig, worlds: Worlds | None) -> None:
     with atomic.new_folder(done) as folder:
         policy.save(folder)
-        record = _evaluation(policy, config, worlds) if config.eval_questions else {}
+        record = _evaluation(policy, config, worlds) if config.eval_questions and worlds is not None else {}
         (folder / EVALUATION).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         write_manifest(folder)
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final, Self, cast
 
@@ -164,6 +165,15 @@ class ToolEnv(gymnasium.Env[Observation, str]):
     def shown_sizes(self, state: EpisodeState) -> tuple[Size, ...]:
         """The sizes at which the policy was shown the episode's images: those of the question, then of tool results."""
         return self._executor.shown_sizes(state)
+
+    def results(self, calls: Iterable[CallRecord], *, answer_ignored: bool = False) -> Parts:
+        """What a turn's calls lead to, as the policy reads it: their results, images passed through the view.
+
+        Args:
+            calls: the calls, with their results.
+            answer_ignored: the turn gave an answer, too.
+        """
+        return join_results(calls, answer_ignored=answer_ignored, show=self._showing.of_result)
 
     def observe(self, state: EpisodeState) -> Observation:
         """What `reset`, `step` or a `restore` to that state shows: only what is new, nothing once it has ended."""
@@ -314,7 +324,7 @@ class ToolEnv(gymnasium.Env[Observation, str]):
 
     def _act(self, state: EpisodeState, text: str, parsed: ParsedTurn) -> Transition:
         calls, tool_states = self._executor.execute(parsed.calls, state)
-        observation = join_results(calls, answer_ignored=parsed.answer is not None, show=self._showing.of_result)
+        observation = self.results(calls, answer_ignored=parsed.answer is not None)
         turn = Turn(text=text, calls=calls, observation=observation)
         after = replace(
             state, turns=(*state.turns, turn), tool_states=tool_states, digest=next_digest(state, turn, None)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 from axpo.checked_json import DamagedFileError
 from axpo.config import ConfigError
 from axpo.config_file import read_toml
+from axpo.demonstrations import Piece
 from axpo.jsonl import JsonLines
 from axpo.sft import learning_rate, weighted_loss
 from axpo.sft_config import LessonName, SftConfig, StageConfig, TrajectoryConfig
@@ -25,6 +26,14 @@ class Recorder:
     def __init__(self) -> None:
         self.steps: list[Mapping[str, Any]] = []
         self.done: list[tuple[int, Mapping[str, Any]]] = []
+        self.notes: list[str] = []
+        self.shown: list[tuple[int, tuple[tuple[Piece, ...], ...]]] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def examples(self, number: int, shown: Sequence[tuple[Piece, ...]]) -> None:
+        self.shown.append((number, tuple(shown)))
 
     def step(self, record: Mapping[str, Any]) -> None:
         self.steps.append(record)

@@ -7,8 +7,9 @@ marker in the turn's place and taking the text behind the marker, so sampled ids
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Final
 
 from axpo_agents.formats import translate
@@ -59,6 +60,8 @@ class ChatFormat:
         self._template = ChatTemplate(tokenizer, template, image_token)
         self._image_id = None if image_token is None else tokenizer.convert_tokens_to_ids(image_token)
         self._pieces: dict[int, str] = {}
+        special = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
+        self._control = re.compile("|".join(re.escape(token) for token in special if not TAGS.match(token)) or "(?!)")
         self.calls = self._template.calls
         """How the model writes tool calls."""
         self.opening = self._template.opening
@@ -104,6 +107,14 @@ class ChatFormat:
     def write_call(self, call: ToolCall) -> str:
         """A call as the model writes it in a turn."""
         return self.calls.write(call)
+
+    def encode_turn(self, turn: str) -> list[int]:
+        """Ids of a given turn's text; tokens that end turns or stand for images are cut, those of its tags are not."""
+        cuts = [match.start() + 1 for match in self._control.finditer(turn)]
+        ids: list[int] = []
+        for start, stop in pairwise((0, *cuts, len(turn))):
+            ids += self.tokenizer.encode(turn[start:stop], add_special_tokens=False)
+        return ids
 
     def continued(self, turn: str) -> str:
         """A whole turn's text without what the template writes of it; thinking that it opened is closed at once."""

@@ -61,6 +61,10 @@ class ContextEncoder:
         """The context between a turn whose sampled ids were `after` and the next turn."""
         return self._context(*self._chat.encode_observation(observation, after))
 
+    def encode_message(self, message: Parts, *, after: Sequence[int]) -> Context:
+        """The same, where what follows is a user's message."""
+        return self._context(*self._chat.encode_message(message, after))
+
     def _context(self, ids: tuple[int, ...], images: tuple[ImageRef, ...]) -> Context:
         settings = self._images
         if settings is None or not images:

@@ -21,7 +21,7 @@ from axpo_agents.transformers_policy.saving import save_checkpoint
 from axpo_agents.transformers_policy.scoring import Packing, Scorer
 from axpo_agents.transformers_policy.token_tree import TokenTree
 from axpo_agents.types import WHOLE, Context, Sampling, TokenSequence, Truncation
-from axpo_envs.types import EpisodeState, Parts
+from axpo_envs.types import EpisodeState, Parts, ToolCall
 
 if TYPE_CHECKING:
     from axpo_envs.env import ToolEnv
@@ -113,6 +113,23 @@ class TransformersPolicy(TokenPolicy):
     def encode_observation(self, observation: Parts, *, after: Sequence[int]) -> Context:
         """The context between a turn whose sampled ids were `after` and the next turn."""
         return self._contexts.encode_observation(observation, after=after)
+
+    def encode_message(self, message: Parts, *, after: Sequence[int]) -> Context:
+        """The context between a turn and the next one where a user goes on with the conversation."""
+        return self._contexts.encode_message(message, after=after)
+
+    def encode_turn(self, turn: str) -> list[int]:
+        """Ids of a given turn's text, or of a part of it, its end left out; it cannot claim to be more than a turn."""
+        return self._chat.encode_turn(turn)
+
+    def continued(self, turn: str) -> str:
+        """A whole turn's text without what the chat template itself writes of it."""
+        return self._chat.continued(turn)
+
+    def encode_call(self, call: ToolCall) -> list[int]:
+        """Ids of a call, written as the chat template asks for it."""
+        ids: list[int] = self.tokenizer.encode(self._chat.write_call(call), add_special_tokens=False)
+        return ids
 
     def decode_turn(self, ids: Sequence[int]) -> str:
         """The text of a turn as the environment parses it.

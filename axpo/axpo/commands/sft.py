@@ -9,11 +9,13 @@ from typing import Annotated, Any, Final
 
 import tyro
 from rich.console import Console
+from rich.text import Text
 
 from axpo.commands.arguments import check_output, parse, path_option, write_json
 from axpo.config_file import read_toml
+from axpo.demonstrations import Piece
 from axpo.heartbeat import Heartbeat
-from axpo.sft_config import SftConfig
+from axpo.sft_config import RECORDED, SftConfig
 from axpo.sft_run import run_sft
 from axpo.unfailing import say, tell
 
@@ -32,7 +34,7 @@ _LINES: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SftArguments:
-    """Teach a policy what a scripted expert demonstrates, stage by stage.
+    """Teach a policy what a scripted expert, or your own demonstrations, show it.
 
     Repeating the command in the folder of a killed run goes on behind the last stage it had finished.
     """
@@ -41,6 +43,8 @@ class SftArguments:
     """TOML file with settings, such as recipes/tiny.toml; the options below override it."""
     json: Path | None = None
     """Write the evaluation of the trained policy to this file."""
+    show: int = 0
+    """Print so many demonstrations of each stage as the policy reads them (8 at most), what is trained marked."""
     settings: Annotated[SftConfig, tyro.conf.arg(name="")] = field(default_factory=SftConfig)
     """The run's settings."""
 
@@ -49,12 +53,28 @@ class _Lines:
     """Prints losses and evaluations as lines.
 
     Args:
+        show: demonstrations of each stage that are printed.
         heartbeat: speaks where these lines are far between.
     """
 
-    def __init__(self, heartbeat: Heartbeat) -> None:
+    def __init__(self, show: int, heartbeat: Heartbeat) -> None:
         self._console = Console()
+        self._show = show
         self._heartbeat = heartbeat
+
+    def note(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False)
+
+    def examples(self, number: int, shown: Sequence[tuple[Piece, ...]]) -> None:
+        for place, demonstration in enumerate(shown[: self._show], start=1):
+            self._console.rule(f"stage {number}, demonstration {place}: trained text in [bold green]⟦green⟧[/]")
+            text = Text()
+            for piece in demonstration:
+                if piece.trained:
+                    text.append(f"⟦{piece.text}⟧", style="bold green")
+                else:
+                    text.append(piece.text, style="dim")
+            self._console.print(text)
 
     def step(self, record: Mapping[str, Any]) -> None:
         where = f"stage {record['stage']}, step {record['step']}/{record['steps']}"
@@ -78,16 +98,21 @@ class _Lines:
         self._heartbeat.spoke()
 
 
+def _defaults(arguments: Sequence[str]) -> SftConfig:
+    own = any(argument.partition("=")[0] in ("--demonstrations", "--demonstrations.source") for argument in arguments)
+    return SftConfig(env=RECORDED) if own else SftConfig()
+
+
 def run(arguments: Sequence[str]) -> int:
     """Trains all stages; returns the exit code."""
     base = path_option(arguments, "config")
-    settings = SftConfig() if base is None else read_toml(base, SftConfig, partial=True)
+    settings = _defaults(arguments) if base is None else read_toml(base, SftConfig, partial=True)
     parsed = parse(SftArguments, "sft", arguments, default=SftArguments(settings=settings))
     check_output(parsed.json)
     heartbeat = Heartbeat(lambda line: say(f"axpo: {line}"))
     try:
         with heartbeat:
-            result = run_sft(parsed.settings, _Lines(heartbeat))
+            result = run_sft(parsed.settings, _Lines(parsed.show, heartbeat))
     except KeyboardInterrupt:
         say("axpo: stopped; the same command goes on behind the last stage that was finished")
         raise

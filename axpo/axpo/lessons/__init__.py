@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from axpo.config import ConfigError
+from axpo.demonstration_sources import load_demonstrations
 from axpo.demonstrations import Lesson
 from axpo.lessons.locate_and_read import LocateAndRead
+from axpo.lessons.recorded import Recorded
 from axpo.lessons.trajectories import Trajectories
 from axpo.sft_config import LessonName, SftConfig, StageConfig
 from axpo_envs.env import ToolEnv
 from axpo_envs.suite.visual_zoom import VisualZoom
 
 
-def make_lesson(stage: StageConfig, config: SftConfig, env: ToolEnv, *, seed: int) -> Lesson:
+def make_lesson(stage: StageConfig, config: SftConfig, env: ToolEnv | None, *, seed: int) -> Lesson:
     """The lesson of a stage.
 
+    Args:
+        stage: names the lesson.
+        config: the run's settings.
+        env: the environment; None shows demonstrations as their source says.
+        seed: decides what is drawn.
+
     Raises:
-        ConfigError: the environment has no scripted expert for it.
+        ConfigError: the environment has no scripted expert for it, or there are no demonstrations.
+        EnvConfigError: records of demonstrations are unusable.
     """
+    if stage.lesson is LessonName.DEMONSTRATIONS:
+        return Recorded(load_demonstrations(config.demonstrations, env, seed=seed), env, seed=seed)
     if not isinstance(env, VisualZoom):
         raise ConfigError(f"env: lessons are known for axpo/VisualZoom-v0; got {config.env}")
     match stage.lesson:
