@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypedDict
 
 from axpo_envs.images import ImageRef, Pixels
-from axpo_envs.tags import RESPONSE_CLOSE, RESPONSE_OPEN, TAGS, quote_parts
+from axpo_envs.tags import RESPONSE_CLOSE, RESPONSE_OPEN, RESPONSE_TAGS, quote_parts
 from axpo_envs.types import CallRecord, EpisodeState, Parts
 
 BETWEEN_RESPONSES: Final = f"\n{RESPONSE_CLOSE}\n{RESPONSE_OPEN}\n"
@@ -40,7 +40,7 @@ def join_results(calls: Iterable[CallRecord], *, answer_ignored: bool, show: Cal
     """
     parts: Parts = ()
     for number, record in enumerate(calls):
-        content = quote_parts(show(record.result.content), TAGS)
+        content = quote_parts(show(record.result.content), RESPONSE_TAGS)
         parts += (BETWEEN_RESPONSES, *content) if number else content
     return (*parts, _ANSWER_IGNORED) if answer_ignored else parts
 

@@ -28,7 +28,7 @@ TAGS: Final = re.compile(r"<(?=\s*+/?+\s*+(?:think|tool_call|answer|tool_respons
 """The `<` of every tag of the turn format, however spaced or capitalized."""
 
 RESPONSE_TAGS: Final = re.compile(r"<(?=\s*+/?+\s*+tool_response\s*+/?+\s*+>)", re.IGNORECASE)
-"""The same of the tags of results: for texts that may speak of the format, but not as the environment."""
+"""The same of the tags of results: for texts that may quote the format, but not speak as the environment."""
 
 _QUOTED: Final = "&lt;"
 
