@@ -5,19 +5,17 @@ A check that fails raises a `ConformanceError` whose message begins with the sen
 
 from __future__ import annotations
 
-import os
-import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-import cloudpickle
 import gymnasium
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from axpo_envs.env import ToolEnv
+from axpo_envs.env_travel import check_travel
 from axpo_envs.errors import SnapshotError
 from axpo_envs.examples import BAD_TURNS, call_turn, example_turns, odd_arguments
 from axpo_envs.frozen import find_mutable
@@ -27,12 +25,8 @@ from axpo_envs.observation import Observation
 from axpo_envs.snapshot import Snapshot
 from axpo_envs.tools.tool import Effects, Tool, ToolArgumentError, ToolContext, ToolError
 from axpo_envs.types import EpisodeState, Parts, Question, ToolResult, ToolStatus, Transition
-from axpo_envs.workers.parcels import ToolParcel
-from axpo_envs.workers.pool import shared_pool
 
 __all__ = ["ConformanceError", "EnvSource", "Invariant", "check_tool", "check_tool_env"]
-
-_TRAVEL_LIMIT_S: Final = 600.0
 
 EnvSource: TypeAlias = gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
 """An environment, or what makes one."""
@@ -66,7 +60,7 @@ def check_tool_env(
         _check_rewinding(env, twin, turns)
         _check_branches(env, turns)
         _check_bad_output(env)
-    _check_travel(env, turns, seeds[0])
+    check_travel(env, (*turns, ""), seed=seeds[0])
     _check_foreign(env)
     _check_gymnasium(env)
 
@@ -258,34 +252,6 @@ def _check_bad_output(env: ToolEnv) -> None:
         for cut_off in (False, True):
             with nothing_raised(Invariant.BAD_OUTPUT_IS_DATA, f"The turn {turn[:200]!r}"):
                 env.advance(state, turn, cut_off=cut_off)
-
-
-def _check_travel(env: ToolEnv, turns: Sequence[str], seed: int) -> None:
-    expected = _digests(env, turns, seed)
-    with nothing_raised(Invariant.ENV_TRAVELS, "Pickling it, or reading it back,"):
-        data = cloudpickle.dumps(env)
-        copy = pickle.loads(data)
-    if copy.state.digest != env.state.digest or _digests(copy, turns, seed) != expected:
-        fail(Invariant.ENV_TRAVELS, "The copy in this process is elsewhere, or goes on otherwise.")
-    if hasattr(os, "fork"):
-        with nothing_raised(Invariant.ENV_TRAVELS, "Playing its copy in another process"):
-            parcel = ToolParcel(name="a copy of the environment", tool=_Player(), home=__name__)
-            elsewhere = shared_pool().run(parcel, (data, turns, seed), limit_s=_TRAVEL_LIMIT_S)
-        if elsewhere != expected:
-            fail(Invariant.ENV_TRAVELS, f"The copy in another process gave {elsewhere!r} instead of {expected!r}.")
-
-
-class _Player:
-    """Plays a pickled environment in a worker process."""
-
-    def step(self, data: bytes, turns: Sequence[str], seed: int) -> list[str]:
-        return _digests(pickle.loads(data), turns, seed)
-
-
-def _digests(env: ToolEnv, turns: Sequence[str], seed: int) -> list[str]:
-    """The digests of an episode's states."""
-    env.reset(seed=seed)
-    return [env.state.digest, *(moment.digest for moment in _play(env, (*turns, "")))]
 
 
 def _check_foreign(env: ToolEnv) -> None:

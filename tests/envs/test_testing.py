@@ -305,10 +305,8 @@ class Homesick(ToolEnv):
     """Begins other episodes in other processes."""
 
     def begin(self, question: Question, *, seed: int = 0) -> EpisodeState:
-        return super().begin(question, seed=seed if os.getpid() == HOME else seed + 1)
-
-
-HOME = os.getpid()
+        self.home = getattr(self, "home", os.getpid())
+        return super().begin(question, seed=seed + (self.home != os.getpid()))
 
 
 class Shifting(ToolEnv):
