@@ -395,3 +395,13 @@ def test_a_pickled_tool_is_the_tool_of_that_name(tmp_path: Path, monkeypatch: py
     monkeypatch.syspath_prepend(tmp_path)
     echo = importlib.import_module("echoing_tools").echo
     assert pickle.loads(pickle.dumps(echo)) is echo
+
+
+@pytest.mark.parametrize("pattern", ["^(?=a)", "["])
+def test_a_pattern_that_cannot_be_checked_is_told_at_decoration(pattern: str) -> None:
+    def find(text: Annotated[str, pydantic.Field(pattern=pattern)]) -> str:
+        """Finds."""
+        return text
+
+    with pytest.raises(EnvConfigError, match="tool 'find', parameter 'text': its constraints cannot be checked"):
+        tool(find)

@@ -114,6 +114,9 @@ def _check_type(hint: Any, where: str) -> None:
     except pydantic.PydanticUserError as error:
         expected = "expected a type that JSON can hold (numbers, texts, lists, enums, dataclasses, pydantic models)"
         raise EnvConfigError(f"{where}: {expected}; got {hint}") from error
+    except pydantic_core.SchemaError as error:
+        problem = " ".join(str(error).split())
+        raise EnvConfigError(f"{where}: its constraints cannot be checked: {problem}") from error
 
 
 def _default(parameter: inspect.Parameter, where: str) -> dict[str, Any]:
