@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from axpo_envs.reward_functions import math_equality, math_workers
 from axpo_envs.reward_functions.math_equality import MAX_ANSWER_CHARS, MathVerify, plain_verdict
 from axpo_envs.reward_functions.math_text import as_latex, marked_part
 from axpo_envs.reward_functions.math_workers import Reply, ask_worker
+from axpo_envs.reward_functions.numeric import Numeric
 
 LIMITS = (5.0, 600.0)
 
@@ -164,3 +166,9 @@ def test_any_of_several_references_will_do() -> None:
     question = Question(id="q", prompt=("?",), answer="x^2", alternatives=("5",))
     state = EpisodeState(question=question, seed=0)
     assert [MathVerify()(question, answer, state)[0].value for answer in ("x x", "5.0", "6")] == [1, 1, 0]
+
+
+@given(*(st.decimals(allow_nan=False, allow_infinity=False, min_value=-1000, max_value=1000, places=3),) * 2)
+def test_plain_numbers_are_worth_what_numeric_gives(one: Decimal, other: Decimal) -> None:
+    for answer in (f"{other}", f"{one:,f}", f"{one:e}", f"{one}\\%"):
+        assert plain_verdict(str(one), answer) == Numeric().is_right(str(one), answer)

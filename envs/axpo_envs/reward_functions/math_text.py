@@ -39,6 +39,8 @@ _SYMBOLS: Final = {
     "\u2032": "'",
     "\u2033": "''",
     "\u2019": "'",
+    r"\varnothing": r"\emptyset",
+    "\u2205": r"\emptyset ",
     "\u00a0": " ",
     "\u2009": " ",
     "\u202f": " ",
@@ -55,6 +57,7 @@ _PRIMED: Final = re.compile(r"([A-Za-z])((?:'|\^\{?\\prime\}?)+)")
 _PERCENT: Final = re.compile(r"\s*\\?%\s*$")
 _COMMAND: Final = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[A-Za-z]+")
 _TEXT: Final = re.compile(r"\\(?:text|mathrm|textrm|mbox|operatorname)\s*\{([^{}]*)\}")
+_WORDED: Final = re.compile(r"\\(?:text|mathrm|textrm|textbf|mbox)\s*\{([^{}]*)\}\.?")
 _UNIT: Final = re.compile(
     r"(?<=[\d\s})\]])\s*(?:\\[,;! ]|~)*\s*(?:\\(?:text|mathrm|textrm|mbox)\s*\{([^{}]+)\}(\^\{?-?\d\}?)?|"
     r"((?:(?<=\s)|(?<=\\[,;! ])|(?<=\d))[A-Za-z\u00b5\u00b0\u03a9][\w/^\u00b0]*))\.?\s*$"
@@ -83,7 +86,8 @@ def marked_part(text: str) -> str:
         # A dollar sign before a number alone is money; two of them with nothing between are none.
         if found and end and inner.strip() and opening not in after and opening not in before:
             return inner.strip()
-    return text.strip()
+    worded = _WORDED.fullmatch(text.strip())
+    return worded[1].strip() if worded else text.strip()
 
 
 def as_latex(text: str) -> str:
