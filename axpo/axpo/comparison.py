@@ -97,7 +97,7 @@ def compare(config: ComparisonConfig, *, console: Console | None = None) -> Comp
 def comparison_table(comparison: Comparison) -> FittingTable:
     """The comparison for a terminal: one row per method, mean and standard deviation where there are several seeds."""
     return FittingTable(
-        title=f"After {comparison.steps} steps, on held-out questions",
+        title=f"After {comparison.steps} steps",
         columns=COLUMNS,
         rows=tuple((row.label, *row.cells) for row in rows(measured_methods(comparison))),
     )

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from axpo.config import TrainConfig
 from axpo.heartbeat import FIRST_S, Heartbeat, duration
+from axpo.outcomes import questions_of
 from axpo.terminal import printable
 
 SHOWN: Final = {
@@ -251,7 +252,7 @@ def _title(config: TrainConfig) -> str:
 def _evaluation_line(record: Mapping[str, Any]) -> str:
     metrics = record["metrics"]
     shown = [f"{label} {_interval(metrics[name])}" for name, label in EVALUATED.items() if name in metrics]
-    return f"evaluation at step {record['step']}, {record['questions']} held-out questions:  " + "  ".join(shown)
+    return f"evaluation at step {record['step']}, {questions_of(record)}:  " + "  ".join(shown)
 
 
 def _interval(metric: Mapping[str, float | None]) -> str:

@@ -186,6 +186,20 @@ def intervals_of(evaluation: Record) -> dict[str, tuple[float, float]]:
     }
 
 
+def questions_of(evaluation: Mapping[str, Any]) -> str:
+    """Which questions an evaluation asked, in words; those of training are not called held-out.
+
+    Worked value: 100 questions of the split `test` give `100 held-out questions (test)`.
+    """
+    count, split = evaluation["questions"], evaluation.get("split")
+    if split in _TRAINED_ON:
+        return f"{count} questions ({split})"
+    return f"{count} held-out questions" + (f" ({split})" if split else "")
+
+
+_TRAINED_ON: Final = ("train", "all")
+"""Names of splits whose questions may have been trained on."""
+
 _MEASURES: Final = ("pass1", "pass4", "tool_attempt_rate", "all_wrong_tool_subgroups")
 
 

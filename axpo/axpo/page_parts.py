@@ -21,7 +21,7 @@ from axpo.variants import label_of
 from axpo_envs.coordinates import Coords
 
 TILES: Final = (
-    ("pass1", "Pass@1", "One rollout answers a held-out question."),
+    ("pass1", "Pass@1", "One rollout answers a question of the evaluation."),
     ("pass4", "Pass@4", "At least one of four rollouts does."),
     ("tool_attempt_rate", "Tool-attempt rate", "A rollout opens a tool call."),
     (

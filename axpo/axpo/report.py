@@ -11,7 +11,7 @@ from axpo.charts import Line, write_picture
 from axpo.config import Cut, Method
 from axpo.gallery import pick_branches, pick_examples, pick_pairs
 from axpo.jsonl import DamagedFileError, Record
-from axpo.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, read_comparison
+from axpo.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, questions_of, read_comparison
 from axpo.page import Legend, Page, render
 from axpo.page_parts import COLUMNS, Measured, Settings, charts, charts_note, measured_methods, roles, rows, tiles
 from axpo.regime import default_regime
@@ -29,7 +29,7 @@ from axpo.variants import label_of
 
 REPORT: Final = "report.html"
 _COMPARISON_LEAD: Final = (
-    "Agents that start from one checkpoint and learn from the same questions, measured on the same held-out ones."
+    "Agents that start from one checkpoint and learn from the same questions, measured on the same ones."
 )
 _METHOD_LEADS: Final = {
     "grpo": "GRPO learns from what it happens to sample.",
@@ -168,16 +168,13 @@ def _lines(folder: Path, comparison: Comparison) -> list[Line]:
 
 
 def _table_note(settings: Settings, evaluations: Sequence[Record], seeds: int) -> str:
-    last = evaluations[-1] if evaluations else {}
-    questions = last.get("questions", settings["log.eval_questions"])
-    split = f" (split {last['split']})" if last.get("split") else ""
-    measured = (
-        f"Shares are measured on {questions} held-out questions{split}, {settings['log.eval_samples']} rollouts each"
-    )
+    last = evaluations[-1] if evaluations else {"questions": settings["log.eval_questions"]}
+    measured = f"Shares are measured on {questions_of(last)}, {settings['log.eval_samples']} rollouts each"
     spread = (
         f"; mean ± standard deviation over {seeds} seeds" if seeds > 1 else "; bars carry 95 % intervals over questions"
     )
-    return f"{measured}{spread}. Rollouts, tokens and seconds are those of training."
+    chosen = f" ({last['split_note']})" if last.get("split_note") else ""
+    return f"{measured}{chosen}{spread}. Rollouts, tokens and seconds are those of training."
 
 
 def _branches_note(settings: Sequence[Settings]) -> str:

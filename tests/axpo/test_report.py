@@ -150,7 +150,11 @@ def test_a_page_says_how_many_questions_were_asked_and_which(tmp_path: Path, fin
     with RunLog.open(folder, tensorboard=False) as log:
         log.append_evaluation({**log.evaluations()[-1], "questions": 7, "split": "validation"})
     text, _ = read(write_report(folder))
-    assert "Shares are measured on 7 held-out questions (split validation), 8 rollouts each" in text
+    assert "Shares are measured on 7 held-out questions (validation), 8 rollouts each" in text
+    with RunLog.open(folder, tensorboard=False) as log:
+        log.append_evaluation({**log.evaluations()[-1], "split": "train", "split_note": "they were trained on"})
+    text, _ = read(write_report(folder))
+    assert "Shares are measured on 7 questions (train), 8 rollouts each (they were trained on); bars" in text
 
 
 def test_settings_that_were_changed_are_on_the_page(run: Path) -> None:
