@@ -15,7 +15,7 @@ from axpo.environments import SET_ASIDE, TRAIN, make_asked, make_worlds, parse_e
 from axpo.eval_config import EvalConfig
 from axpo.evaluation import Evaluation, EvaluationPlan, evaluate
 from axpo.runlog import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_sft_run, read_steps
-from axpo.sft_config import SftConfig
+from axpo.sft_config import RECORDED, SftConfig
 from axpo.sft_run import STAGE
 from axpo.trainer import load_settings
 from axpo.validation import check_model
@@ -57,6 +57,8 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
         return config
     if run is None:
         raise ConfigError(f"env: {config.checkpoint} is no run's checkpoint, so it takes --env to say where it acts")
+    if run.env == RECORDED:
+        raise ConfigError(f"env: {config.checkpoint} was taught without an environment, so it takes --env")
     given = parse_env_args(config.env_args)
     # The run's own split is that of its training; one that is given here is what to ask.
     chosen = run.log.eval_split if isinstance(run, TrainConfig) else None

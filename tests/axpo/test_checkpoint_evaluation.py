@@ -15,7 +15,7 @@ from axpo.config_file import to_toml
 from axpo.display import Silent
 from axpo.eval_config import EvalConfig
 from axpo.runlog import RunLogError
-from axpo.sft_config import SftConfig
+from axpo.sft_config import RECORDED, SftConfig
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +92,6 @@ def test_a_supervised_run_stands_for_its_last_stage(tmp_path: Path, run: Path) -
     found = located(tmp_path / "sft")
     assert found.checkpoint == str(tmp_path / "sft" / "stage-10")
     assert (found.env, found.env_args, found.max_turn_tokens) == ("toy/Checksum-v0", ("size=4",), 33)
+    (tmp_path / "sft" / "config.toml").write_text(to_toml(replace(config, env=RECORDED)))
+    with pytest.raises(ConfigError, match="was taught without an environment, so it takes --env"):
+        located(tmp_path / "sft")

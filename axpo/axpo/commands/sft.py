@@ -17,6 +17,7 @@ from axpo.demonstrations import Piece
 from axpo.heartbeat import Heartbeat
 from axpo.sft_config import RECORDED, SftConfig
 from axpo.sft_run import run_sft
+from axpo.terminal import printable
 from axpo.unfailing import say, tell
 
 _SHOWN: Final = (
@@ -63,7 +64,7 @@ class _Lines:
         self._heartbeat = heartbeat
 
     def note(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(printable(text), highlight=False, markup=False)
 
     def examples(self, number: int, shown: Sequence[tuple[Piece, ...]]) -> None:
         for place, demonstration in enumerate(shown[: self._show], start=1):
@@ -71,9 +72,9 @@ class _Lines:
             text = Text()
             for piece in demonstration:
                 if piece.trained:
-                    text.append(f"⟦{piece.text}⟧", style="bold green")
+                    text.append(f"⟦{printable(piece.text)}⟧", style="bold green")
                 else:
-                    text.append(piece.text, style="dim")
+                    text.append(printable(piece.text), style="dim")
             self._console.print(text)
 
     def step(self, record: Mapping[str, Any]) -> None:
