@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.parsing import parse_turn
-from axpo_envs.tools.tool import Effects
+from axpo_envs.tools.tool import Effects, RepeatableTool, Tool
 from axpo_envs.types import EpisodeState
 from axpo_envs.web import Retries
 
@@ -39,7 +39,8 @@ def advance(env: ToolEnv, state: EpisodeState, text: str, *, cut_off: bool = Fal
     """The state after a turn.
 
     The state before it is immutable, so a turn that met a fault is executed again from there. A turn that calls a tool
-    with external effects is executed once, because they may have happened before the fault.
+    with external effects is executed once, because they may have happened before the fault; unless the tool is
+    repeatable, as searching is.
 
     Raises:
         InfrastructureFault: the fault stayed, or the turn must not be repeated.
@@ -48,7 +49,12 @@ def advance(env: ToolEnv, state: EpisodeState, text: str, *, cut_off: bool = Fal
     def take() -> EpisodeState:
         return env.advance(state, text, cut_off=cut_off).state
 
-    outside = {tool.name for tool in env.tools if tool.effects is Effects.EXTERNAL}
-    if outside and not cut_off and any(parsed.call.name in outside for parsed in parse_turn(text).calls):
+    once = {tool.name for tool in env.tools if _acts_once(tool)}
+    if once and not cut_off and any(parsed.call.name in once for parsed in parse_turn(text).calls):
         return take()
     return redo(take, retries)
+
+
+def _acts_once(tool: Tool) -> bool:
+    repeatable = isinstance(tool, RepeatableTool) and tool.repeatable
+    return tool.effects is Effects.EXTERNAL and not repeatable

@@ -104,7 +104,7 @@ def roll(
 
     A turn that meets an `InfrastructureFault` is executed again from the state before it, with the same tokens: an
     episode begun anew might not call the faulty tool, and so faults would thin out acting among those that are left.
-    Only turns that call a tool with external effects are never executed twice.
+    Only turns that call a tool with external effects that is not repeatable are never executed twice.
 
     Args:
         policy: samples the turns.

@@ -19,7 +19,9 @@ from axpo_envs.env import ToolEnv, ToolEnvSpec
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.questions import ListQuestions
 from axpo_envs.rewards import ExactMatch
+from axpo_envs.search import Document, Hit
 from axpo_envs.tools import Effects, tool
+from axpo_envs.tools.search import Search
 from axpo_envs.types import EpisodeState, Question, RewardTerm, StopReason
 from axpo_envs.web import Retries
 
@@ -256,6 +258,42 @@ def test_a_call_with_external_effects_is_never_executed_twice(toy):
     (lost,) = roll(toy.Policy(looking), env, starts_of(env, 1), SAMPLING, seed=0, retries=AT_ONCE)
     assert isinstance(lost, Lost)
     assert flaky.calls == ["0"]
+
+
+class FlakyWeb:
+    """A live search service whose first answer does not come."""
+
+    fingerprint = "web"
+    effects = Effects.EXTERNAL
+    opens = False
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def check(self) -> None: ...
+
+    def search(self, query: str, top_k: int) -> tuple[Hit, ...]:
+        self.asked.append(query)
+        if len(self.asked) == 1:
+            raise InfrastructureFault("the service is unreachable")
+        return (Hit(document=Document(id="1", title="Oslo", text="snow"), score=1.0),)
+
+    def open(self, id: str) -> None: ...
+
+
+def test_a_search_of_a_live_service_is_asked_again(toy):
+    web = FlakyWeb()
+    env = make_env(tools=(Search(web),))
+
+    def searching(text: str, rng: Any) -> str:
+        if "Oslo" in text:
+            return "<answer>1</answer>"
+        return '<tool_call>{"name": "search", "arguments": {"query": "weather"}}</tool_call>'
+
+    (rollout,) = finished(roll(toy.Policy(searching), env, starts_of(env, 1), SAMPLING, seed=0, retries=AT_ONCE))
+    assert rollout.used_tool
+    assert "snow" in str(rollout.episode.turns[0].observation)
+    assert web.asked == ["weather"] * 2
 
 
 def test_a_fault_of_the_reward_is_no_acting(toy):

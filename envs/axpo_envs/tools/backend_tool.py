@@ -33,6 +33,11 @@ class BackendTool:
         return self._backend.effects
 
     @property
+    def repeatable(self) -> bool:
+        """A search that was broken off found nothing, and may be asked again."""
+        return True
+
+    @property
     def timeout_s(self) -> float | None:
         """None: a backend has its own time limits, and what runs into them is a fault, not the policy's to read."""
         return None

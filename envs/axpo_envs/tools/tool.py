@@ -158,6 +158,16 @@ def check_views(tools: Iterable[Tool], view_size: int | None) -> None:
             tool.check_view(view_size)
 
 
+@runtime_checkable
+class RepeatableTool(Tool, Protocol):
+    """A tool with external effects that acts on nobody: a search of the web, say."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call that an infrastructure fault broke off may be made again."""
+        ...
+
+
 class ToolError(Exception):
     """A tool's way to tell the policy what went wrong; becomes an error observation."""
 
