@@ -36,6 +36,22 @@ def test_the_pages_code_runs_without_a_warning(page: Path, tmp_path: Path) -> No
     assert ended.returncode == 0, f"{page.name}, lines as on the page:\n{ended.stderr}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_files_that_a_page_links_to_exist(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_the_pages_that_code_cites_exist() -> None:
+    cited = set()
+    for folder in ("envs", "agents", "axpo", "benchmarks"):
+        for file in (ROOT / folder).rglob("*.py"):
+            cited |= set(re.findall(r"[\w-]+\.md\b", file.read_text(encoding="utf-8")))
+    known = {page.name for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"))}
+    assert cited - known == set()
+
+
 def test_blocks_that_are_not_run_are_rare() -> None:
     untested = [page.name for page in PAGES for _ in re.findall(r"^```python.+$", page.read_text(), re.MULTILINE)]
     assert len(untested) <= MOST_UNTESTED_BLOCKS, untested
