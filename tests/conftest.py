@@ -1,4 +1,4 @@
-"""Defines a toy policy and builders of rollouts for tests without a model, and a server that counts its visitors."""
+"""Defines a toy policy and builders of rollouts, a server that counts its visitors, and how hypothesis runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from axpo_agents.policy import Prefix, Sampled, TurnSpans
 from axpo_agents.types import Completion, Context, FinishReason, Rollout, Sampling, Span, TokenSequence
@@ -33,6 +34,10 @@ from axpo_envs.types import (
     ToolResult,
     Turn,
 )
+
+# How long an example takes tells how busy the machine is, and nothing about what is tested.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 TAGS = ("<end>", "<image>", "<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>")
 VOCABULARY = (*TAGS, *(chr(code) for code in range(32, 127)), "\n")
@@ -167,7 +172,7 @@ def make_rollout(
     return Rollout(episode=episode, completions=tuple(completions), snapshots=snapshots)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy() -> SimpleNamespace:
     """The toy policy, its codec, and builders of rollouts and questions."""
     return SimpleNamespace(

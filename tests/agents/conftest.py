@@ -99,7 +99,7 @@ def family(layout: Callable[[str], Path]) -> Callable[[str], TransformersPolicy]
     return policy
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
     """Builders of images, prompts, sequences, and the comparison of sampling with scoring."""
     return SimpleNamespace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_agents.formats import (
@@ -154,7 +154,6 @@ NAMES = st.from_regex(r"[a-z_]{1,10}", fullmatch=True)
 
 
 @pytest.mark.parametrize("calls", [HermesFormat(), LLAMA, MISTRAL], ids=lambda calls: calls.name)
-@settings(deadline=None)
 @given(NAMES, st.dictionaries(PLAIN, VALUES, max_size=3))
 def test_what_a_format_writes_is_read_as_that_call(calls: CallFormat, name: str, arguments: dict[str, object]) -> None:
     text = calls.write(ToolCall(name=name, arguments=json.dumps(arguments)))
@@ -162,7 +161,6 @@ def test_what_a_format_writes_is_read_as_that_call(calls: CallFormat, name: str,
     assert calls.recognizes(text)
 
 
-@settings(deadline=None)
 @given(NAMES, st.dictionaries(NAMES, st.integers() | st.lists(st.integers())))
 def test_function_tags_hold_json_for_what_is_no_text(name: str, arguments: dict[str, object]) -> None:
     text = FunctionTagsFormat().write(ToolCall(name=name, arguments=json.dumps(arguments | {"text": "a\nb"})))
@@ -181,7 +179,6 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from(FORMATS))
 def test_any_turn_is_translated_without_raising_and_every_span_leads_back(text: str, calls: CallFormat) -> None:
     read = translate(text, calls)

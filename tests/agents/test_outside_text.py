@@ -122,7 +122,7 @@ def test_no_named_token_of_a_vocabulary_comes_from_outside(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_nothing_is_forged_by_pieces_of_named_tokens(
     family: str, data: st.DataObject, chat: Callable[[str], ChatFormat]
@@ -169,7 +169,7 @@ def test_a_schema_keeps_what_templates_look_for(chat: Callable[[str], ChatFormat
     assert list(ids) == conversation.tokenizer(rendered, add_special_tokens=False)["input_ids"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_text_without_named_tokens_is_tokenized_as_if_nothing_had_been_done(
     text: str, chat: Callable[[str], ChatFormat]

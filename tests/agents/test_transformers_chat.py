@@ -156,7 +156,7 @@ tags = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(parts=st.lists(tags, max_size=12), spelled=st.booleans())
 def test_spans_hold_exactly_the_parsers_text_for_any_turn(
     parts: list[str], spelled: bool, family: Callable[[str], TransformersPolicy]

@@ -62,7 +62,7 @@ def test_patches_of_several_images_lie_end_to_end(kit: SimpleNamespace) -> None:
     assert torch.equal(together, torch.cat(alone))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     height=st.integers(1, 3000),
     width=st.integers(1, 3000),
@@ -84,7 +84,7 @@ def test_fitted_size_is_the_librarys_wherever_the_library_keeps_the_limits(
         assert fitted == expected or not within
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     shorter=st.integers(1, 400),
     longer=st.integers(1, 1_000_000),

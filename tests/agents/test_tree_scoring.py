@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
@@ -90,7 +90,7 @@ def saving() -> TransformersPolicy:
     return load_policy("tiny-random", LoadSettings(gradient_checkpointing=True))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 @given(groups=families)
 def test_random_trees_score_and_train_as_rows_do(
     tiny: TransformersPolicy, kit: SimpleNamespace, groups: list[dict]
@@ -99,7 +99,7 @@ def test_random_trees_score_and_train_as_rows_do(
     assert_equal_passes(tiny, sequences_of(tiny, kit, groups), *scorers)
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5)
 @given(groups=families)
 def test_so_they_do_while_activations_are_recomputed(
     saving: TransformersPolicy, tiny: TransformersPolicy, kit: SimpleNamespace, groups: list[dict]
@@ -114,7 +114,7 @@ def test_so_they_do_while_activations_are_recomputed(
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5)
 @given(groups=families)
 def test_block_masks_score_as_rows_do(tiny: TransformersPolicy, kit: SimpleNamespace, groups: list[dict]) -> None:
     """On the CPU, where this kind of attention has no backward pass, and as it is: compiling takes a C++ compiler."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axpo.advantages import compute_advantages, normalize, recovery_reward
@@ -139,7 +139,7 @@ scales = st.tuples(st.floats(-10, 10), st.floats(0.01, 20))
 levels = st.lists(st.sampled_from([0.0, 0.1, 0.4, 0.45, 0.6, 1.0]), min_size=2, max_size=8)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(max_examples=200)
 @given(group=levels, continuations=levels, scale=scales, threshold=st.floats(0.05, 0.95))
 def test_on_any_scale_failed_prefixes_gain_nothing_and_recovered_ones_lose_nothing(
     toy, group, continuations, scale, threshold
@@ -160,7 +160,6 @@ def test_on_any_scale_failed_prefixes_gain_nothing_and_recovered_ones_lose_nothi
     assert [a.value for a in credited[1:]] == [a.value for a in ordinary[1:]]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rewards=st.lists(st.sampled_from([0.0, 1.0]), min_size=1),
     continuations=st.lists(st.sampled_from([0.0, 1.0]), min_size=1),

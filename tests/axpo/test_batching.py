@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axpo.advantages import compute_advantages
@@ -124,7 +124,7 @@ def test_an_advantage_without_sampled_tokens_is_refused(toy):
         build_batch([advantage(toy, "a", "b", start=3, stop=5)], PLAIN, ONE_STEP, seed=0)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(max_examples=30)
 @given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20), limit=st.integers(1, 100))
 def test_micro_batches_fit_the_limit_or_hold_one_item(toy, lengths, limit):
     advantages = [advantage(toy, "a" * length) for length in lengths]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axpo.buffer import BufferSettings, GroupBuffer, Slot
@@ -171,7 +171,7 @@ def test_a_buffer_is_read_without_executing_it_and_sealed_with_a_key(toy, tmp_pa
         GroupBuffer.from_bytes(data)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), seed=st.integers(0, 10**6))
 def test_any_order_of_arrivals_losses_and_restarts_gives_the_same_groups(toy, sizes, seed):
     rng = random.Random(seed)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axpo.config import Cut, Ranking, SelectionConfig
@@ -153,7 +153,7 @@ rollout_specs = st.tuples(st.sampled_from([TOOL, DIRECT]), st.sampled_from([0.0,
 group_specs = st.lists(st.lists(rollout_specs, min_size=1, max_size=5), max_size=5)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(max_examples=60)
 @given(specs=group_specs, budget=st.floats(0, 3), k=st.integers(1, 4), ranking=st.sampled_from(Ranking))
 def test_selection_spends_its_budget_breadth_first_on_sources_of_triggered_groups(toy, specs, budget, k, ranking):
     groups = [group_of(toy, *spec) for spec in specs]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import ImageRef, Question, ToolStatus
@@ -109,7 +109,6 @@ def shape(value: Any) -> Any:
     return type(value)
 
 
-@settings(deadline=None)
 @given(DATA)
 def test_data_comes_back_equal_and_of_the_same_types(value: Any) -> None:
     again = read_data(write_data(value))

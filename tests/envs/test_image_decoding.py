@@ -295,7 +295,7 @@ def test_other_arrays_are_refused_with_their_shape(array: np.ndarray) -> None:
         pixels_of_array(array)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     seed=st.integers(0, 999),
@@ -312,7 +312,7 @@ def test_ordinary_images_keep_every_bit(size: tuple[int, int], seed: int, kind: 
     assert sorted(map(tuple, turned.reshape(-1, 3))) == sorted(map(tuple, rgb.reshape(-1, 3)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     mode=st.sampled_from(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F", "I;16"]),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
@@ -328,7 +328,7 @@ def test_every_mode_becomes_read_only_rgb_of_its_upright_size(
     assert pixels.shape[1::-1] == (size if orientation < 5 else size[::-1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     kind=st.sampled_from(KINDS),
     place=st.floats(0, 0.999),

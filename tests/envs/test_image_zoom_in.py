@@ -163,7 +163,7 @@ def test_an_image_that_fits_is_shown_as_it_is() -> None:
 boxes = st.tuples(st.floats(0, 0.95), st.floats(0, 0.95), st.floats(0.02, 1), st.floats(0.02, 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(50, 700), st.integers(50, 700), boxes)
 def test_cutting_out_first_equals_scaling_out_of_the_full_image(
     width: int, height: int, corner: tuple[float, float, float, float]

@@ -251,7 +251,6 @@ FRAGMENTS = st.sampled_from(
 TEXTS = st.lists(FRAGMENTS | st.text(st.characters(), max_size=8), max_size=12).map("".join)
 
 
-@settings(deadline=None)
 @given(TEXTS, st.sampled_from(AnswerFormat))
 def test_any_text_is_read_without_raising_and_its_spans_are_apart(text: str, answers: AnswerFormat) -> None:
     turn = parse_turn(text, answers=answers)
@@ -273,7 +272,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(PLAIN.filter(bool), st.dictionaries(PLAIN, JSON, max_size=4), st.booleans(), st.booleans())
 def test_what_is_written_as_a_call_is_read_as_that_call(
     name: str, arguments: dict[str, object], escape: bool, thinks: bool
@@ -292,7 +290,6 @@ WORDS = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.from_regex(r"\A[a-z_]{1,8}\Z"), WORDS, max_size=4))
 def test_what_is_written_as_a_function_call_is_read_as_that_call(arguments: dict[str, str]) -> None:
     parameters = "".join(f"<parameter={name}>\n{value}\n</parameter>\n" for name, value in arguments.items())
@@ -361,7 +358,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(PIECES, min_size=1, max_size=5).map("".join), st.lists(PIECES, max_size=4).map("".join))
 @example('<tool_call>{"a', "")
 @example('<tool_call>{\\"', "")

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs.search import LocalIndex
@@ -111,7 +111,6 @@ def test_an_extract_shows_where_the_words_stand() -> None:
     assert len(piece) > 40
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab \u9996\u90fd\u4eac\u0e01\u0e23\u0e38\u0e07\u30ab\uff76", max_size=30))
 def test_every_text_holds_each_of_its_windows(text: str) -> None:
     assert all(window in text for window in windows(text))

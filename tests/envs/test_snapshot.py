@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import EpisodeState, ImageRef, Question, Snapshot, SnapshotError
@@ -29,7 +29,6 @@ def test_bytes_bring_back_an_equal_snapshot() -> None:
     assert pickle.loads(pickle.dumps(SNAPSHOT)) == SNAPSHOT
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(DATA) - 1), st.integers(1, 255))
 def test_any_damaged_byte_is_noticed(place: int, change: int) -> None:
     damaged = bytearray(DATA)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs.env import ToolEnv, ToolEnvSpec
@@ -61,7 +61,6 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(PIECES, max_size=4).map("".join) | st.just(IMAGE), max_size=5))
 def test_no_tag_is_left_and_nothing_else_is_changed(parts: list[str | ImageRef]) -> None:
     quoted = quote_parts(tuple(parts), TAGS)
