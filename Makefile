@@ -62,11 +62,12 @@ newest: $(UV)
 lowest: $(UV)
 	$(call try,lowest,lowest-direct)
 
-# A new environment with what one way of resolving pyproject.toml gives, and every test in it.
+# A new environment with what one way of resolving pyproject.toml gives, and every test in it. Wheels alone: a version
+# that has none for this Python is one that few can install, and to build it can take longer than all the tests.
 define try
 	rm -rf $(VENV)-$(1) && $(PYTHON) -m venv $(VENV)-$(1)
 	$(COMPILE) --python $(VENV)-$(1)/bin/python --resolution $(2) pyproject.toml --extra dev --group build --output-file $(VENV)-$(1)/requirements.txt
-	$(call install,$(VENV)-$(1),$(VENV)-$(1)/requirements.txt)
+	$(call install,$(VENV)-$(1),$(VENV)-$(1)/requirements.txt,--only-binary :all:)
 	OMP_NUM_THREADS=1 $(VENV)-$(1)/bin/python -m pytest -n 2 --dist loadfile
 endef
 
@@ -83,11 +84,11 @@ $(STAMP): pyproject.toml $(wildcard locks/*)
 	$(call install,$(VENV),locks/dev.txt)
 	touch $@
 
-# Into the environment $(1), in this order: pip, what the file $(2) lists, torch, and this project.
+# Into the environment $(1), in this order: pip, what the file $(2) lists (with these options: $(3)), torch, and this project.
 define install
 	@echo "Installing into $(1): about a minute, longer where a torch for CUDA must be downloaded"
 	@$(1)/bin/python -m pip install --quiet --require-hashes --requirement locks/pip.txt
-	@PYTHONUNBUFFERED=1 $(1)/bin/python -m pip install --no-deps --requirement $(2) | awk '$(PROGRESS)'
+	@PYTHONUNBUFFERED=1 $(1)/bin/python -m pip install --no-deps $(3) --requirement $(2) | awk '$(PROGRESS)'
 	@echo "  $(TORCH)"
 	@$(1)/bin/python -m pip install --quiet '$(TORCH)'
 	@echo "  axpo itself"
