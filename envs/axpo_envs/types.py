@@ -147,7 +147,9 @@ class ToolResult:
     """Wall-clock time of the execution. Excluded from digests and comparisons of trajectories."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "content", _well_formed_parts(self.content))
+        # What is no tuple stays as it is, for those to refuse who take results from tools.
+        if isinstance(self.content, tuple):
+            object.__setattr__(self, "content", _well_formed_parts(self.content))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,9 +40,8 @@ class MathVerify:
     r"""1 where the answer is mathematically equal to the reference, else 0 (also without an answer).
 
     Both are LaTeX or plain expressions: `\frac{1}{2}`, `1/2`, `\boxed{0.5}`, `$x^2 + 1$`, `(1, 2]`, `\{1, 2\}`. An
-    answer that cannot be read is wrong. Two plain numbers are equal where `numeric` says so, units included, whole
-    numbers exactly; words (of four letters at least) are equal where `exact_match` says so. Of several accepted
-    answers any will do.
+    answer that cannot be read is wrong. Two plain numbers are equal where `numeric` says so, units included; words (of
+    four letters at least) are equal where `exact_match` says so. Of several accepted answers any will do.
 
     A comparison that uses up its processor time is ended, and the answer wrong: that depends on the answer, not on
     what else the machine does. One that gets no verdict within `patience_s` is a fault of the machine.
@@ -96,8 +95,7 @@ def plain_verdict(reference: str, answer: str) -> bool | None:
         return False
     expected, given = plain_quantity(reference), plain_quantity(answer)
     if expected is not None and given is not None:
-        whole = expected.value.denominator == given.value.denominator == 1
-        return _NUMERIC.is_close(expected, given) and (not whole or expected.value == given.value)
+        return _NUMERIC.is_close(expected, given)
     if is_words(reference) or is_words(answer):
         return normalize_answer(reference) == normalize_answer(answer)
     units = unit_of(reference), unit_of(answer)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 from axpo_envs.reward_functions.parameters import check_number
 from axpo_envs.reward_functions.quantity import Quantity, read_quantity
 from axpo_envs.rewards import best_of
 from axpo_envs.types import EpisodeState, Question, RewardTerm
+
+_ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +26,15 @@ class Numeric:
     never converted. Where both have one, it must be the same (`km`, `kilometres`); where one has none, it is taken to
     be meant, so that `12` and `12 km` are equal whichever is the reference.
 
+    A `relative` of at most a millionth forgives rounding alone: whole numbers then must be equal, however large.
+
     Raises:
         EnvConfigError: a tolerance is negative or not finite.
     """
 
     tolerance: float = 0.0
     """Largest absolute difference of a right answer."""
-    relative: float = 1e-6
+    relative: float = _ROUNDING
     """Largest difference of a right answer as a share of the reference."""
     name: str = "numeric"
     """Name of the term."""
@@ -60,11 +65,13 @@ class Numeric:
         # The scaled reading has no unit, hence it fits where the other quantity has none either.
         pairs += [(expected.scaled, given.value)] if expected.scaled is not None and not given.unit else []
         pairs += [(expected.value, given.scaled)] if given.scaled is not None and not expected.unit else []
-        # The tolerances count as written: 0.01 is a hundredth, not the nearest binary number.
-        return any(
-            abs(one - other) <= max(_as_written(self.tolerance), _as_written(self.relative) * abs(one))
-            for one, other in pairs
-        )
+        return any(abs(one - other) <= self._margin(one, other) for one, other in pairs)
+
+    def _margin(self, expected: Fraction, given: Fraction) -> Fraction:
+        """The largest difference of a right answer; as written: 0.01 is a hundredth, not the nearest binary number."""
+        exact = self.relative <= _ROUNDING and expected.denominator == given.denominator == 1
+        relative = Fraction(0) if exact else _as_written(self.relative)
+        return max(_as_written(self.tolerance), relative * abs(expected))
 
 
 def _same_unit(one: Quantity, other: Quantity) -> bool:

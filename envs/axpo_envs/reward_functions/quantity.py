@@ -12,6 +12,7 @@ r"""Defines `Quantity` and `read_quantity`, which reads the one number that an a
 | `$12.50`, `€ 3`, `5 USD` | as it stands | the currency |
 | `12 km/h`, `3 m²`, `20 °C`, `5\text{ cm}`, `18 eggs` | as it stands | see `units` |
 | `x = 5`, `≈ 5`, `$5$`, `\boxed{5}`, `**5**` | 5 | |
+| `$5$ cm`, `\(5\) eggs` | 5 | as written |
 
 `1.234` is a little more than one, `1,234` more than a thousand. Capitals behind a number can be a scale or a unit
 (`300K`): both readings count, and neither fits a number without unit.
@@ -63,6 +64,7 @@ _SHELL: Final = re.compile(
     r"\\boxed\{(.*)\}|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*|\*(.*)\*|`(.*)`|'(.*)'|\"(.*)\"|\u201c(.*)\u201d",
     re.DOTALL,
 )
+_MARKED: Final = re.compile(r"(?:\$([^$]+)\$|\\\((.+?)\\\))(\s*[^\s\d.,].*)", re.DOTALL)
 _FRACTION: Final = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))")
 _TEXT: Final = re.compile(r"\\(?:text|mathrm|textrm|mathbf|textbf|mbox|operatorname)\s*\{([^{}]*)\}")
 _EXPONENT: Final = re.compile(r"\^\s*\{\s*([+-]?\d+)\s*\}")
@@ -97,6 +99,7 @@ _SYMBOLS: Final = str.maketrans(
     | dict.fromkeys(map(ord, "\u2212\u2010\u2011\u2013\ufe63"), "-")
     | dict.fromkeys(map(ord, "\u2044\u2215"), "/")
     | dict.fromkeys(map(ord, "\u00a0\u2009\u202f"), "\u2009")
+    | dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u00ad"), "")
 )
 
 
@@ -164,6 +167,8 @@ def _plain(text: str) -> str:
         return ""
     while (shell := _SHELL.fullmatch(plain)) is not None:
         plain = next(group for group in shell.groups() if group is not None).strip()
+    if (marked := _MARKED.fullmatch(plain)) is not None:
+        plain = f"{marked[1] or marked[2]}{marked[3]}"
     plain = _VULGAR.sub(lambda found: " " + unicodedata.normalize("NFKC", found[0]).replace("\u2044", "/"), plain)
     plain = _RAISED.sub(lambda found: "^" + unicodedata.normalize("NFKC", found[0]).replace("\u2212", "-"), plain)
     plain = _TEXT.sub(r"\1", _FRACTION.sub(r" \1\2/\3\4", plain))
