@@ -17,6 +17,7 @@ from axpo_envs.extras import require_extra
 from axpo_envs.reward_functions.math_text import (
     as_latex,
     cases_clash,
+    is_hedged,
     is_words,
     marked_part,
     names_clash,
@@ -40,8 +41,9 @@ class MathVerify:
     r"""1 where the answer is mathematically equal to the reference, else 0 (also without an answer).
 
     Both are LaTeX or plain expressions: `\frac{1}{2}`, `1/2`, `\boxed{0.5}`, `$x^2 + 1$`, `(1, 2]`, `\{1, 2\}`. An
-    answer that cannot be read is wrong. Two plain numbers are equal where `numeric` says so, units included; words (of
-    four letters at least) are equal where `exact_match` says so. Of several accepted answers any will do.
+    answer that cannot be read is wrong, and so is a sentence that doubts or denies its `$...$` (`not $5$`). Two plain
+    numbers are equal where `numeric` says so, units included; words (of four letters at least) are equal where
+    `exact_match` says so. Of several accepted answers any will do.
 
     A comparison that uses up its processor time is ended, and the answer wrong: that depends on the answer, not on
     what else the machine does. One that gets no verdict within `patience_s` is a fault of the machine.
@@ -107,6 +109,8 @@ def plain_verdict(reference: str, answer: str) -> bool | None:
 @lru_cache(maxsize=4096)
 def _is_equal(reference: str, answer: str, limits: tuple[float, float]) -> bool:
     """Whether they are equal; an answer that ends two processes while the next is well counts as wrong."""
+    if is_hedged(answer) and answer.split() != reference.split():
+        return False
     expected, given = marked_part(reference), marked_part(answer)
     verdict = plain_verdict(expected, given)
     if verdict is not None:

@@ -69,6 +69,14 @@ _ATTACHED: Final = re.compile(r"(?<=\d)[A-Za-z](?![A-Za-z])|(?<![A-Za-z])k(?![A-
 _FACTOR: Final = re.compile(r"(?<=\d)\s*([A-Za-z])(?![A-Za-z])")
 _SHELLS: Final = (("\\(", "\\)"), ("\\[", "\\]"), ("$$", "$$"), ("$", "$"))
 _BOXED: Final = "\\boxed{"
+_DOLLARS: Final = re.compile(r"\$\$?[^$]+\$\$?|\\\(.*?\\\)|\\\[.*?\\\]", re.DOTALL)
+_DOUBT: Final = re.compile(
+    r"\b(?:not|no|never|neither|nor|or|either|maybe|perhaps|possibly|probably|unlikely|about|around|roughly|approximately|"
+    r"nearly|almost|at\s+least|at\s+most|(?:more|less|greater|fewer)\s+than|wrong|incorrect|false|unsure|uncertain|"
+    r"guess|think|believe|could|might|may|cannot|would|should|unless|instead|except)\b|n['\u2019]t\b|\?|\d",
+    re.IGNORECASE,
+)
+_OVERLINE: Final = re.compile(r"(\d+)\.(\d*)\\overline\s*\{(\d+)\}")
 
 
 def marked_part(text: str) -> str:
@@ -90,6 +98,11 @@ def marked_part(text: str) -> str:
     return worded[1].strip() if worded else text.strip()
 
 
+def is_hedged(text: str) -> bool:
+    r"""Whether what stands around the one `$...$` of a text doubts it, denies it, or names another number."""
+    return len(_DOLLARS.findall(text)) == 1 and _BOXED not in text and bool(_DOUBT.search(_DOLLARS.sub(" ", text)))
+
+
 def as_latex(text: str) -> str:
     """A text in LaTeX that math-verify reads as meant; its unit is left out."""
     latex = _UNIT.sub("", text) if len(unit_of(text)) > 1 else text
@@ -99,6 +112,7 @@ def as_latex(text: str) -> str:
     latex = _LOWERED.sub(lambda found: f"_{{{_plain(found[0])}}}", latex)
     latex = _VULGAR.sub(_vulgar, latex)
     latex = _ROOT.sub(lambda found: rf"\sqrt{{{found[1] or found[2] or found[3]}}}", latex)
+    latex = _OVERLINE.sub(_repeating, latex)
     latex = _SCIENTIFIC.sub(r"(\1 \\cdot 10^{\2})", latex)
     latex = _MIXED.sub(r"(\1+\\frac{\2}{\3})", latex)
     latex = _MIXED_LATEX.sub(lambda f: rf"({f[1]}+\frac{{{f[2] or f[3]}}}{{{f[4] or f[5]}}})", latex)
@@ -154,6 +168,13 @@ def names_clash(reference: str, answer: str) -> bool:
 
 def _plain(digits: str) -> str:
     return unicodedata.normalize("NFKC", digits).replace("\u2212", "-")
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """A repeating decimal as a fraction."""
+    whole, once, again = match.groups()
+    top = int(whole + once + again) - int(whole + once)
+    return rf"\frac{{{top}}}{{{(10 ** len(again) - 1) * 10 ** len(once)}}}"
 
 
 def _vulgar(match: re.Match[str]) -> str:
