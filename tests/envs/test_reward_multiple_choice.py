@@ -50,6 +50,14 @@ def score(prompt: str, reference: str, answer: str | None) -> float:
         ("Which?\n(a) a cat\n(b) a dog\n(c) the dog", ANIMALS),
         ("Which?\nOption A: a cat\nOption B: a dog\nOption C: the dog", ANIMALS),
         ("Which?<br>A. a cat<br>B. a dog<br/>C. the dog", ANIMALS),
+        ("Which?\n\u24b6 a cat\n\u24b7 a dog\n\u24b8 the dog", ANIMALS),
+        ("Which?\n<b>A.</b> a cat\n<b>B.</b> a dog\n<b>C.</b> the dog", ANIMALS),
+        ("Which?\n<li>A. a cat</li><li>B. a dog</li><li>C. the dog</li>", ANIMALS),
+        ("Which?\nA\\. a cat\nB\\) a dog\nC\\. the dog", ANIMALS),
+        ("Which?\n\\item[A.] a cat\n\\item[B.] a dog\n\\item[C.] the dog", ANIMALS),
+        ("Which? a) a cat b) a dog c) the dog", ANIMALS),
+        ("Which? A.cat B.dog", {"A": "cat", "B": "dog"}),
+        ("Which?\nA ) a cat\nB ) a dog\nC ) the dog", ANIMALS),
         ("Vitamin C. What does it do?", {}),
         ("A. alone", {}),
         ("B. one\nC. two", {}),
@@ -90,6 +98,58 @@ def test_letter_and_text_choose_an_option(answer: str) -> None:
     assert score(LINES, "B", answer) == 1.0
     assert score(LINES, "a dog", answer) == 1.0
     assert score(LINES, "A", answer) == 0.0
+
+
+@pytest.mark.parametrize("answer", ["(B) or (A)", "B) or A)", "B. a dog or A", "B / A", "(B) (A)", "B (not A)"])
+def test_a_letter_beside_another_chooses_nothing(answer: str) -> None:
+    assert chosen_letter(answer, ANIMALS) is None
+    assert score(LINES, "B", answer) == 0.0
+
+
+@pytest.mark.parametrize("reference", ["AC", "A, C", "A and C", "(A) and (C)", "a cat, the dog", "C, A"])
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("AC", 1),
+        ("C, A.", 1),
+        ("A & C", 1),
+        ("A C", 1),
+        ("(A), (C)", 1),
+        ("A. a cat; C. the dog", 1),
+        ("the dog and a cat", 1),
+        ("A", 0),
+        ("C", 0),
+        ("A, B, C", 0),
+        ("A or C", 0),
+        ("AAC", 0),
+        ("A, D", 0),
+    ],
+)
+def test_a_reference_of_several_options_asks_for_all_of_them(reference: str, answer: str, value: float) -> None:
+    assert MultipleChoice().problem(Question(id="q", prompt=(LINES,), answer=reference)) is None
+    assert score(LINES, reference, answer) == value
+    assert score("Which of them?", "AC", answer) == value or " " in answer
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reference", "other"),
+    [
+        ("Which?\nI. cat\nII. dog\nIII. cow", "II", "III"),
+        ("Which?\n(i) cat\n(ii) dog\n(iii) cow", "ii", "i"),
+        ("Which? (i) cat (ii) dog", "(ii)", "(i)"),
+        ("Which?\n1. cat\n2. dog\n3. cow", "2", "3"),
+        ("Which?\n1) cat\n2) dog", "dog", "cat"),
+    ],
+)
+def test_numbers_of_a_list_are_options_where_the_reference_is_one(prompt: str, reference: str, other: str) -> None:
+    assert MultipleChoice().problem(Question(id="q", prompt=(prompt,), answer=reference)) is None
+    assert [score(prompt, reference, answer) for answer in (reference, "dog", f"The answer is {reference}")] == [1] * 3
+    assert score(prompt, reference, other) == 0.0
+
+
+def test_a_number_that_is_also_the_text_of_another_option_is_told() -> None:
+    question = Question(id="q", prompt=("Which?\n1. 3\n2. 1",), answer="1")
+    assert MultipleChoice().problem(question) is not None
 
 
 @pytest.mark.parametrize("answer", ["", "D", "dog", "A or B", "A, B", "B. the dog", "a bird", "Because", "AB", "1"])

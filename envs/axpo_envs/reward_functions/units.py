@@ -148,7 +148,8 @@ _OTHER_WORDS: Final = """
     minus negative positive equals equal mod modulo divided multiplied power root log ln sin cos tan exp sqrt sum
     maximum minimum max min average mean median total wrong right correct incorrect true false yes unknown unclear
     uncertain unsure each every all apiece together altogether overall combined alone though although however unless
-    whereas while indeed anyway anyhow instead exact rounded remainder respective except excluding including think guess believe guessing say said see seems seem looks look appears can could may might must
+    whereas while indeed anyway anyhow instead exact rounded remainder respective except excluding including
+    think guess believe guessing say said see seems seem looks look appears can could may might must
     should would will shall do does did done has have had get got give take tends varies depends bc ad bce ce answer
     option options sorry please error nan null inf per
 """
