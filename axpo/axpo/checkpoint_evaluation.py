@@ -14,10 +14,10 @@ from axpo.config_file import checked, read_toml
 from axpo.environments import SET_ASIDE, TRAIN, make_asked, make_worlds, parse_env_args
 from axpo.eval_config import EvalConfig
 from axpo.evaluation import Evaluation, EvaluationPlan, evaluate
+from axpo.policy_loading import load_settings
 from axpo.runlog import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_sft_run, read_steps
 from axpo.sft_config import RECORDED, SftConfig
 from axpo.sft_run import STAGE
-from axpo.trainer import load_settings
 from axpo.validation import check_model
 from axpo_agents.policy import TokenPolicy
 from axpo_agents.transformers_policy import load_policy

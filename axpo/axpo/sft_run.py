@@ -20,11 +20,11 @@ from axpo.jsonl import JsonLines
 from axpo.lessons import make_lesson
 from axpo.lessons.recorded import Recorded
 from axpo.manifest import check_manifest, write_manifest
+from axpo.policy_loading import load_settings
 from axpo.runlog import held
 from axpo.seeds import derive_seed
 from axpo.sft import EXAMPLES, LOSSES, SftDisplay, Stage, train_stage
 from axpo.sft_config import RECORDED, DemonstrationsConfig, LessonName, SftConfig, StageConfig
-from axpo.trainer import load_settings
 from axpo.unfailing import unfailing
 from axpo.validation import check_model, located, located_path
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy

@@ -174,7 +174,7 @@ class TestBest:
             return replace(found, metrics={**found.metrics, "pass1": pass1})
 
         actual = axpo.evaluation.evaluate
-        monkeypatch.setattr("axpo.trainer.evaluate", evaluate)
+        monkeypatch.setattr("axpo.run_evaluations.evaluate", evaluate)
 
     def test_the_best_checkpoint_is_kept_beside_the_newest(self, toy, tmp_path, monkeypatch):
         self.scripted(monkeypatch, 0.9, 0.1, 0.6, 0.3, 0.2)
@@ -312,7 +312,7 @@ class TestFaults:
                 raise InfrastructureFault("the server is gone")
             return sample_groups(*arguments, **options)
 
-        monkeypatch.setattr("axpo.trainer.sample_groups", sample)
+        monkeypatch.setattr("axpo.training_step.sample_groups", sample)
         with pytest.raises(InfrastructureFault, match="the server is gone"):
             train(toy.toy_config(tmp_path / "run"))
         checkpoint = newest_checkpoint(tmp_path / "run" / "checkpoints", warn=pytest.fail)
@@ -322,7 +322,7 @@ class TestFaults:
 
     def test_divergence_stops_the_run_and_saves_nothing_of_it(self, toy, tmp_path):
         config = toy.toy_config(tmp_path / "run", optim=OptimConfig(lr=1e30), log={"checkpoint_every": 1})
-        with pytest.raises(DivergenceError, match=r"step 1 diverged: expected .* finite .*saved up to step 0"):
+        with pytest.raises(DivergenceError, match=r"step 1 diverged: expected .*finite .*saved up to step 0"):
             train(config)
         assert newest_checkpoint(tmp_path / "run" / "checkpoints", warn=pytest.fail) is None
 
