@@ -18,7 +18,7 @@ from axpo import atomic
 from axpo.checked_json import DamagedFileError
 from axpo.manifest import MANIFEST, check_manifest, manifest_hash, write_manifest
 from axpo.optimizer import Optimizer
-from axpo.runlog import CONFIG, OPTIMIZER, PROGRESS
+from axpo.run_folder import CONFIG, OPTIMIZER, PROGRESS
 from axpo_envs.extras import requiring
 
 with requiring("train", "training"):

@@ -15,7 +15,8 @@ from axpo.environments import SET_ASIDE, TRAIN, make_asked, make_worlds, parse_e
 from axpo.eval_config import EvalConfig
 from axpo.evaluation import Evaluation, EvaluationPlan, evaluate
 from axpo.policy_loading import load_settings
-from axpo.runlog import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_sft_run, read_steps
+from axpo.run_folder import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_sft_run
+from axpo.run_records import read_steps
 from axpo.sft_config import RECORDED, SftConfig
 from axpo.sft_run import STAGE
 from axpo.validation import check_model

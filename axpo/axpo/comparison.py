@@ -22,7 +22,8 @@ from axpo.outcomes import COMPARISON, Comparison, Entry, run_outcome, start_outc
 from axpo.page_parts import COLUMNS, measured_methods, rows
 from axpo.report import REPORT, write_report
 from axpo.resumption import differences
-from axpo.runlog import CONFIG, is_run, read_evaluations, read_steps
+from axpo.run_folder import CONFIG, is_run
+from axpo.run_records import read_evaluations, read_steps
 from axpo.trainer import resume, train
 from axpo.unfailing import Unfailing
 from axpo.validation import check_new_folder, resolved

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from axpo import atomic
 from axpo.checked_json import CHECKSUM, checksum
 from axpo.jsonl import Record, finite
-from axpo.runlog import RunLogError, metric_values, read_evaluations, read_steps
+from axpo.run_folder import RunLogError
+from axpo.run_records import metric_values, read_evaluations, read_steps
 
 COMPARISON: Final = "comparison.json"
 DETAILS: Final = "details"

@@ -16,7 +16,7 @@ from axpo.config import TrainConfig
 from axpo.outcomes import Comparison, Outcome
 from axpo.page import Bar, Chart, Row, Tile, compact, percent
 from axpo.pictures import Album
-from axpo.runlog import CONFIG, ROLLOUTS, RunLogError
+from axpo.run_folder import CONFIG, ROLLOUTS, RunLogError
 from axpo.variants import label_of
 from axpo_envs.coordinates import Coords
 

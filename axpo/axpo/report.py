@@ -15,16 +15,8 @@ from axpo.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, ques
 from axpo.page import Legend, Page, render
 from axpo.page_parts import COLUMNS, Measured, Settings, charts, charts_note, measured_methods, roles, rows, tiles
 from axpo.regime import default_regime
-from axpo.runlog import (
-    CONFIG,
-    RunLogError,
-    is_checkpoint,
-    is_run,
-    is_sft_run,
-    read_changes,
-    read_evaluations,
-    read_steps,
-)
+from axpo.run_folder import CONFIG, RunLogError, is_checkpoint, is_run, is_sft_run
+from axpo.run_records import read_changes, read_evaluations, read_steps
 from axpo.variants import label_of
 
 REPORT: Final = "report.html"

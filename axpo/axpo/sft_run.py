@@ -21,7 +21,7 @@ from axpo.lessons import make_lesson
 from axpo.lessons.recorded import Recorded
 from axpo.manifest import check_manifest, write_manifest
 from axpo.policy_loading import load_settings
-from axpo.runlog import held
+from axpo.run_folder import held
 from axpo.seeds import derive_seed
 from axpo.sft import EXAMPLES, LOSSES, SftDisplay, Stage, train_stage
 from axpo.sft_config import RECORDED, DemonstrationsConfig, LessonName, SftConfig, StageConfig

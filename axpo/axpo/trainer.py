@@ -21,7 +21,8 @@ from axpo.environments import Worlds, make_worlds
 from axpo.policy_loading import load_settings
 from axpo.resumption import changed, differences
 from axpo.room import check_first_questions
-from axpo.runlog import CHECKPOINTS, CONFIG, RunLog, RunLogError, is_checkpoint, is_sft_run
+from axpo.run_folder import CHECKPOINTS, CONFIG, RunLogError, is_checkpoint, is_sft_run
+from axpo.runlog import RunLog
 from axpo.starting_model import START, written
 from axpo.training_run import Audience, RunResult, TrainingRun
 from axpo.training_step import Learner

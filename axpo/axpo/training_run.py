@@ -17,7 +17,8 @@ from axpo.interrupts import Interrupts
 from axpo.metrics import step_metrics
 from axpo.report import write_report
 from axpo.run_evaluations import RunEvaluations
-from axpo.runlog import CHECKPOINTS, RunLog
+from axpo.run_folder import CHECKPOINTS
+from axpo.runlog import RunLog
 from axpo.step_record import warnings_of
 from axpo.stopwatch import Stopwatch
 from axpo.training_step import Learner, gather, learn

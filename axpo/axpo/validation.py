@@ -17,7 +17,7 @@ from axpo.config_file import checked
 from axpo.environments import parse_env_args
 from axpo.manifest import MANIFEST, check_manifest
 from axpo.metrics import PASS_KS, RATES, TERM
-from axpo.runlog import foreign_files
+from axpo.run_folder import foreign_files
 from axpo.selection import prefix_budget
 from axpo.sft_config import SftConfig
 from axpo_envs.extras import require_extra, requiring

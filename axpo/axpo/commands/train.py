@@ -14,7 +14,7 @@ from axpo.commands.arguments import check_output, parse, path_option, write_json
 from axpo.config import ConfigError, TrainConfig
 from axpo.config_file import checked, read_toml
 from axpo.resumption import differences
-from axpo.runlog import CONFIG
+from axpo.run_folder import CONFIG
 from axpo.trainer import run_settings
 from axpo.unfailing import tell
 

@@ -12,7 +12,7 @@ from axpo.demonstrations import DemonstratedTurn, Demonstration, Stretch
 from axpo.environments import make_env, parse_env_args
 from axpo.rollout_log import ROLLOUTS_FILE, read_image, read_rollouts, saved_steps
 from axpo.rollout_records import SavedParts, SavedRollout
-from axpo.runlog import CONFIG
+from axpo.run_folder import CONFIG
 from axpo_envs.env import ToolEnv
 from axpo_envs.types import Parts, Question
 
