@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,12 @@ from axpo_envs.types import (
 # How long an example takes tells how busy the machine is, and nothing about what is tested.
 settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any speed")
+
+# Commands that tests start and end by signals inherit what this process ignores: one in the background of a shell
+# ignores Ctrl-C, one under nohup a hang-up.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 TAGS = ("<end>", "<image>", "<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>")
 VOCABULARY = (*TAGS, *(chr(code) for code in range(32, 127)), "\n")
