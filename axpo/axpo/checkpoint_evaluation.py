@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any, Final
 from axpo.checkpoint import newest_checkpoint, read_checkpoint
 from axpo.config import ConfigError, SamplingConfig, SelectionConfig, TrainConfig
 from axpo.config_file import checked, read_toml
-from axpo.environments import SET_ASIDE, TRAIN, make_asked, make_worlds, parse_env_args
+from axpo.env_making import located_env, parse_env_args
+from axpo.environments import SET_ASIDE, TRAIN, make_asked, make_worlds
 from axpo.eval_config import EvalConfig
 from axpo.evaluation import Evaluation, EvaluationPlan, evaluate
 from axpo.policy_loading import load_settings
@@ -29,8 +30,8 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
     """The same evaluation with its checkpoint found, its environment known and its limits decided.
 
     A run's folder stands for its newest whole checkpoint, that of a supervised run for its last stage. A run's
-    checkpoint brings environment, limits, temperature and threshold along; arguments of the environment that are given
-    are added to those it was trained with, or replace them.
+    checkpoint brings environment, limits, temperature, threshold and options of its chat template along; arguments of
+    the environment, and options, that are given are added to those it was trained with, or replace them.
 
     Args:
         config: what is to be evaluated.
@@ -42,6 +43,8 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
         RunLogError: the run's records are damaged.
     """
     config = checked(config)
+    if config.env is not None:
+        config = replace(config, env=located_env(config.env))
     if config.is_remote != (config.tokenizer is not None):
         wanted = "the checkpoint that the server runs" if config.is_remote else "none without a server's address"
         raise ConfigError(f"tokenizer: expected {wanted}; got {config.tokenizer}")
@@ -54,8 +57,11 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
         config = replace(config, checkpoint=str(folder))
     check_model(config.checkpoint, config.policy)
     config = _decided(config, run)
-    if config.env is not None:
-        return config
+    return config if config.env is not None else _at_home(config, run)
+
+
+def _at_home(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalConfig:
+    """The evaluation in the environment of the checkpoint's own run."""
     if run is None:
         raise ConfigError(f"env: {config.checkpoint} is no run's checkpoint, so it takes --env to say where it acts")
     if run.env == RECORDED:
@@ -64,9 +70,19 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
     # The run's own split is that of its training; one that is given here is what to ask.
     chosen = run.log.eval_split if isinstance(run, TrainConfig) else None
     split = config.split or given.pop("split", None) or chosen
-    added = tuple(argument for argument in config.env_args if argument.partition("=")[0] in given)
-    kept = tuple(argument for argument in run.env_args if argument.partition("=")[0] not in given)
-    return replace(config, env=run.env, env_args=kept + added, split=split)
+    added = tuple(argument for argument in config.env_args if _named(argument) in given)
+    return replace(config, env=run.env, env_args=_merged(run.env_args, added), split=split)
+
+
+def _named(argument: str) -> str:
+    """The name of an argument NAME=VALUE."""
+    return argument.partition("=")[0]
+
+
+def _merged(own: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    """Arguments NAME=VALUE of a run, with those that are given added, or in place of them."""
+    replaced = set(map(_named, given))
+    return (*(argument for argument in own if _named(argument) not in replaced), *given)
 
 
 def _newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, TrainConfig | SftConfig | None]:
@@ -100,7 +116,10 @@ def _decided(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalCon
         "max_episode_tokens": limits.max_episode_tokens,
         "success_threshold": train.selection.success_threshold,
     }
-    return replace(config, **{name: value for name, value in defaults.items() if getattr(config, name) is None})
+    open_ones = {name: value for name, value in defaults.items() if getattr(config, name) is None}
+    own = train.policy if run is None else run.policy
+    policy = replace(config.policy, template_options=_merged(own.template_options, config.policy.template_options))
+    return replace(config, **open_ones, policy=policy)
 
 
 def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None] | None = None) -> Evaluation:

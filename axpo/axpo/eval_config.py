@@ -51,7 +51,8 @@ class EvalConfig:
     success_threshold: Number | None = None
     """A rollout with a reward below it is wrong. By default the run's, 0.5 for other checkpoints."""
     policy: ModelConfig = field(default_factory=ModelConfig)
-    """How the policy is loaded; of no effect with a server."""
+    """How the policy is loaded; of no effect with a server. A run's `template_options` hold unless others of their
+    names are given."""
 
     @property
     def is_remote(self) -> bool:

@@ -14,6 +14,7 @@ from axpo.metrics import PASS_KS, evaluation_metrics, has_no_room, step_metrics
 from axpo.questions import held_out_questions
 from axpo.sampling import sample_groups
 from axpo.seeds import derive_seed
+from axpo.thresholds import threshold_problem
 from axpo.types import Group
 from axpo_agents.policy import TokenPolicy
 from axpo_agents.rolling import Lost
@@ -133,6 +134,9 @@ def _measured(
     tools = [tool.name for tool in env.tools]
     threshold = plan.success_threshold
     ks = [k for k in PASS_KS if k <= plan.sampling.group_size]
+    rewards = (rollout.reward for group in groups for rollout in group.rollouts)
+    if problem := threshold_problem(rewards, threshold):
+        logger.warning("%s", problem)
     counts = step_metrics(groups, tools=tools, success_threshold=threshold)
     return Evaluation(
         metrics=evaluation_metrics(groups, ks=ks, tools=tools, success_threshold=threshold),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from axpo.config import ModelConfig, TrainConfig
-from axpo.environments import parse_env_args
+from axpo.env_making import parse_env_args
 from axpo.seeds import derive_seed
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
 
 
 def load_settings(config: ModelConfig, *, seed: int) -> LoadSettings:
     """How a policy is loaded; the seed is that of the run and decides the initial weights of LoRA adapters."""
-    options = tuple(parse_env_args(config.template_options).items())
+    options = tuple(parse_env_args(config.template_options, setting="policy.template_options").items())
     return LoadSettings(**{**asdict(config), "template_options": options}, seed=derive_seed(seed, "weights"))
 
 

@@ -21,6 +21,7 @@ from axpo.run_folder import CHECKPOINTS
 from axpo.runlog import RunLog
 from axpo.step_record import warnings_of
 from axpo.stopwatch import Stopwatch
+from axpo.thresholds import threshold_problem
 from axpo.training_step import Learner, gather, learn
 from axpo.types import Group
 from axpo.update import DivergenceError
@@ -74,6 +75,7 @@ class TrainingRun:
         self._saved = progress.step
         self._torn = False
         self._doing = ""
+        self._threshold_doubted = False
 
     def run(self) -> RunResult:
         """Makes the steps that are left.
@@ -146,9 +148,18 @@ class TrainingRun:
         log.append_step(record)
         for warning in warnings_of(record, self._history, questions=config.sampling.questions):
             self._display.note(warning)
+        self._doubt_threshold(groups)
         self._history.append(record)
         self._display.step(record)
         return record
+
+    def _doubt_threshold(self, groups: Sequence[Group]) -> None:
+        """Says once if what counts as a success is not what the rewards say."""
+        rewards = (rollout.reward for group in groups for rollout in group.rollouts)
+        problem = threshold_problem(rewards, self._config.selection.success_threshold)
+        if problem and not self._threshold_doubted:
+            self._threshold_doubted = True
+            self._display.note(f"selection.success_threshold: {problem}")
 
     def _evaluate_if_due(self) -> None:
         step = self._progress.step

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from axpo.checked_json import DamagedFileError
 from axpo.config import ConfigError, LogConfig, Method, ModelConfig, SelectionConfig, TrainConfig
 from axpo.config_file import checked
-from axpo.environments import parse_env_args
+from axpo.env_making import located_env, parse_env_args
 from axpo.manifest import MANIFEST, check_manifest
 from axpo.metrics import PASS_KS, RATES, TERM
 from axpo.run_folder import foreign_files
@@ -55,11 +55,13 @@ def resolved(config: TrainConfig) -> TrainConfig:
 def located(config: C) -> C:
     """The same configuration with its relative paths made absolute, so that it means the same in any working folder.
 
-    Of `env_args` these are values that name an existing file or folder and look like it: `./name`, `a/b`, `a.jsonl`.
+    Of `env` it is that of the module, see `located_env`. Of `env_args` these are values that name an existing file or
+    folder and look like it: `./name`, `a/b`, `a.jsonl`.
     """
     model = Path(config.model).expanduser()
     return replace(
         config,
+        env=located_env(config.env),
         model=str(model.absolute()) if model.is_dir() else config.model,
         out=str(Path(config.out).expanduser().absolute()),
         env_args=tuple(map(_located_argument, config.env_args)),

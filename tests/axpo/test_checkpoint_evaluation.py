@@ -10,7 +10,7 @@ import pytest
 import axpo
 from axpo.checkpoint import CheckpointError
 from axpo.checkpoint_evaluation import locate_checkpoint
-from axpo.config import ConfigError, SelectionConfig
+from axpo.config import ConfigError, ModelConfig, SelectionConfig
 from axpo.config_file import to_toml
 from axpo.display import Silent
 from axpo.eval_config import EvalConfig
@@ -28,6 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     limits = replace(config.sampling, max_turn_tokens=9, max_episode_tokens=700, temperature=0.5)
     config = replace(config, sampling=limits, selection=SelectionConfig(success_threshold=0.75))
     config = replace(config, advantages=replace(config.advantages, success_threshold=0.75))
+    config = replace(config, policy=replace(config.policy, template_options=("message=false", "part=2")))
     return axpo.train(config, display=Silent()).folder
 
 
@@ -48,12 +49,18 @@ def test_a_run_brings_environment_and_limits_along(run: Path, place: str) -> Non
     assert (found.env, found.env_args) == ("toy/Checksum-v0", ("size=5",))
     assert (found.max_turn_tokens, found.max_episode_tokens, found.temperature) == (9, 700, 0.5)
     assert found.success_threshold == 0.75
+    assert found.policy.template_options == ("message=false", "part=2")
 
 
 def test_what_is_given_comes_first(run: Path) -> None:
     found = located(run, max_turn_tokens=30, temperature=0.0, success_threshold=0.0, env_args=("size=3",))
     assert (found.max_turn_tokens, found.max_episode_tokens, found.temperature) == (30, 700, 0.0)
     assert (found.success_threshold, found.env_args) == (0.0, ("size=3",))
+
+
+def test_template_options_that_are_given_replace_those_of_their_names(run: Path) -> None:
+    found = located(run, policy=ModelConfig(template_options=("part=3", "tone=dry")))
+    assert found.policy.template_options == ("message=false", "part=3", "tone=dry")
 
 
 def test_other_checkpoints_have_the_defaults_of_runs() -> None:

@@ -154,7 +154,7 @@ class TestTrain:
         code, out, err = run_cli(
             "train", "--method", "grpo", "--env", f"toy_env:{toy.ENV_ID}", "--model", "tiny-random", "--steps", "2",
             "--seed", "3", "--out", str(run), *SMALL, "--log.eval-questions", "2", "--log.no-tensorboard",
-            "--env-args", "size=5", "pictures=false", "--device", "cpu", "--dtype", "float32", "--json", str(summary),
+            "--env-args", "size=5", "pictures=true", "--device", "cpu", "--dtype", "float32", "--json", str(summary),
         )  # fmt: skip
         assert code == 0
         assert "axpo:" not in err

@@ -55,6 +55,12 @@ class TestEvaluate:
         )
         assert evaluation.questions == 3
 
+    def test_a_threshold_that_every_reward_reaches_is_told(self, toy, caplog):
+        plan = EvaluationPlan(questions=2, sampling=SAMPLING, success_threshold=0.0)
+        evaluation = evaluate(toy.Policy(answers_even_numbers), env(2), plan)
+        assert evaluation.metrics["pass1"].value == 1.0
+        assert "a reward of 0 counts as a success" in caplog.text
+
     def test_pass_at_4_needs_four_samples(self, toy):
         plan = EvaluationPlan(questions=2, sampling=SamplingConfig(group_size=2))
         assert "pass4" not in evaluate(toy.Policy(answers_even_numbers), env(2), plan).metrics

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,29 @@ def test_settings_mean_the_same_in_any_working_folder(tmp_path, monkeypatch):
         "number=0.5",
     )
     assert located(TrainConfig(model="tiny")).model == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("../beside.py:my/Env-v0", "{above}/beside.py:my/Env-v0"),
+        ("gone.py:my/Env-v0", "{here}/gone.py:my/Env-v0"),
+        ("lying_here:my/Env-v0", "{here}/lying_here.py:my/Env-v0"),
+        ("json:my/Env-v0", "json:my/Env-v0"),
+        ("package.module:my/Env-v0", "package.module:my/Env-v0"),
+        ("axpo/VisualZoom-v0", "axpo/VisualZoom-v0"),
+    ],
+)
+def test_an_environment_means_the_same_in_any_working_folder(tmp_path, monkeypatch, given, expected):
+    here = tmp_path / "here"
+    here.mkdir()
+    for file in (tmp_path / "beside.py", here / "lying_here.py", here / "json.py"):
+        file.touch()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != ""])
+    found = expected.format(here=here, above=tmp_path)
+    assert located(TrainConfig(env=given)).env == found
+    assert located(SftConfig(env=given)).env == found
 
 
 def test_differences_are_named_and_only_known_settings_change():

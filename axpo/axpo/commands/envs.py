@@ -12,7 +12,7 @@ import tyro
 import axpo_envs  # registers the suite
 from axpo.commands.arguments import parse
 from axpo.config import ConfigError
-from axpo.environments import import_by_name, make_env
+from axpo.env_making import import_by_name, make_env
 from axpo.terminal import printable
 
 NAMESPACE = "axpo"

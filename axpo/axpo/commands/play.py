@@ -15,7 +15,7 @@ from PIL import Image
 from axpo.commands.arguments import parse
 from axpo.config import ConfigError, CountOrNone, Name
 from axpo.config_file import checked
-from axpo.environments import make_env, parse_env_args
+from axpo.env_making import make_env, parse_env_args
 from axpo.terminal import printable
 from axpo_envs.env import ToolEnv
 from axpo_envs.observation import Observation

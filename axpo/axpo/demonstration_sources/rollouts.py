@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from axpo.config import ConfigError, TrainConfig
 from axpo.config_file import read_toml
 from axpo.demonstrations import DemonstratedTurn, Demonstration, Stretch
-from axpo.environments import make_env, parse_env_args
+from axpo.env_making import make_env, parse_env_args
 from axpo.rollout_log import ROLLOUTS_FILE, read_image, read_rollouts, saved_steps
 from axpo.rollout_records import SavedParts, SavedRollout
 from axpo.run_folder import CONFIG
