@@ -28,25 +28,33 @@ Whether a tool exists and its arguments fit (`UNKNOWN_TOOL`, `INVALID_ARGUMENTS`
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Final
 
+from axpo_envs.boxed import BOXED, boxes, last_boxed
 from axpo_envs.call_extent import CallExtents
-from axpo_envs.strict_json import JsonError, read_json
-from axpo_envs.surrogates import has_surrogates
-from axpo_envs.tags import ANSWER_OPEN, THINK_CLOSE
-from axpo_envs.types import CallOutcome, ToolCall
+from axpo_envs.call_reading import ParsedCall, TextSpan, clip, read_call, unclosed_call
+from axpo_envs.tags import ANSWER_CLOSE, ANSWER_OPEN, CALL_CLOSE, CALL_OPEN, THINK_CLOSE, THINK_OPEN
+
+__all__ = [
+    "ANSWER_CLOSE",
+    "ANSWER_OPEN",
+    "CALL_CLOSE",
+    "CALL_OPEN",
+    "THINK_CLOSE",
+    "THINK_OPEN",
+    "AnswerFormat",
+    "ParsedCall",
+    "ParsedTurn",
+    "TextSpan",
+    "clip",
+    "parse_turn",
+]
 
 _OPENING: Final = re.compile(r"</?think>|<tool_call>|<answer>|\\boxed\{")
 _ANSWER_TAG: Final = re.compile("</?answer>")
-_FUNCTION: Final = re.compile(r"\s*<function=([^>\s]+)>(.*)</function>\s*", re.DOTALL)
-_PARAMETER: Final = re.compile(r"\s*<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
-_BOXED: Final = "\\boxed{"
-_BRACE: Final = re.compile(r"\\boxed\{|\\?[{}]")
 
 
 class AnswerFormat(StrEnum):
@@ -58,33 +66,6 @@ class AnswerFormat(StrEnum):
     r"""In `\boxed{...}` only."""
     EITHER = "either"
     r"""Between the tags, else in `\boxed{...}`."""
-
-
-class TextSpan(NamedTuple):
-    """A half-open range of characters of a turn."""
-
-    start: int
-    """First character."""
-    stop: int
-    """One past the last character."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedCall:
-    """One attempted call as far as its text alone tells."""
-
-    call: ToolCall
-    """Name and arguments as written."""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments as read from JSON; empty where the call has a defect."""
-    untyped: bool = False
-    """The argument values are bare text (`<parameter=P>`), to be read according to the tool's schema."""
-    defect: CallOutcome | None = None
-    """`MALFORMED` or `UNCLOSED`; None for a well-formed call."""
-    problem: str = ""
-    """What is wrong and what was expected, for the policy; empty without a defect."""
-    span: TextSpan
-    """The call in the turn's text, tags included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +98,6 @@ def parse_turn(text: str, *, answers: AnswerFormat = AnswerFormat.EITHER) -> Par
         calls=tuple(reading.calls),
         answer=_find_answer(reading, answers),
     )
-
-
-def clip(text: str, limit: int = 80) -> str:
-    """Text as an error message quotes it: printable, at most `limit` characters and an ellipsis."""
-    shown = text if len(text) <= limit else text[:limit] + "..."
-    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 class _Reading:
@@ -185,7 +160,7 @@ class _Reading:
             return opening.end()
         self.keep_text(opening.start())
         span = TextSpan(opening.start(), extent.stop)
-        self.calls.append(_parse_body(body, span) if extent.closed else _unclosed(body, span, extent.in_string))
+        self.calls.append(read_call(body, span) if extent.closed else unclosed_call(body, span, extent.in_string))
         self._seen = extent.stop
         return extent.stop
 
@@ -198,7 +173,7 @@ class _Reading:
 
     def _box(self, opening: re.Match[str]) -> int:
         if self._boxes is None:
-            self._boxes = dict(_boxes(self.text))
+            self._boxes = dict(boxes(self.text))
         start = opening.end()
         if self._next_answer < start:
             found = self.text.find(ANSWER_OPEN, start)
@@ -207,111 +182,13 @@ class _Reading:
         return start if stop is None or self._next_answer < stop else stop
 
 
-def _unclosed(body: str, span: TextSpan, in_string: bool) -> ParsedCall:
-    where = "; the turn ends within a JSON string of it" if in_string else ""
-    return ParsedCall(
-        call=ToolCall(name="", arguments=body),
-        defect=CallOutcome.UNCLOSED,
-        problem=f"the opening tool_call tag was never closed{where}; expected a closing tag after the call",
-        span=span,
-    )
-
-
-def _parse_body(body: str, span: TextSpan) -> ParsedCall:
-    try:
-        if has_surrogates(body):
-            raise JsonError("holds half of a surrogate pair")
-        if (function := _FUNCTION.fullmatch(body)) is not None:
-            name, untyped = function.group(1), True
-            arguments: Any = _read_parameters(function.group(2))
-        else:
-            (name, arguments), untyped = _read_json_call(body), False
-    except JsonError as defect:
-        return ParsedCall(
-            call=ToolCall(name="", arguments=body),
-            defect=CallOutcome.MALFORMED,
-            problem=f'the call {defect}; expected {{"name": "...", "arguments": {{...}}}} between the tool_call tags',
-            span=span,
-        )
-    raw = json.dumps(arguments, ensure_ascii=False)
-    return ParsedCall(call=ToolCall(name=name, arguments=raw), arguments=arguments, untyped=untyped, span=span)
-
-
-def _read_parameters(body: str) -> dict[str, str]:
-    arguments: dict[str, str] = {}
-    position = 0
-    while (match := _PARAMETER.match(body, position)) is not None:
-        arguments[match.group(1)] = match.group(2)
-        position = match.end()
-    if body[position:].strip():
-        raise JsonError(f"holds {clip(body[position:].strip())!r}, which is no parameter")
-    return arguments
-
-
-def _read_json_call(body: str) -> tuple[str, dict[str, Any]]:
-    data = read_json(body)
-    if not isinstance(data, dict):
-        raise JsonError(f"is a JSON {_kind(data)}, not an object")
-    name = data.get("name")
-    if not isinstance(name, str) or not name:
-        raise JsonError("has no name" if name in (None, "") else "has a name that is no string")
-    if "arguments" not in data and (others := sorted(set(data) - {"name"})):
-        raise JsonError(f"has no arguments, only {clip(', '.join(others))}")
-    arguments = data.get("arguments", {})
-    if isinstance(arguments, str):
-        arguments = read_json(arguments)
-    if not isinstance(arguments, dict):
-        raise JsonError(f"has arguments that are a JSON {_kind(arguments)}, not an object")
-    return name, arguments
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
-
-
 def _find_answer(reading: _Reading, answers: AnswerFormat) -> str | None:
     """The last answer in the text outside thinking and calls."""
     if answers is not AnswerFormat.BOXED and reading.tagged:
         tagged = reading.tagged[-1]
-        boxed = _last_boxed(tagged)
-        return boxed.strip() if boxed is not None and tagged == f"{_BOXED}{boxed}}}" else tagged
+        boxed = last_boxed(tagged)
+        return boxed.strip() if boxed is not None and tagged == f"{BOXED}{boxed}}}" else tagged
     if answers is not AnswerFormat.TAG:
-        found = (boxed for text in reversed(reading.plain) if (boxed := _last_boxed(text)) is not None)
+        found = (boxed for text in reversed(reading.plain) if (boxed := last_boxed(text)) is not None)
         return next((boxed.strip() for boxed in found), None)
     return None
-
-
-def _last_boxed(text: str) -> str | None:
-    r"""The content of the last `\boxed{...}` to close."""
-    closed = list(_boxes(text))
-    return text[slice(*closed[-1])] if closed else None
-
-
-def _boxes(text: str) -> Iterator[tuple[int, int]]:
-    r"""First character and end of the content of every `\boxed{...}`, in the order in which they close.
-
-    Braces must balance, escaped ones do not count.
-    """
-    openings: list[int | None] = []
-    for match in _BRACE.finditer(text):
-        brace = match.group()
-        if brace == "}" and openings:
-            inside = openings.pop()
-            if inside is not None:
-                yield inside, match.start()
-        elif brace == "{":
-            openings.append(None)
-        elif brace == _BOXED:
-            openings.append(match.end())

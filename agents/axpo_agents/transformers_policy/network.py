@@ -20,6 +20,7 @@ from axpo_agents.transformers_policy.image_features import FeatureMemory, ImageF
 from axpo_agents.transformers_policy.kv_cache import SlotCache
 from axpo_agents.transformers_policy.positions import multimodal_positions, text_positions
 from axpo_agents.transformers_policy.reading import Reading
+from axpo_agents.transformers_policy.training_modes import modes_of_training
 from axpo_agents.transformers_policy.tree_attention import TreeMask
 from axpo_agents.transformers_policy.vision import Grid, Patchifier
 from axpo_envs.images import ImageRef
@@ -67,7 +68,7 @@ class Network:
         self.adapters = adapters
         self._memory = FeatureMemory(_FEATURE_BYTES)
         model.eval()
-        self._modes = _modes_of_training(model)
+        self._modes = modes_of_training(model)
         # Transformers 5.24 renamed the argument, and warns of the old name.
         self._cache_argument = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
         self.axes = 1 if patchifier is None else 3
@@ -292,19 +293,3 @@ class Network:
             options = {"cu_seqlens": whole, "image_count": len(images)}
         output = tower(patches, grid_thw=grids, return_dict=True, **options)
         return [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
-
-
-def _modes_of_training(model: Any) -> list[torch.nn.Module]:
-    """The modules that are in training mode under autograd; all others compute what they compute in evaluation.
-
-    The library recomputes activations in training mode only, and asks the layer that is recomputed, not what lies
-    within: so the attention's dropout stays off, and what is trained is the policy that sampled. Dropout of LoRA
-    adapters is there only if it was asked for.
-    """
-    recomputed = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
-    for module in recomputed:
-        for name, value in vars(module).items():
-            if "dropout" in name and isinstance(value, float):
-                setattr(module, name, 0.0)
-    adapters = [part for module in model.modules() for part in (getattr(module, "lora_dropout", None) or {}).values()]
-    return [*recomputed, *(part for part in adapters if isinstance(part, torch.nn.Dropout))]

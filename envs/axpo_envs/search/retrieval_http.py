@@ -31,6 +31,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from axpo_envs.errors import InfrastructureFault
+from axpo_envs.search.timed_reader import TimedReader
 from axpo_envs.search.types import SearchBackend
 from axpo_envs.tools.tool import ToolError
 
@@ -136,24 +137,6 @@ class RetrievalHTTPServer(ThreadingHTTPServer):
                 connection.shutdown(direction)
 
 
-class _TimedReader(io.RawIOBase):
-    """Reads a connection until a time, however many or few bytes come at once."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self.until = 0.0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        left = self.until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the request took too long to come in")
-        self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
-
-
 class RequestHandler(BaseHTTPRequestHandler):
     """Reads one request after the other from a connection."""
 
@@ -165,7 +148,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         """Begins a connection."""
         super().setup()
-        self._incoming = _TimedReader(self.connection)
+        self._incoming = TimedReader(self.connection)
         self.rfile = io.BufferedReader(self._incoming)
 
     def handle_one_request(self) -> None:
