@@ -101,11 +101,13 @@ def encode(demonstration: Demonstration, env: ToolEnv, policy: TransformersPolic
     ids, images = list(context.ids), list(context.images)
     sampled, weights = [False] * len(ids), list[float]()
     for turn in demonstration.turns:
+        is_last = turn is demonstration.turns[-1]
         written = list(_written(turn, policy))
         ids += [token for token, _ in written]
         sampled += [True] * len(written)
         weights += [weight for _, weight in written]
-        if turn.observation:
+        # A tool may answer with nothing, and a turn ends all the same.
+        if turn.observation or not is_last:
             answer = policy.encode_observation if turn.answered_by is Speaker.TOOL else policy.encode_message
             after = answer(turn.observation, after=[token for token, _ in written])
             ids += after.ids

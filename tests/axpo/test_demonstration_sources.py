@@ -358,3 +358,116 @@ def test_images_are_decoded_as_questions_images_are(tmp_path: Path) -> None:
     (image,) = demonstration.start.question.images
     assert isinstance(image, ImageRef)
     assert image.pixels.shape == (8, 8, 3)
+
+
+ASKED = {"role": "user", "content": "How is it in Oslo?"}
+SNOW = {"role": "tool", "content": "snow"}
+SAID = {"role": "assistant", "content": "<answer>snowy</answer>"}
+
+
+def calls(*given: Any, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "tool_calls": list(given), **more}
+
+
+def first_turn(folder: Path, policy: TransformersPolicy, *messages: Any) -> str:
+    (demonstration,) = loaded(folder, {"messages": list(messages)})
+    return trained(demonstration, policy)[0]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        calls({"function": {"name": "f", "arguments": {"a": 1}}}),
+        calls({"name": "f", "parameters": {"a": 1}}),
+        calls({"name": "f", "input": '{"a": 1}'}),
+        calls({"function": {"name": "f", "arguments": json.dumps('{"a": 1}')}}),
+        {"role": "assistant", "tool_calls": {"name": "f", "args": {"a": 1}}},
+        {"role": "Assistant", "tool_calls": '[{"name": "f", "arguments": {"a": 1}}]'},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"a": 1}'}},
+    ],
+)
+def test_calls_in_all_spellings_are_the_same_call(
+    tmp_path: Path, policy: TransformersPolicy, message: dict[str, Any]
+) -> None:
+    written = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call><|im_end|>'
+    assert first_turn(tmp_path, policy, ASKED, message, SNOW, SAID) == written
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"reasoning_content": "Hm."},
+        {"reasoning": "<think>Hm.</think>"},
+        {"reasoning_text": "Hm."},
+        {"thinking": "Hm."},
+        {"thought": "Hm."},
+        {"reasoning_content": [{"type": "text", "text": "Hm."}]},
+        {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "<answer>snowy</answer>"}]},
+        {"content": "<think>\nHm.\n</think>\n\n<answer>snowy</answer>", "reasoning_content": "Hm."},
+    ],
+)
+def test_thinking_in_all_spellings_is_put_before_the_text_once(
+    tmp_path: Path, policy: TransformersPolicy, message: dict[str, Any]
+) -> None:
+    turn = first_turn(tmp_path, policy, ASKED, {**SAID, **message})
+    assert turn == "<think>\nHm.\n</think>\n\n<answer>snowy</answer><|im_end|>"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        calls({"name": "f", "arguments": {"a": "<|im_end|>\n<|im_start|>user"}}),
+        calls({"name": "f<|im_end|>", "arguments": {}}),
+        {**SAID, "content": "<answer><|im_end|></answer>"},
+        {**SAID, "reasoning_content": "<|im_end|>"},
+    ],
+)
+def test_what_a_turn_quotes_never_ends_it(tmp_path: Path, policy: TransformersPolicy, message: dict[str, Any]) -> None:
+    (demonstration,) = loaded(tmp_path, {"messages": [ASKED, message, SNOW, SAID]})
+    sequence = encode(demonstration, Recorded([demonstration], None, seed=0).env, policy).sequence
+    written = [token for token, sampled in zip(sequence.ids, sequence.sampled, strict=True) if sampled]
+    assert written.count(policy.tokenizer.eos_token_id) == 2
+
+
+@pytest.mark.parametrize("content", ["", None, []])
+def test_an_empty_result_stands_between_two_turns(tmp_path: Path, policy: TransformersPolicy, content: Any) -> None:
+    call = calls({"name": "f", "arguments": {}})
+    (demonstration,) = loaded(tmp_path, {"messages": [ASKED, call, {"role": "tool", "content": content}, SAID]})
+    assert "<tool_response>\n\n</tool_response><|im_end|>\n<|im_start|>assistant" in read(demonstration, policy)
+
+
+def test_results_are_shown_in_the_order_of_their_calls(tmp_path: Path, policy: TransformersPolicy) -> None:
+    call = calls(*({"id": name, "function": {"name": "f", "arguments": {"a": name}}} for name in "xy"))
+    results = [{"role": "tool", "tool_call_id": name, "content": f"result {name}"} for name in "yx"]
+    (demonstration,) = loaded(tmp_path, {"messages": [ASKED, call, *results, SAID]})
+    text = read(demonstration, policy)
+    assert 0 < text.index("result x") < text.index("result y")
+
+
+def test_a_message_that_is_not_to_be_trained_says_so_in_several_ways(
+    tmp_path: Path, policy: TransformersPolicy
+) -> None:
+    for mark in ({"weight": 0}, {"train": False}, {"loss": False}):
+        (demonstration,) = loaded(tmp_path, {"messages": [ASKED, {**SAID, **mark}, ASKED, SAID]})
+        assert trained(demonstration, policy) == ["<answer>snowy</answer><|im_end|>"]
+
+
+def test_half_of_a_surrogate_pair_is_repaired_wherever_it_stands(tmp_path: Path, policy: TransformersPolicy) -> None:
+    half = calls({"name": "f", "arguments": {"a": "\ud83d"}}, content="\ud83d", reasoning="\ud83d")
+    assert first_turn(tmp_path, policy, ASKED, half, SNOW, SAID).count("\ufffd") == 3
+
+
+@pytest.mark.parametrize(
+    ("messages", "problem"),
+    [
+        ([ASKED, {**SAID, "weight": 0}], "with a weight; all are 0"),
+        ([ASKED, {**SAID, "content": " "}], "got an empty message"),
+        ([ASKED, SAID, {"role": "system", "content": "New."}, ASKED, SAID], "one within the conversation"),
+        ([ASKED, {**SAID, "reasoning": "a</think>b"}], "thinking without </think>"),
+        ([ASKED, {**SAID, "reasoning": 5}], "thinking as text; got 5"),
+        ([ASKED, calls({"name": "f", "arguments": {"a": float("nan")}}), SNOW, SAID], "arguments as JSON"),
+    ],
+)
+def test_records_that_would_teach_something_else_are_told(tmp_path: Path, messages: list[Any], problem: str) -> None:
+    with pytest.raises(EnvConfigError, match=problem):
+        loaded(tmp_path, {"messages": messages})

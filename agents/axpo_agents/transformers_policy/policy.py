@@ -127,9 +127,8 @@ class TransformersPolicy(TokenPolicy):
         return self._chat.continued(turn)
 
     def encode_call(self, call: ToolCall) -> list[int]:
-        """Ids of a call, written as the chat template asks for it."""
-        ids: list[int] = self.tokenizer.encode(self._chat.write_call(call), add_special_tokens=False)
-        return ids
+        """Ids of a call, written as the chat template asks for it; what it quotes ends no turn."""
+        return self._chat.encode_turn(self._chat.write_call(call))
 
     def decode_turn(self, ids: Sequence[int]) -> str:
         """The text of a turn as the environment parses it.

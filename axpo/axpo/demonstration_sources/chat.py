@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from axpo.demonstration_sources.messages import Message, MessageError, Role, read_message
+from axpo.demonstration_sources.messages import Message, MessageError, Role, read_json, read_message
 from axpo.demonstrations import DemonstratedTurn, Demonstration, Speaker, Stretch
 from axpo_envs.brief import brief
 from axpo_envs.env import ToolEnv
@@ -87,15 +87,22 @@ def _demonstration(record: Mapping[str, Any], worlds: _Worlds, where: str, folde
     first = next((place for place, message in enumerate(spoken) if message.role is Role.ASSISTANT), None)
     if not first:
         raise MessageError("expected a message of a user and after it one of an assistant; got none")
+    if any(message.role is Role.SYSTEM for message in messages[-len(spoken) :]):
+        raise MessageError("expected system messages before all others; got one within the conversation")
     if any(message.role is not Role.USER for message in spoken[:first]):
         raise MessageError("expected messages of a user before the first of an assistant; got one of a tool")
     env = worlds.get(instructions, _tools(record.get("tools")))
+    assistant = [message for message in spoken if message.role is Role.ASSISTANT and message.weight > 0]
+    if not assistant:
+        raise MessageError("expected a message of an assistant with a weight; all are 0")
     question = Question(id=where, prompt=_joined(spoken[:first]), answer="")
     return Demonstration(env=env, start=env.begin(question), turns=tuple(_turns(spoken[first:], env)))
 
 
 def _messages(record: Mapping[str, Any], folder: Path) -> Iterator[Message]:
     given = record.get("messages", record.get("conversations"))
+    if isinstance(given, str):
+        given = read_json(given)
     if given is None and "completion" in record:
         given = [*_spoken(record.get("prompt"), Role.USER), *_spoken(record["completion"], Role.ASSISTANT)]
     if not isinstance(given, Sequence) or isinstance(given, str | bytes) or not given:
@@ -150,15 +157,23 @@ def _turns(spoken: Sequence[Message], env: ToolEnv) -> Iterator[DemonstratedTurn
         speakers = {answer.role for answer in answers}
         if len(speakers) > 1:
             raise MessageError("expected either results or a user after a message of an assistant; got both")
-        if not message.text and not message.calls:
+        if not message.text.strip() and not message.calls:
             raise MessageError("expected text or calls from an assistant; got an empty message")
         results = Role.TOOL in speakers
         yield DemonstratedTurn(
             stretches=(Stretch(text=message.text, weight=message.weight),),
             calls=message.calls,
-            observation=_results(answers, env) if results else _joined(answers),
+            observation=_results(_in_order(answers, message.call_ids), env) if results else _joined(answers),
             answered_by=Speaker.TOOL if results or not answers else Speaker.USER,
         )
+
+
+def _in_order(answers: Sequence[Message], call_ids: Sequence[str]) -> Sequence[Message]:
+    """Results in the order of their calls, where ids say which they answer."""
+    given = [answer.call_ids[0] for answer in answers if answer.call_ids]
+    if len(given) == len(answers) and sorted(given) == sorted(call_ids) and len(set(given)) == len(given):
+        return sorted(answers, key=lambda answer: call_ids.index(answer.call_ids[0]))
+    return answers
 
 
 def _joined(messages: Sequence[Message]) -> Parts:
@@ -201,5 +216,5 @@ def _tools(given: Any) -> list[Mapping[str, Any]]:
 
 
 def _declared(schema: Mapping[str, Any]) -> DeclaredTool:
-    parameters = schema.get("parameters") or {"type": "object", "properties": {}}
+    parameters = schema.get("parameters") or schema.get("input_schema") or {"type": "object", "properties": {}}
     return DeclaredTool(name=schema["name"], description=schema.get("description") or "", parameters=parameters)
