@@ -14,6 +14,7 @@ from typing import Any
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 TEXT = {"type": "text", "text": "the answer is 7"}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 HEAD = '{"jsonrpc":"2.0","id":@,'
 RESULTS: dict[str, dict[str, Any]] = {
     "text_only": {"content": [TEXT]},
@@ -24,6 +25,8 @@ RESULTS: dict[str, dict[str, Any]] = {
     "unknown_kind": {"content": [TEXT, {"type": "hologram", "size": 3}]},
     "kindless": {"content": [{"text": "the answer is 7"}]},
     "half_an_image": {"content": [TEXT, {"type": "image", "data": "AAAA"}]},
+    "kindless_image": {"content": [{"type": "image", "data": PIXEL}]},
+    "lone_block": {"content": TEXT},
     "text_as_content": {"content": "the answer is 7"},
     "null_text": {"content": [{"type": "text", "text": None}]},
     "no_content": {"answer": 7},
@@ -37,8 +40,16 @@ ANSWERS = {
     "both": HEAD + '"result":{"content":[]},"error":7}',
     "error_is_text": HEAD + '"error":"broken"}',
     "no_version": '{"id":@,"result":{"content":[]}}',
+    "too_deep": HEAD + '"result":{"structuredContent":' + '{"a":' * 900 + "7" + "}" * 902,
     "cut": HEAD + '"result":{"content":[{"type":"text","te',
 }
+# Over standard streams.
+LINES = {
+    "batch": "[" + HEAD + '"result":{"content":[{"type":"text","text":"the answer is 7"}]}}]',
+    "byte_order_mark": "\ufeff" + HEAD + '"result":{"content":[{"type":"text","text":"the answer is 7"}]}}',
+    "long_line": HEAD + '"result":{"content":[{"type":"text","text":"the answer is 7' + " " * 3_000_000 + '"}]}}',
+}
+ANSWERS |= LINES
 STATUSES = {"status_400": 400, "status_500": 500, "status_503": 503}
 GOOD = {"good": {"content": [TEXT]}}
 NAMES = (*RESULTS, *ANSWERS, *STATUSES, *GOOD, "silent", "die")

@@ -147,3 +147,36 @@ def test_the_deepest_schema_is_checked(keyword: str) -> None:
     for _ in range((MAX_DEPTH - 4) // (1 if keyword == "not" else 2)):
         schema = {keyword: schema if keyword == "not" else [schema]}
     of_p(schema).check({})
+
+
+@pytest.mark.parametrize(
+    ("schema", "fitting", "other"),
+    [
+        ({"type": "number", "minimum": 0, "exclusiveMinimum": True}, 1, 0),
+        ({"type": "array", "items": [{"type": "integer"}], "additionalItems": False}, [1], [1, 2]),
+    ],
+)
+def test_a_schema_that_names_no_dialect_may_be_of_an_older_one(schema: Any, fitting: Any, other: Any) -> None:
+    checked = ArgumentSchema({"properties": {"a": schema}}, where="here")
+    checked.check({"a": fitting})
+    with pytest.raises(ToolArgumentError):
+        checked.check({"a": other})
+
+
+def test_keywords_that_are_null_say_nothing() -> None:
+    checked = ArgumentSchema({"type": "object", "properties": None, "required": None}, where="here")
+    assert checked.document == {"type": "object", "properties": {}}
+    checked.check({"a": 1})
+    constant = ArgumentSchema({"properties": {"a": {"const": None, "default": None}}}, where="here")
+    assert constant.document["properties"] == {"a": {"const": None, "default": None}}
+
+
+@pytest.mark.parametrize(
+    ("factor", "fitting", "other"),
+    [(0.1, 0.3, 0.35), (0.01, 10**400, 1.005), (3, 9, 10), (1e-3, 1e308, 5e-4)],
+)
+def test_multiples_are_exact(factor: float, fitting: float, other: float) -> None:
+    checked = ArgumentSchema({"properties": {"a": {"multipleOf": factor}}}, where="here")
+    checked.check({"a": fitting})
+    with pytest.raises(ToolArgumentError, match="not a multiple"):
+        checked.check({"a": other})

@@ -10,13 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from mcp import types
+from mcp.shared.message import SessionMessage
 
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.event_loop import run_coroutine
+from axpo_envs.images import ImageRef
 from axpo_envs.mcp import McpServer, McpTools, mcp_tools
 from axpo_envs.mcp.connection import Connection
-from axpo_envs.mcp.messages import RepairedBody
+from axpo_envs.mcp.messages import CallResults, RepairedBody
 from axpo_envs.tools.tool import ToolContext, ToolError, ToolTimeout
 from axpo_envs.types import Question, ToolStatus
 from axpo_envs.web.retries import Retries
@@ -67,7 +71,9 @@ def call(tools: McpTools, name: str) -> tuple[ToolStatus, Any]:
         ("only_structure", '{"a": "7"}'),
         ("unknown_kind", 'the answer is 7\n[content of a kind hologram: {"type": "hologram", "size": 3}]'),
         ("kindless", "the answer is 7"),
-        ("half_an_image", 'the answer is 7\n[content of a kind image: {"type": "image", "data": "AAAA"}]'),
+        ("half_an_image", "the answer is 7\n[image: image/*, cannot be decoded]"),
+        ("kindless_image", str(ImageRef(np.array([[[255, 0, 0]]], np.uint8)))),
+        ("lone_block", "the answer is 7"),
         ("text_as_content", "the answer is 7"),
         ("null_text", '[content of a kind text: {"type": "text", "text": null}]'),
         ("half_surrogate", "7 \ufffd \\ud83d \U0001f600 \ufffd"),
@@ -82,13 +88,21 @@ def test_what_can_be_read_of_a_result_is_read(tools: McpTools, name: str, text: 
     "name",
     [
         *("failed", "no_content", "empty", "result_is_text", "result_is_null", "neither", "error_is_text"),
-        *("no_version", "cut"),
+        *("no_version", "too_deep", "cut"),
     ],
 )
 def test_what_cannot_be_read_is_an_error_at_once(tools: McpTools, name: str) -> None:
     status, text = call(tools, name)
     assert (status, bool(text)) == (ToolStatus.ERROR, True)
     assert call(tools, "good") == (ToolStatus.OK, "the answer is 7")
+
+
+def test_lines_are_read_whatever_stands_around_the_answer() -> None:
+    with mcp_tools(COMMAND, timeout_s=60.0) as tools:
+        assert call(tools, "batch") == (ToolStatus.OK, "the answer is 7")
+        assert call(tools, "byte_order_mark") == (ToolStatus.OK, "the answer is 7")
+        status, text = call(tools, "long_line")
+        assert (status, text[:15]) == (ToolStatus.OK, "the answer is 7")
 
 
 @pytest.mark.parametrize("name", ["status_400", "status_500"])
@@ -144,3 +158,13 @@ def test_a_body_is_repaired_wherever_its_blocks_end(size: int) -> None:
 
     body = rb'data: "\ud83d\ude00 \ud83d \\ud83d \\\ud83d"' + b"\n\n" + rb"\uDE00\u00e9"
     assert asyncio.run(read()) == rb'data: "\ud83d\ude00 \ufffd \\ud83d \\\ufffd"' + b"\n\n" + rb"\ufffd\u00e9"
+
+
+def test_for_the_fault_of_one_tool_a_server_keeps_the_others() -> None:
+    faulty = {"name": "a", "description": 5, "outputSchema": {"type": "array"}, "inputSchema": None}
+    request = types.JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/list")
+    answer = types.JSONRPCResponse(jsonrpc="2.0", id=1, result={"tools": [faulty, {"name": "b"}]})
+    results = CallResults()
+    results.sent(SessionMessage(request))
+    read = results.received(SessionMessage(answer)).message.result
+    assert [tool.name for tool in types.ListToolsResult.model_validate(read).tools] == ["a", "b"]

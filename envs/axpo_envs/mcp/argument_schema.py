@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from fractions import Fraction
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -48,6 +49,7 @@ _SHOWN_PROBLEMS: Final = 3
 # Keywords within keywords. Each takes up to four of the thousand frames that Python allows a thread.
 _MAX_NESTED: Final = 200
 _CLOCK_EVERY: Final = 256
+_OLDER_DIALECTS: Final = (jsonschema.Draft7Validator, jsonschema.Draft4Validator)
 _DATA: Final = ("const", "default", "enum", "example", "examples")
 _LOGGER: Final = logging.getLogger(__name__)
 # A checker of formats would have Python compile the patterns.
@@ -67,16 +69,11 @@ class ArgumentSchema:
     """
 
     def __init__(self, given: Mapping[str, Any], *, where: str) -> None:
-        self.document: Final = {"type": "object", "properties": {}, **given}
+        _check_size(given)
+        self.document: Final = {"type": "object", "properties": {}, **_without_nulls(given)}
         """The schema, as one of an object."""
-        _check_size(self.document)
-        named = {"$schema": self.document.get("$schema")} if isinstance(self.document.get("$schema"), str) else {}
-        dialect: Any = validators.validator_for(named, default=jsonschema.Draft202012Validator)
         schema = _without_dialects(self.document)
-        try:
-            _in_thread(partial(dialect.check_schema, schema, format_checker=_NO_FORMATS))
-        except jsonschema.SchemaError as error:
-            raise ValueError(f"at {error.json_path}: {clip(error.message, 200)}") from None
+        dialect = _dialect_of(schema, self.document.get("$schema"))
         # With an empty registry a reference to elsewhere is never fetched.
         self._validator = _extend(dialect, _bounded(dialect, schema))(schema, registry=Registry())
         for place, pattern in _patterns(schema, ""):
@@ -108,6 +105,25 @@ class ArgumentSchema:
     def _errors(self, arguments: dict[str, Any], deadline: float) -> list[Any]:
         _BUDGET.deadline = deadline
         return list(itertools.islice(self._validator.iter_errors(arguments), _SHOWN_PROBLEMS))
+
+
+def _dialect_of(schema: Mapping[str, Any], name: Any) -> Any:
+    """The dialect that a schema is written in: the one it names or the newest, else an older one that it is right in.
+
+    Raises:
+        ValueError: it is right in none.
+    """
+    named = {"$schema": name} if isinstance(name, str) else {}
+    first: Any = validators.validator_for(named, default=jsonschema.Draft202012Validator)
+    problems: list[jsonschema.SchemaError] = []
+    for dialect in (first, *_OLDER_DIALECTS):
+        try:
+            _in_thread(partial(dialect.check_schema, schema, format_checker=_NO_FORMATS))
+        except jsonschema.SchemaError as error:
+            problems.append(error)
+        else:
+            return dialect
+    raise ValueError(f"at {problems[0].json_path}: {clip(problems[0].message, 200)}") from None
 
 
 def _in_thread(work: Callable[[], T]) -> T:
@@ -159,6 +175,8 @@ def _bounded(dialect: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of a dialect, each counted, those that use Python's patterns or take quadratic time replaced."""
     own = {
         "additionalProperties": _additional_properties,
+        "divisibleBy": _multiple_of,
+        "multipleOf": _multiple_of,
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "uniqueItems": _unique_items,
@@ -186,6 +204,17 @@ def _counted(check: Any) -> Any:
 def _nothing(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
     del validator, value, instance, schema
     return iter(())
+
+
+def _multiple_of(validator: Any, factor: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    """In decimals as they are written: 0.3 is a multiple of 0.1, and integers may have any number of digits."""
+    del schema
+    if validator.is_type(instance, "number") and _exact(instance) % _exact(factor):
+        yield jsonschema.ValidationError(f"{clip(repr(instance))} is not a multiple of {factor}")
+
+
+def _exact(number: int | float) -> Fraction:
+    return Fraction(number if isinstance(number, int) else repr(number))
 
 
 def _pattern(validator: Any, source: str, instance: Any, schema: Any) -> Iterator[Any]:
@@ -260,6 +289,19 @@ def _patterns(schema: Any, place: str, *keywords: str) -> Iterator[tuple[str, st
             yield from ((here, source) for source in part)
         if name not in _DATA:
             yield from _patterns(part, here, *keywords)
+
+
+def _without_nulls(schema: Any) -> Any:
+    """The schema without keywords that are null, which say nothing: some servers write empty lists so."""
+    if isinstance(schema, list):
+        return [_without_nulls(part) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        name: part if name in _DATA else _without_nulls(part)
+        for name, part in schema.items()
+        if name in _DATA or part is not None
+    }
 
 
 def _without_dialects(schema: Any) -> Any:

@@ -57,7 +57,7 @@ def _part(block: types.ContentBlock, images: _Images) -> str | ImageRef:
         case types.ImageContent(data=data, mime_type=mime):
             return images.read(data, mime)
         case types.EmbeddedResource(resource=types.BlobResourceContents(blob=data, mime_type=str(mime))) if (
-            mime.startswith("image/")
+            mime.lower().startswith("image/")
         ):
             return images.read(data, mime)
     return _description(block)

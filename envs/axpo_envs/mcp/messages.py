@@ -8,7 +8,9 @@ the policy is to read what it answered, or that it answered nonsense, as soon as
 |---|---|
 | halves of surrogate pairs | U+FFFD in their place |
 | a result that breaks the output schema, or holds unknown blocks | the blocks that can be read, the others described |
+| a block that stands alone instead of in a list, an image without its kind, a batch of one answer | that |
 | a result without any content | an error |
+| a tool with an unusable output schema, or without an input schema | that tool, beside the others |
 | an answer that is no JSON-RPC response, or no JSON, with the id of a call in it | an error |
 """
 
@@ -24,15 +26,22 @@ import pydantic
 from mcp import types
 from mcp.shared.message import SessionMessage
 
+from axpo_envs.mcp.lines import WholeLines
 from axpo_envs.parsing import clip
 from axpo_envs.surrogates import well_formed
 from axpo_envs.tools.tool import ToolError
 
 _CALL: Final = "tools/call"
+_LIST: Final = "tools/list"
+_UNREAD: Final = ("outputSchema", "annotations", "icons", "execution")
 _CARRIED: Final = "axpo/result"
 _INPUT_REQUIRED: Final = "input_required"
 _NO_RESPONSE: Final = -32099
 _BLOCKS: Final[pydantic.TypeAdapter[types.ContentBlock]] = pydantic.TypeAdapter(types.ContentBlock)
+_TOO_DEEP: Final = "recursion limit"
+"""What the parser says of JSON that is nested more than some 200 levels deep."""
+_ABOUT_THE_WHOLE: Final = ("missing", "model_type", "model_attributes_type", "dict_type")
+_BYTE_ORDER_MARK: Final = "\ufeff"
 _ID: Final = re.compile(r'"id"\s*:\s*(\d{1,18})\b')
 _ENCODED: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 """A half of a pair as bytes, which UTF-8 does not allow."""
@@ -40,16 +49,19 @@ _ESCAPES: Final = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u([dD][89a-
 
 
 class CallResults:
-    """Knows which answers are those of calls, and hands their results past the SDK's checks."""
+    """Knows which answers are those of calls and listings, and hands their results past the SDK's checks."""
 
     def __init__(self) -> None:
         self._calls: set[str] = set()
+        self._listings: set[str] = set()
 
     def sent(self, item: Any) -> None:
         """Is told of every message to the server."""
         message = getattr(item, "message", None)
         if isinstance(message, types.JSONRPCRequest) and message.method == _CALL:
             self._calls.add(str(message.id))
+        elif isinstance(message, types.JSONRPCRequest) and message.method == _LIST:
+            self._listings.add(str(message.id))
 
     def received(self, item: Any) -> Any:
         """What the SDK is given in place of a message, or of the error of parsing it."""
@@ -57,6 +69,11 @@ class CallResults:
             item = _repaired(item)
         message = getattr(item, "message", None)
         if not isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+            return item
+        if str(message.id) in self._listings:
+            self._listings.discard(str(message.id))
+            if isinstance(message, types.JSONRPCResponse) and isinstance(message.result.get("tools"), list):
+                message.result = {**message.result, "tools": [_listed(tool) for tool in message.result["tools"]]}
             return item
         if str(message.id) not in self._calls:
             return item
@@ -81,7 +98,7 @@ def result_of(given: types.CallToolResult) -> types.CallToolResult:
     if not isinstance(raw, Mapping):
         return given
     blocks, structured = raw.get("content"), raw.get("structuredContent")
-    if isinstance(blocks, str):
+    if isinstance(blocks, str | Mapping):
         blocks = [blocks]
     if not isinstance(blocks, list):
         if structured is None:
@@ -95,6 +112,22 @@ def result_of(given: types.CallToolResult) -> types.CallToolResult:
     )
 
 
+def _listed(tool: Any) -> Any:
+    """What a server says of a tool, as the SDK takes it: for the fault of one it would refuse all of them."""
+    if not isinstance(tool, Mapping):
+        return tool
+    # Nothing is held against the output schema, and hints are no evidence.
+    kept = {name: part for name, part in tool.items() if name not in _UNREAD}
+    for name in ("description", "title"):
+        if not isinstance(kept.get(name), str):
+            kept.pop(name, None)
+    schema = kept.get("inputSchema")
+    kept["inputSchema"] = {"type": "object"} if schema is None else schema
+    if isinstance(schema, Mapping) and schema.get("type") is None:
+        kept["inputSchema"] = {**schema, "type": "object"}
+    return kept
+
+
 def _block(block: Any) -> types.ContentBlock:
     try:
         return _BLOCKS.validate_python(block, by_name=False)
@@ -104,6 +137,9 @@ def _block(block: Any) -> types.ContentBlock:
     if isinstance(text, str):
         return types.TextContent(type="text", text=text)
     kind = block.get("type") if isinstance(block, Mapping) else None
+    if kind == "image" and isinstance(block.get("data"), str):
+        # What kind of image it is, its bytes say.
+        return types.ImageContent(type="image", data=block["data"], mime_type="image/*")
     named = f" kind {kind}" if isinstance(kind, str) else "n unknown kind"
     return types.TextContent(type="text", text=f"[content of a{named}: {clip(json.dumps(block), 200)}]")
 
@@ -113,7 +149,10 @@ def _repaired(error: ValueError) -> Any:
     document = _document_of(error) if isinstance(error, pydantic.ValidationError) else None
     if isinstance(document, str):
         found = _ID.search(document)
-        return error if found is None else _refusal(int(found[1]), "it is not valid JSON")
+        return error if found is None else _refusal(int(found[1]), "it is not valid JSON, or nested too deeply")
+    if isinstance(document, list):
+        # A batch, which the protocol once allowed; a call is answered alone all the same.
+        document = next((part for part in document if isinstance(part, Mapping) and "method" not in part), None)
     if not isinstance(document, Mapping):
         return error
     try:
@@ -137,12 +176,13 @@ def _document_of(error: pydantic.ValidationError) -> Any:
     details = error.errors(include_url=False, include_context=False)
     for detail in details:
         if detail["type"] == "json_invalid" and isinstance(detail["input"], str):
+            text = detail["input"].lstrip(_BYTE_ORDER_MARK)
             try:
-                return json.loads(detail["input"])
+                return text if _TOO_DEEP in detail["msg"] else json.loads(text)
             except (ValueError, RecursionError):
-                return detail["input"]
+                return text
     # Every message lacks what another kind of message needs, so one of the errors is about the message as a whole.
-    return next((detail["input"] for detail in details if detail["type"] == "missing"), None)
+    return next((detail["input"] for detail in details if detail["type"] in _ABOUT_THE_WHOLE), None)
 
 
 def _well_formed(value: Any) -> Any:
@@ -166,13 +206,12 @@ class RepairedBody(httpx2.AsyncByteStream):
         self._body = body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        line = b""
+        lines = WholeLines()
         async for block in self._body:
-            *whole, line = (line + block).split(b"\n") if b"\n" in block else (line + block,)
-            if whole:
-                yield _without_halves(b"\n".join((*whole, b"")))
-        if line:
-            yield _without_halves(line)
+            if whole := lines.add(block):
+                yield _without_halves(whole)
+        if rest := lines.rest():
+            yield _without_halves(rest)
 
     async def aclose(self) -> None:
         """Closes the body."""

@@ -14,6 +14,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.mcp.lines import ENCODING
 from axpo_envs.mcp.messages import CallResults, RefusalBody, RepairedBody
 from axpo_envs.mcp.server import McpServer
 
@@ -62,6 +63,7 @@ async def open_transport(server: McpServer, watch: Watch, errors: TextIO) -> Asy
             args=list(server.command[1:]),
             env=server.environment_values(),
             cwd=server.folder,
+            encoding=ENCODING,
             encoding_error_handler="replace",
         )
         async with stdio_client(parameters, errlog=errors) as (read, write):
