@@ -88,12 +88,10 @@ $(STAMP): pyproject.toml $(wildcard locks/*)
 define install
 	@echo "Installing into $(1): about a minute, longer where a torch for CUDA must be downloaded"
 	@$(1)/bin/python -m pip install --quiet --require-hashes --requirement locks/pip.txt
-	@PYTHONUNBUFFERED=1 $(1)/bin/python -m pip install --no-deps $(3) --requirement $(2) | awk '$(PROGRESS)'
+	@PYTHONUNBUFFERED=1 $(1)/bin/python -m pip install --no-deps $(3) --requirement $(2) | $(PYTHON) .ci/progress.py
 	@echo "  $(TORCH)"
-	@$(1)/bin/python -m pip install --quiet '$(TORCH)'
+	@PYTHONUNBUFFERED=1 $(1)/bin/python -m pip install '$(TORCH)' | $(PYTHON) .ci/progress.py
 	@echo "  axpo itself"
 	@$(1)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(1)/bin/python -m pip check
 endef
-PROGRESS := /^(Collecting|Processing)/ && ++n % 20 == 0 { print "  " n " packages fetched"; fflush() } \
-	/^Installing/ { print "  installing " n " packages"; fflush() }

@@ -38,7 +38,7 @@ class Command:
 
 COMMANDS: Final = {
     "train": Command(summary="train a policy with AXPO or GRPO, or continue a run"),
-    "sft": Command(summary="teach a policy what a scripted expert demonstrates"),
+    "sft": Command(summary="teach a policy what a scripted expert, or your own demonstrations, show it"),
     "eval": Command(summary="measure Pass@1, Pass@4 and every diagnostic on held-out questions"),
     "compare": Command(summary="train with GRPO and with AXPO from the same start, and compare them"),
     "view": Command(summary="write or refresh a run's report", trains=False),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 from axpo.cli import COMMANDS, main
@@ -113,7 +114,8 @@ class TestErrors:
             (("eval", "tiny-random"), "takes --env to say where it acts"),
             (("play", "--env", "axpo/Nowhere-v0"), "axpo envs"),
             (("envs", "no_such_module"), "cannot import no_such_module"),
-            (("envs", "./mine.py"), "expected the name of a module, such as package.module; got './mine.py'"),
+            (("envs", "./mine"), "expected the name of a module, such as package.module, or the path of its file"),
+            (("envs", "./mine.py"), "expected a module's file; there is none at"),
             (("serve-search", "corpus.jsonl", "--port", "99999"), "port: expected less than or equal to 65535"),
         ],
     )
@@ -239,6 +241,19 @@ class TestPlay:
         assert out.count("What is written on the red sign?") == 2
         assert "the episode has ended (no_answer)" in out
         assert "unknown command /nwe" in out
+
+
+def test_envs_takes_the_path_of_a_modules_file(run_cli, tmp_path):
+    (tmp_path / "two words").mkdir()
+    module = tmp_path / "two words" / "path_of_mine.py"
+    zoom = "axpo_envs.suite.visual_zoom:VisualZoom"
+    module.write_text(f"import gymnasium\ngymnasium.register('mine/ByPath-v0', entry_point='{zoom}')\n")
+    try:
+        code, out, err = run_cli("envs", str(module))
+    finally:
+        gymnasium.registry.pop("mine/ByPath-v0", None)
+    assert (code, err) == (0, "")
+    assert "mine/ByPath-v0\n" in out
 
 
 def test_envs_lists_tools_and_what_modules_register(run_cli, monkeypatch):

@@ -33,10 +33,14 @@ def run(arguments: Sequence[str]) -> int:
     axpo_envs.register_envs()
     before = set(gymnasium.registry)
     for module in parsed.modules:
-        if not all(part.isidentifier() for part in module.split(".")):
-            raise ConfigError(f"expected the name of a module, such as package.module; got {module!r}")
+        if not module.endswith(".py") and not all(part.isidentifier() for part in module.split(".")):
+            raise ConfigError(
+                f"expected the name of a module, such as package.module, or the path of its file; got {module!r}"
+            )
         try:
             import_by_name(module)
+        except ConfigError:
+            raise
         except Exception as error:
             # Whatever a module does when it is imported, the fault is its own.
             raise ConfigError(f"cannot import {module}: {type(error).__name__}: {error}") from error
