@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Final
 
 from axpo.config import ConfigError
+from axpo.heartbeat import Heartbeat
 from axpo.interrupts import STOPPING
 from axpo.unfailing import drop_broken_output, say
 from axpo_envs.extras import require_extra
@@ -95,7 +96,11 @@ def _run(name: str, arguments: list[str]) -> int:
         return _fail(f"unknown command {name!r}; {hint}", BAD_ARGUMENTS)
     if command.trains:
         require_extra("train", f"`axpo {name}`")
-    exit_code: int = importlib.import_module(f"axpo.commands.{name.replace('-', '_')}").run(arguments)
+    # A first start compiles torch and its like, which takes minutes on a slow disk.
+    with Heartbeat(lambda line: say(f"axpo: {line}")) as heartbeat:
+        heartbeat.doing("loading packages")
+        module = importlib.import_module(f"axpo.commands.{name.replace('-', '_')}")
+    exit_code: int = module.run(arguments)
     return exit_code
 
 

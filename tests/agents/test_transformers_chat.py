@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from axpo_agents.rolling import Start, roll
 from axpo_agents.testing import save_small_qwen3_vl
-from axpo_agents.transformers_policy import PolicyError, TransformersPolicy
+from axpo_agents.transformers_policy import PolicyError, TransformersPolicy, load_policy
 from axpo_agents.transformers_policy.chat import ChatFormat
-from axpo_agents.types import Span
+from axpo_agents.types import Rollout, Sampling, Span
 from axpo_envs.parsing import parse_turn
+from axpo_envs.suite.visual_zoom import VisualZoom
 from axpo_envs.tools import tool
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
@@ -236,3 +238,19 @@ def test_a_template_that_leaves_out_an_image_is_refused(tiny: TransformersPolicy
     blind = PLAIN.replace("m.content", "m.content if m.content is string else m.content[0].text")
     with pytest.raises(PolicyError, match="shows 0 of 1 images"):
         chat(tiny, blind).encode_prompt("", (), ("?", kit.image(0)))
+
+
+def test_a_template_that_leaves_out_instructions_and_tools_on_purpose_is_obeyed(tiny: TransformersPolicy) -> None:
+    env = VisualZoom(split="train")
+    context = tiny.encode_prompt(env, env.begin(env.questions.question(0)))
+    question = next(part for part in env.questions.question(0).prompt if isinstance(part, str))
+    assert text_of(tiny, context.ids) == f"<|im_start|>user\n{IMAGE}{question}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_the_shipped_start_acts_and_answers() -> None:
+    policy, env = load_policy("tiny"), VisualZoom(split="test")
+    starts = [Start(state=env.begin(env.questions.question(index))) for index in range(48)]
+    sampling = Sampling(temperature=1.0, max_turn_tokens=64, max_episode_tokens=512)
+    rolled = [one for one in roll(policy, env, starts, sampling, seed=0) if isinstance(one, Rollout)]
+    assert sum(one.reward > 0 for one in rolled) > 9
+    assert sum(one.used_tool for one in rolled) > 4

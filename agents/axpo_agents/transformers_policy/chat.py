@@ -78,7 +78,7 @@ class ChatFormat:
         if not template.tools_shown and tools:
             lines = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
             system = "\n\n".join(filter(None, (system, _TOOLS_BLOCK.format(schemas=lines))))
-        before = f"{system}\n\n" if system and not template.system_shown else ""
+        before = f"{system}\n\n" if system and not (template.system_shown or template.knows_by_heart) else ""
         messages = [message("user", self._content(quote_parts(question, RESPONSE_TAGS), before))]
         if system and not before:
             messages.insert(0, message("system", system))

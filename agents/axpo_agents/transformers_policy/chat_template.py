@@ -59,8 +59,12 @@ class ChatTemplate:
         self.results_tagged, shows_results = self._shows_results()
         self.tools_shown = listed or (shows_results and self.results_tagged)
         """Whether it has a place for tools, if only for their results."""
-        self.system_shown = self._shows_system()
+        led = self._render_or_none([message("system", _PROBE), message("user", self.content("?"))])
+        self.system_shown = led is not None and _PROBE in led
         """Whether it shows a message of role `system`."""
+        self.knows_by_heart = self.tools_shown and not listed and led is not None and not self.system_shown
+        """Whether it takes system messages and tools, shows results, and leaves both out on purpose: the model was
+        trained for one environment, without being told of it."""
         self.results_as_tool = self.tools_shown and shows_results
         """Whether it shows messages of role `tool`, with images where the model sees."""
         if not self.tools_shown and not self.system_shown:
@@ -116,10 +120,6 @@ class ChatTemplate:
             return self.render(messages, tools=tools)
         except PolicyError:
             return None
-
-    def _shows_system(self) -> bool:
-        messages = [message("system", _PROBE), message("user", self.content("?"))]
-        return _PROBE in (self._render_or_none(messages) or "")
 
     def _shows_results(self) -> tuple[bool, bool]:
         """Whether a result stands within `<tool_response>` tags, and whether it is shown at all, its image included."""
