@@ -10,14 +10,16 @@ import pytest
 
 from axpo_envs.python_sandbox import frames
 from axpo_envs.python_sandbox.digests import output_digest
-from axpo_envs.python_sandbox.views import Line, find_ways, leave_out
+from axpo_envs.python_sandbox.frames import Bounds
+from axpo_envs.python_sandbox.lines import Line
+from axpo_envs.python_sandbox.views import find_ways, leave_out
 
 
 def test_frames_carry_objects_bytes_and_open_files() -> None:
     ours, theirs = socket.socketpair()
     reading, writing = os.pipe()
     frames.send(ours, {"a": [1]}, b"body", descriptors=(writing,))
-    frame = frames.receive(theirs, most_body=4)
+    frame = frames.receive(theirs, Bounds(body=4))
     assert (frame.header, frame.body) == ({"a": [1]}, b"body")
     os.write(frame.descriptors[0], b"through")
     assert os.read(reading, 10) == b"through"
@@ -36,7 +38,7 @@ def test_frames_that_are_none_are_refused(data: bytes) -> None:
     ours, theirs = socket.socketpair()
     ours.sendall(data)
     with pytest.raises(frames.FrameError):
-        frames.receive(theirs, most_body=4)
+        frames.receive(theirs, Bounds(body=4))
     ours.close()
     theirs.close()
 
@@ -69,12 +71,16 @@ def test_paths_are_split_around_what_is_hidden(tmp_path: Path) -> None:
     assert split == [tmp_path / "a"]
 
 
+def excess(line: Line, most_bytes: int) -> str:
+    return "".join(line.excess(most_bytes))
+
+
 def test_a_scratch_folder_on_disk_is_measured_and_removed_however_deep(tmp_path: Path) -> None:
     line = Line(tmp_path / "scratch")
     (line.scratch / "file").write_bytes(b"x" * 5000)
     (line.scratch / "link").symlink_to("/usr")
-    assert not line.excess(1 << 20)
-    assert line.excess(4096)
+    assert not excess(line, 1 << 20)
+    assert excess(line, 4096)
     folder = os.open(line.scratch, os.O_PATH)
     for _ in range(300):
         os.mkdir("deep" * 5, dir_fd=folder)
@@ -82,7 +88,7 @@ def test_a_scratch_folder_on_disk_is_measured_and_removed_however_deep(tmp_path:
         os.close(folder)
         folder = inner
     os.close(folder)
-    assert line.excess(1 << 20)
+    assert excess(line, 1 << 20)
     line.remove()
     assert not line.scratch.exists()
     assert Path("/usr").exists()

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from axpo_envs.python_sandbox.interpreter import Passed
+from axpo_envs.python_sandbox import landlock, trees
+from axpo_envs.python_sandbox.lines import Line
+from axpo_envs.python_sandbox.nursery import Roots
 from axpo_envs.python_sandbox.report import BranchingKind
-from axpo_envs.python_sandbox.supervision import TamperedError, check_view, reopen_files
-from axpo_envs.python_sandbox.views import DEVICES, SCRATCH, Line, Root
+from axpo_envs.python_sandbox.supervision import TamperedError, View, check_view
+from axpo_envs.python_sandbox.trees import OpenFile
+from axpo_envs.python_sandbox.views import DEVICES, SCRATCH, Root
 from axpo_envs.python_sandbox.ward import Ward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What a child needs of its own before it is forked."""
+    """What a child needs of its own before it is forked: file descriptors, to be closed once it has them."""
 
     place: Root | Line
     """Its root or scratch folder."""
-    passed: Passed
-    """What it is told."""
-    descriptors: tuple[int, ...] = ()
-    """The open file descriptors that go with it, behind those of link and output; to be closed once they are sent."""
+    files: list[tuple[int, int]] = field(default_factory=list)
+    """The warden's file descriptors of its files, and the numbers that they get in it."""
+    root: int | None = None
+    """One of the folder to become its root."""
+    folder: int | None = None
+    """One of its working folder; None where it stays or finds one by itself."""
+    confinement: int | None = None
+    """One of the Landlock rules to confine it by."""
+
+    def close(self) -> None:
+        """Closes them."""
+        singles = (self.root, self.folder, self.confinement)
+        for descriptor in (*(copy for copy, _ in self.files), *(one for one in singles if one is not None)):
+            os.close(descriptor)
 
 
 class Branching(Protocol):
@@ -35,16 +50,21 @@ class Branching(Protocol):
     keeps_parent: bool
     """The parent stays as it was, to be forked again; otherwise the child takes its place."""
 
-    def prepare(self, parent: Ward) -> Prepared:
+    async def prepare(self, parent: Ward, deadline: float) -> Prepared:
         """Makes what the parent's next child needs.
+
+        Args:
+            parent: an interpreter at rest.
+            deadline: when to give up, by the monotonic clock.
 
         Raises:
             TamperedError: the parent is in a state that no child can be made of.
+            TimeoutError: the deadline has passed.
         """
         ...
 
-    def check(self, ward: Ward) -> None:
-        """Checks that an interpreter reaches nothing but what is its own.
+    def look(self, ward: Ward) -> View:
+        """Checks that an interpreter at rest reaches nothing but what is its own; returns what it has open.
 
         Raises:
             TamperedError: it does.
@@ -56,36 +76,81 @@ class Forking:
     """Every child has a root of its own, with a copy of its parent's scratch folder.
 
     Args:
-        scratch_bytes: size of a scratch folder.
+        roots: where roots come from.
     """
 
     kind = BranchingKind.FORK
     keeps_parent = True
 
-    def __init__(self, scratch_bytes: int) -> None:
-        self._scratch_bytes = scratch_bytes
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
 
-    def new_root(self) -> Root:
-        """A root with an empty scratch folder."""
-        return Root(self._scratch_bytes)
-
-    def prepare(self, parent: Ward) -> Prepared:
+    async def prepare(self, parent: Ward, deadline: float) -> Prepared:
         """A root; the parent's open files are opened again in it."""
         assert isinstance(parent.place, Root)
-        root = self.new_root()
+        root = await self._roots.take(deadline)
+        view = parent.view
+        copied = trees.Copied()
         try:
-            root.copy_scratch(parent.place)
-            files = reopen_files(parent.process, root)
-        except (OSError, RecursionError, TamperedError) as error:
+            copied = await trees.copy_tree(
+                parent.place.tree,
+                root.tree,
+                SCRATCH.lstrip("/"),
+                used=view.files,
+                folder=view.folder,
+                deadline=deadline,
+            )
+            for file in view.files:
+                if file.deleted or not file.inode:
+                    copied.files.append((_reopen(parent, file, root), file.number))
+            folder = copied.folder
+            if folder is None:
+                folder = _find_folder(root, view.path)
+            return Prepared(place=root, files=copied.files, root=root.open(), folder=folder)
+        except BaseException as error:
+            copied.close()
             root.remove()
-            raise TamperedError(f"its files cannot be copied ({error})") from error
-        passed = Passed(alone=False, root=True, scratch=SCRATCH, files=tuple(file.number for file in files))
-        return Prepared(place=root, passed=passed, descriptors=(root.open(), *(file.copy for file in files)))
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise TamperedError(f"its files cannot be copied ({error.strerror})") from error
+            raise
 
-    def check(self, ward: Ward) -> None:
+    def look(self, ward: Ward) -> View:
         """See `check_view`."""
         assert isinstance(ward.place, Root)
-        check_view(ward.process, ward.place, ward.own)
+        return check_view(ward.process, ward.place, ward.own)
+
+
+def _reopen(parent: Ward, file: OpenFile, root: Root) -> int:
+    """Opens a file again that no name in the scratch folder leads to: one of the installation, or one deleted."""
+    entry = os.open(f"/proc/{parent.process}/fd/{file.number}", os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not file.deleted or not file.inode:
+            return trees.reopen(entry, file)
+        return _copy_deleted(entry, file, root)
+    finally:
+        os.close(entry)
+
+
+def _copy_deleted(entry: int, file: OpenFile, root: Root) -> int:
+    mode = os.fstat(entry).st_mode
+    Path(f"/proc/self/fd/{entry}").chmod(0o600)
+    source = os.open(f"/proc/self/fd/{entry}", os.O_RDONLY | os.O_CLOEXEC)
+    target = os.open(SCRATCH.lstrip("/"), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=root.tree)
+    try:
+        for _ in trees.copy_data(source, target, os.fstat(source).st_size):
+            pass
+        return trees.reopen(target, file)
+    finally:
+        Path(f"/proc/self/fd/{entry}").chmod(mode & 0o7777)
+        os.close(source)
+        os.close(target)
+
+
+def _find_folder(root: Root, path: str) -> int:
+    """A working folder outside the scratch folder; the scratch folder where there is none any more."""
+    with suppress(OSError):
+        return root.open(path)
+    return root.open(SCRATCH.lstrip("/"))
 
 
 class Replaying:
@@ -106,15 +171,20 @@ class Replaying:
         self._paths = (tuple(map(str, readable)), tuple(map(str, listable))) if confine else None
         self._numbers = itertools.count()
 
-    def prepare(self, parent: Ward) -> Prepared:
+    async def prepare(self, parent: Ward, deadline: float) -> Prepared:
         """The parent's scratch folder, or a new one after the first fork."""
+        del deadline
         if parent.place is not None:
             place, parent.place = parent.place, None
-            return Prepared(place=place, passed=Passed(alone=False, root=False, scratch=str(place.scratch)))
-        place = Line(self._arena / str(next(self._numbers)))
-        scratch = str(place.scratch)
-        paths = () if self._paths is None else (*self._paths, (scratch, *DEVICES))
-        return Prepared(place=place, passed=Passed(alone=False, root=False, scratch=scratch, paths=paths))
+            return Prepared(place=place)
+        line = Line(self._arena / f"{os.getpid()}-{next(self._numbers)}")
+        if self._paths is None:
+            return Prepared(place=line)
+        readable, listable = self._paths
+        rules = landlock.make_rules(readable=readable, listable=listable, writable=(str(line.scratch), *DEVICES))
+        return Prepared(place=line, confinement=rules)
 
-    def check(self, ward: Ward) -> None:
+    def look(self, ward: Ward) -> View:
         """Nothing: there is no sibling to reach."""
+        del ward
+        return View()

@@ -18,22 +18,12 @@ from dataclasses import dataclass
 from types import CodeType, ModuleType
 from typing import Any, Final
 
+from axpo_envs.python_sandbox.pictures import Figure, Gallery, fits
+
 MEMORY_RESERVE: Final = 32 << 20
 """Bytes that are left for reporting when a cell has used up its memory."""
 
 _OUTPUT: Final = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A drawn figure."""
-
-    width: int
-    """In pixels."""
-    height: int
-    """In pixels."""
-    pixels: bytes
-    """RGB, row by row: 3 * width * height bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +33,7 @@ class Executed:
     succeeded: bool
     """It raised nothing."""
     figures: tuple[Figure, ...] = ()
-    """The figures that it left open, in the order of their numbers."""
+    """The images that it showed, and the figures that it left open in the order of their numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +57,14 @@ def execute(source: str, number: int, main: ModuleType, display: Display) -> Exe
         main: the module `__main__`.
         display: how much is shown.
     """
-    succeeded = _attempt(lambda: _run(source, number, main, display), display)
+    gallery = Gallery(display.figures, display.pixels)
+    gallery.open()
+    succeeded = _attempt(lambda: _run(source, number, main, display, gallery), display)
     figures: tuple[Figure, ...] = ()
 
     def draw() -> None:
         nonlocal figures
-        figures = _draw_figures(display)
+        figures = _draw_figures(display, gallery)
 
     succeeded = _attempt(draw, display) and succeeded
     return Executed(succeeded=succeeded, figures=figures)
@@ -98,7 +90,7 @@ def write(text: str) -> None:
         data = data[os.write(_OUTPUT, data) :]
 
 
-def _run(source: str, number: int, main: ModuleType, display: Display) -> None:
+def _run(source: str, number: int, main: ModuleType, display: Display, gallery: Gallery) -> None:
     name = f"<cell {number}>"
     # Tracebacks and inspect.getsource find the code there.
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
@@ -106,7 +98,7 @@ def _run(source: str, number: int, main: ModuleType, display: Display) -> None:
         body, last = _compile(source, name)
         exec(body, main.__dict__)
         value = None if last is None else eval(last, main.__dict__)
-        shown = "" if value is None else shorten(repr(value), display.text) + "\n"
+        shown = "" if value is None or gallery.add(value) else shorten(repr(value), display.text) + "\n"
     write(shown)
 
 
@@ -163,17 +155,27 @@ def _keep_cells(report: traceback.TracebackException) -> None:
             _keep_cells(other)
 
 
-def _draw_figures(display: Display) -> tuple[Figure, ...]:
-    """Draws matplotlib's open figures and closes them."""
+def _draw_figures(display: Display, gallery: Gallery) -> tuple[Figure, ...]:
+    """The images that were shown and, drawn and closed, matplotlib's open figures."""
+    shown, count = gallery.take()
     pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is None:
-        return ()
-    numbers = pyplot.get_fignums()
-    figures = tuple(_draw(pyplot.figure(number), display.pixels) for number in numbers[: display.figures])
-    pyplot.close("all")
-    if len(numbers) > display.figures:
-        write(f"[{len(numbers) - display.figures} of {len(numbers)} figures left out]\n")
-    return figures
+    numbers = [] if pyplot is None else pyplot.get_fignums()
+    room = display.figures - len(shown)
+    drawn = tuple(_draw(pyplot.figure(number), display.pixels) for number in numbers[:room]) if pyplot else ()
+    if pyplot is not None:
+        pyplot.close("all")
+    count += len(numbers)
+    figures = (*shown, *drawn)
+    if count > len(figures):
+        write(f"[{count - len(figures)} of {count} figures left out]\n")
+    return tuple(figure for figure in figures if _can_show(figure, display.pixels))
+
+
+def _can_show(figure: Figure, most_pixels: int) -> bool:
+    shown = fits(figure.width, figure.height, most_pixels)
+    if not shown:
+        write(f"[a figure of {figure.width} x {figure.height} pixels left out]\n")
+    return shown
 
 
 def _draw(figure: Any, most_pixels: int) -> Figure:
@@ -181,8 +183,9 @@ def _draw(figure: Any, most_pixels: int) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     width, height = figure.get_size_inches() * figure.dpi
-    if width * height > most_pixels:
-        figure.set_dpi(figure.dpi * math.sqrt(most_pixels / (width * height)))
+    while round(width) * round(height) > most_pixels:
+        figure.set_dpi(figure.dpi * min(0.999, math.sqrt(most_pixels / (width * height))))
+        width, height = figure.get_size_inches() * figure.dpi
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     drawn = np.asarray(canvas.buffer_rgba()).astype(np.uint16)

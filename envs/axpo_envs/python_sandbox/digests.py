@@ -15,9 +15,9 @@ def first_key(seed: int | None) -> str:
     return _hash(f"seed {seed}".encode())
 
 
-def next_key(key: str, code: str, digest: str) -> str:
-    """The name of an interpreter after one more cell."""
-    return _hash(key.encode(), code.encode("utf-8", "surrogatepass"), digest.encode())
+def next_key(key: str, code: str, digest: str, images: Sequence[str] = ()) -> str:
+    """The name of an interpreter after one more cell, which was given images with these hashes."""
+    return _hash(key.encode(), code.encode("utf-8", "surrogatepass"), digest.encode(), *map(str.encode, images))
 
 
 def output_digest(

@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from axpo_envs.python_sandbox import frames
-from axpo_envs.python_sandbox.frames import Frame, FrameError
+from axpo_envs.python_sandbox.frames import Bounds, Frame, FrameError
 from axpo_envs.python_sandbox.limits import SandboxLimits
+from axpo_envs.python_sandbox.lines import Line
 from axpo_envs.python_sandbox.output import Output
+from axpo_envs.python_sandbox.pictures import fits
 from axpo_envs.python_sandbox.protocol import Status
 from axpo_envs.python_sandbox.supervision import processor_seconds
-from axpo_envs.python_sandbox.views import Line
 from axpo_envs.python_sandbox.ward import Ward
 
 _CHECK_EVERY_S: Final = 0.1
+_REPORT: Final = 64
+"""Bytes of a report without figures, and more."""
+_FIGURE: Final = 32
+"""Those of a figure's size."""
 _FAREWELL_S: Final = 1.0
 """Between the end of an interpreter's link and its own."""
 
@@ -39,7 +44,9 @@ class Verdict:
     """Their pixels, RGB."""
 
 
-async def execute(ward: Ward, cell: frames.Header, output: Output, limits: SandboxLimits, patience: float) -> Verdict:
+async def execute(
+    ward: Ward, cell: Frame, output: Output, limits: SandboxLimits, *, patience: float, deadline: float
+) -> Verdict:
     """Has an interpreter execute a cell.
 
     Args:
@@ -47,13 +54,15 @@ async def execute(ward: Ward, cell: frames.Header, output: Output, limits: Sandb
         cell: what it is sent.
         output: reads what it writes.
         limits: how much it may use.
-        patience: multiplies the limits on time.
+        patience: multiplies the limit on processor time.
+        deadline: when to stop it, by the loop's clock.
     """
     conversation = asyncio.ensure_future(_converse(ward, cell, limits))
     watch = asyncio.ensure_future(_watch(ward, limits, patience))
     ends: set[asyncio.Future[Any]] = {conversation, watch, ward.ended, output.flooded}
+    left = deadline - asyncio.get_running_loop().time()
     try:
-        await asyncio.wait(ends, timeout=limits.wall_s * patience, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
         if conversation.done():
             return await _judge(ward, conversation)
         if ward.ended.done():
@@ -62,7 +71,7 @@ async def execute(ward: Ward, cell: frames.Header, output: Output, limits: Sandb
             return Verdict(status=Status.DIED, note="it wrote without end")
         if watch.done():
             return watch.result()
-        return Verdict(status=Status.TIMEOUT, note=f"it ran for {limits.wall_s:g} s, which is the limit")
+        return overtime(limits)
     finally:
         for task in (conversation, watch):
             task.cancel()
@@ -70,41 +79,57 @@ async def execute(ward: Ward, cell: frames.Header, output: Output, limits: Sandb
                 await task
 
 
-async def _converse(ward: Ward, cell: frames.Header, limits: SandboxLimits) -> Frame:
-    await asyncio.get_running_loop().sock_sendall(ward.link, frames.pack(cell))
-    return await frames.receive_async(ward.link, most_body=3 * limits.figure_pixels * limits.figures)
+def overtime(limits: SandboxLimits) -> Verdict:
+    """The verdict on a cell that, with all that belongs to it, took too long."""
+    return Verdict(status=Status.TIMEOUT, note=f"it ran for {limits.wall_s:g} s, which is the limit")
+
+
+async def _converse(ward: Ward, cell: Frame, limits: SandboxLimits) -> Frame:
+    await asyncio.get_running_loop().sock_sendall(ward.link, frames.pack(cell.header, cell.body))
+    bounds = Bounds(_REPORT + _FIGURE * limits.figures, 3 * limits.figure_pixels * limits.figures)
+    return await frames.receive_async(ward.link, bounds, body_of=lambda header: _body_of(header, limits))
+
+
+def _body_of(header: frames.Header, limits: SandboxLimits) -> int:
+    """How many bytes the figures of a report take, which may be forged."""
+    sizes = header.get("figures")
+    if not isinstance(sizes, list) or len(sizes) > limits.figures or not isinstance(header.get("succeeded"), bool):
+        raise FrameError("its report makes no sense")
+    for size in sizes:
+        if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int for side in size):
+            raise FrameError("its report makes no sense")
+        width, height = size
+        if not fits(width, height, limits.figure_pixels):
+            raise FrameError(f"it reports a figure of {str(size)[:50]} pixels")
+    return sum(3 * width * height for width, height in sizes)
 
 
 async def _judge(ward: Ward, conversation: asyncio.Future[Frame]) -> Verdict:
     """What the interpreter's report, which may be forged, amounts to."""
     try:
         frame = conversation.result()
-        sizes = tuple((int(width), int(height)) for width, height in frame.header["figures"])
-        succeeded = frame.header["succeeded"] is True
+    except FrameError:
+        return Verdict(status=Status.DIED, note="its report makes no sense")
     except (OSError, EOFError):
         await asyncio.wait({ward.ended}, timeout=_FAREWELL_S)
         return Verdict(status=Status.DIED, note=_describe_end(ward))
-    except (FrameError, KeyError, TypeError, ValueError, OverflowError):
-        return Verdict(status=Status.DIED, note="its report makes no sense")
-    if any(min(size) < 1 for size in sizes) or sum(3 * w * h for w, h in sizes) != len(frame.body):
-        return Verdict(status=Status.DIED, note="its report makes no sense")
-    return Verdict(status=Status.DONE, succeeded=succeeded, figures=sizes, pixels=frame.body)
+    sizes = tuple((width, height) for width, height in frame.header["figures"])
+    return Verdict(status=Status.DONE, succeeded=frame.header["succeeded"], figures=sizes, pixels=frame.body)
 
 
 async def _watch(ward: Ward, limits: SandboxLimits, patience: float) -> Verdict:
     """Returns when a limit is passed that no kernel mechanism enforces."""
     while True:
         await asyncio.sleep(_CHECK_EVERY_S)
-        try:
-            seconds = processor_seconds(ward.process)
-        except OSError:
-            continue
+        seconds = processor_seconds(ward.process, with_group=limits.processes > 0)
         if seconds > limits.cpu_s * patience:
             note = f"it took {limits.cpu_s:g} s of processor time, which is the limit"
             return Verdict(status=Status.TIMEOUT, note=note)
-        excess = ward.place.excess(limits.scratch_mb << 20) if isinstance(ward.place, Line) else ""
-        if excess:
-            return Verdict(status=Status.DIED, note=excess)
+        if isinstance(ward.place, Line):
+            for excess in ward.place.excess(limits.scratch_mb << 20):
+                if excess:
+                    return Verdict(status=Status.DIED, note=excess)
+                await asyncio.sleep(0)
 
 
 def _describe_end(ward: Ward) -> str:

@@ -1,24 +1,28 @@
-"""Defines how the warden has interpreters fork: to execute a cell, or to be rid of what a cell has started."""
+"""Defines how the warden brings interpreters to rest and has them fork, none of which is left to their own code."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from axpo_envs.python_sandbox import frames
-from axpo_envs.python_sandbox.interpreter import NO_FORK, READY, Passed
-from axpo_envs.python_sandbox.supervision import Supervisor, TamperedError
+from axpo_envs.python_sandbox import frames, tracing
+from axpo_envs.python_sandbox.branching import Branching, Prepared
+from axpo_envs.python_sandbox.interpreter import LINK, NO_FORK, READY
+from axpo_envs.python_sandbox.output import Output
+from axpo_envs.python_sandbox.seccomp import ARRIVE
+from axpo_envs.python_sandbox.supervision import Supervisor, TamperedError, has_threads
+from axpo_envs.python_sandbox.tracing import HoldError, Rest
 from axpo_envs.python_sandbox.ward import Ward
 
-_PATIENCE_S: Final = 30.0
-"""For what an interpreter does in milliseconds; one that takes longer, on however busy a machine, is broken."""
+_SPARE: Final = 3
+"""File descriptors from here on are given to a branch for a moment, in place of its parent's files."""
+_HERE: Final = b"."
 _CREDENTIALS_SIZE: Final = 12
 
 
@@ -26,108 +30,169 @@ class ForkRefusedError(Exception):
     """The kernel would not fork: the machine is out of memory or processes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Newborn:
-    """A process that an interpreter has forked."""
-
-    process: int
-    """Its id."""
-    link: socket.socket
-    """The connection to it."""
-    link_name: str
-    """What its end of the link is called in /proc."""
-
-
-async def fork(parent: Ward, passed: Passed, descriptors: Sequence[int], supervisor: Supervisor) -> Ward:
-    """Has an interpreter fork and be at rest again; the child waits for a cell.
-
-    Args:
-        parent: the interpreter; it runs, and is ended where that fails.
-        passed: what the child is told.
-        descriptors: the open file descriptors that go with it, behind that of the link.
-        supervisor: gets to know the child.
+async def come_to_rest(ward: Ward, deadline: float) -> None:
+    """Holds an interpreter as soon as it waits for its next cell; nothing that it does moves it from there.
 
     Raises:
-        TamperedError: it did not do as it was told.
-        ForkRefusedError: the kernel refused.
+        TamperedError: it does not come to wait.
     """
     try:
-        async with asyncio.timeout(_PATIENCE_S):
-            newborn = await _ask(parent, passed, descriptors)
-            if await asyncio.get_running_loop().sock_recv(parent.link, len(READY)) != READY:
-                raise TamperedError("it did not come to rest again")
-        return _take_charge(newborn, supervisor)
-    except ForkRefusedError:
-        await parent.end()
-        raise
-    except (OSError, TamperedError) as error:
-        await parent.end()
-        raise TamperedError(str(error) or "it did not fork in time") from error
+        ward.rest = await tracing.hold(ward.process, "read", LINK, deadline)
+    except HoldError as error:
+        raise TamperedError(str(error)) from error
 
 
-async def replace(ward: Ward, supervisor: Supervisor) -> Ward:
+async def fork(parent: Ward, prepared: Prepared, output: Output, supervisor: Supervisor) -> Ward:
+    """Has an interpreter at rest fork. The child has its place and waits for a cell; the parent stays at rest.
+
+    Neither executes an instruction of its own meanwhile: what is to be done before the child runs, the kernel does on
+    the warden's orders.
+
+    Args:
+        parent: the interpreter.
+        prepared: what the child is given.
+        output: where it writes.
+        supervisor: answers the kernel's questions meanwhile, and gets to know the child.
+
+    Raises:
+        TamperedError: it cannot be done.
+        ForkRefusedError: the kernel refused.
+    """
+    rest = parent.rest
+    assert rest is not None
+    async with _orders(supervisor, parent.process):
+        try:
+            process = await tracing.fork(parent.process, rest, supervisor.answer_waiting)
+        except HoldError as error:
+            await parent.end()
+            raise ForkRefusedError(str(error)) from error
+    ours, theirs = socket.socketpair()
+    with theirs:
+        names = frozenset({_name_of(theirs.fileno()), output.name})
+        given = [(theirs.fileno(), LINK), (output.writing, 1), (output.writing, 2), *prepared.files]
+        ward = Ward(process, ours, names)
+        _take_charge(ward, supervisor)
+        try:
+            await _equip(process, rest, prepared, given, supervisor)
+            tracing.release(process)
+        except BaseException as error:
+            ward.kill()
+            if isinstance(error, HoldError):
+                raise TamperedError(str(error)) from error
+            raise
+    return ward
+
+
+async def _equip(
+    process: int, rest: Rest, prepared: Prepared, given: list[tuple[int, int]], supervisor: Supervisor
+) -> None:
+    """Gives a newborn its file descriptors in place of its parent's, its root, its folder and its end."""
+    spares = [one for one in (prepared.root, prepared.folder, prepared.confinement) if one is not None]
+    numbers = dict(zip(spares, range(_SPARE, _SPARE + len(spares)), strict=True))
+    pump = supervisor.answer_waiting
+    async with _orders(supervisor, process, [*numbers.items()]):
+        await tracing.call(process, rest, pump, ARRIVE, 0)
+        if prepared.root is not None:
+            tracing.put(process, rest.scratch(), _HERE)
+            await tracing.call(process, rest, pump, "fchdir", numbers[prepared.root])
+            await tracing.call(process, rest, pump, "chroot", rest.scratch())
+        if prepared.folder is not None:
+            await tracing.call(process, rest, pump, "fchdir", numbers[prepared.folder])
+        if prepared.confinement is not None:
+            await tracing.call(process, rest, pump, "landlock_restrict_self", numbers[prepared.confinement], 0)
+        for number in numbers.values():
+            await tracing.call(process, rest, pump, "close", number)
+        set_parent_death_signal = 1
+        await tracing.call(process, rest, pump, "prctl", set_parent_death_signal, int(signal.SIGKILL))
+    async with _orders(supervisor, process, given):
+        await tracing.call(process, rest, pump, ARRIVE, 0)
+
+
+@asynccontextmanager
+async def _orders(
+    supervisor: Supervisor, process: int, given: list[tuple[int, int]] | None = None
+) -> AsyncIterator[None]:
+    supervisor.held[process] = given or []
+    try:
+        yield
+    finally:
+        del supervisor.held[process]
+
+
+async def replace(ward: Ward, supervisor: Supervisor, deadline: float) -> Ward:
     """Ends an interpreter in favour of a fork of it, which has its memory and its place, and is alone.
+
+    The interpreter forks itself, for only it can do so between the steps of its threads. The fork is looked at like any
+    other process that has executed what it was sent.
 
     Args:
         ward: the interpreter; it runs.
         supervisor: gets to know the other.
+        deadline: when to give up, by the monotonic clock.
 
     Raises:
         TamperedError: it did not do as it was told.
         ForkRefusedError: the kernel refused.
     """
-    passed = Passed(alone=True, root=False, scratch="/")
-    heir = None
+    ward.allowance.set(fork=True)
     try:
-        async with asyncio.timeout(_PATIENCE_S):
-            with Path(os.devnull).open("wb") as nowhere:
-                newborn = await _ask(ward, passed, (nowhere.fileno(),))
-            ward.heir = newborn.process
+        # The kernel tells who sends.
+        ward.link.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            if ward.ended.done():
+                raise TamperedError("it ended")
+            await asyncio.get_running_loop().sock_sendall(ward.link, frames.pack({"alone": True}))
+            greeting = asyncio.ensure_future(_greeting(ward.link))
+            await asyncio.wait({greeting, ward.ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not greeting.done():
+                greeting.cancel()
+                raise TamperedError("it ended when it should fork")
+            process = greeting.result()
+            if process == ward.process:
+                raise TamperedError("it did not fork")
+            ward.heir = process
             place, ward.place = ward.place, None
+            link = ward.link.dup()
             # With the end of its parent the newborn becomes this process's child.
             await ward.end()
-            heir = _take_charge(newborn, supervisor)
+            heir = Ward(process, link, ward.own)
             heir.place = place
-            await asyncio.get_running_loop().sock_sendall(heir.link, READY)
-            await _greeting(heir.link)
-        return heir
+            _take_charge(heir, supervisor)
+            return heir
     except (OSError, TamperedError) as error:
-        await (heir or ward).end()
+        await ward.end()
         raise TamperedError(str(error) or "it did not come to rest in time") from error
 
 
-async def _ask(parent: Ward, passed: Passed, descriptors: Sequence[int]) -> _Newborn:
-    """Has an interpreter fork, and waits for the child to report."""
-    ours, theirs = socket.socketpair()
-    # The kernel tells who sends.
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    ours.setblocking(False)
-    name = str(Path(f"/proc/self/fd/{theirs.fileno()}").readlink())
-    parent.allowance.set(fork=True)
-    try:
-        with theirs:
-            frames.send(parent.link, asdict(passed), descriptors=(theirs.fileno(), *descriptors))
-        process = await _greeting(ours)
-        if process == parent.process:
-            raise TamperedError("it did not fork")
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        parent.allowance.set()
-    return _Newborn(process, ours, name)
-
-
-def _take_charge(newborn: _Newborn, supervisor: Supervisor) -> Ward:
-    try:
-        ward = Ward(newborn.process, newborn.link, newborn.link_name)
-    except OSError:
-        newborn.link.close()
-        with suppress(ProcessLookupError):
-            os.kill(newborn.process, signal.SIGKILL)
-        raise
+def _take_charge(ward: Ward, supervisor: Supervisor) -> None:
     supervisor.admit(ward.process, ward.allowance)
     ward.ended.add_done_callback(lambda _: supervisor.dismiss(ward.process))
+
+
+async def settle(ward: Ward, branching: Branching, supervisor: Supervisor, started: bool, deadline: float) -> Ward:
+    """An interpreter that has executed a cell, at rest, rid of the threads and processes that the cell started.
+
+    Args:
+        ward: the interpreter; it runs.
+        branching: says what it may reach.
+        supervisor: answers the kernel's questions.
+        started: the cell has started processes.
+        deadline: when to give up, by the monotonic clock.
+
+    Raises:
+        TamperedError: it is not as an untampered one would be, and was ended.
+        ForkRefusedError: the kernel refused.
+    """
+    # It may not start anything once it has been looked at.
+    ward.allowance.set()
+    if started or has_threads(ward.process):
+        ward = await replace(ward, supervisor, deadline)
+    try:
+        await come_to_rest(ward, deadline)
+        ward.view = branching.look(ward)
+    except TamperedError:
+        await ward.end()
+        raise
     return ward
 
 
@@ -140,14 +205,20 @@ async def _greeting(link: socket.socket) -> int:
         if not readable.done():
             readable.set_result(None)
 
-    loop.add_reader(link, arrive)
+    number = link.fileno()
+    loop.add_reader(number, arrive)
     try:
         await readable
     finally:
-        loop.remove_reader(link)
+        if link.fileno() == number:
+            loop.remove_reader(number)
     said, extra, _, _ = link.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS_SIZE))
     if said == NO_FORK:
         raise ForkRefusedError("the machine is out of memory or processes")
     if said != READY or not extra:
         raise TamperedError("it did not come up")
     return int.from_bytes(extra[0][2][:4], "little")
+
+
+def _name_of(descriptor: int) -> str:
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())

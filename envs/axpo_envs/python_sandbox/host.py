@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import weakref
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
-from axpo_envs.python_sandbox import frames
-from axpo_envs.python_sandbox.frames import Frame, FrameError
+from axpo_envs.images import ImageRef
+from axpo_envs.python_sandbox.frames import Frame
 from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.protocol import DROP, RUN, Request, Status
+from axpo_envs.python_sandbox.protocol import Request, Status
 from axpo_envs.python_sandbox.report import Isolation, SandboxReport
 from axpo_envs.python_sandbox.start import Started, start
-from axpo_envs.python_sandbox.state import PythonState, ReplayFault
+from axpo_envs.python_sandbox.state import Cell, PythonState, ReplayFault
 
 _LOGGER: Final = logging.getLogger(__name__)
 _REPLAY_PATIENCE: Final = 3.0
 _REBUILDS: Final = 8
-_GRACE_S: Final = 120.0
-"""How long the warden may take beyond a cell's own time before it is taken for dead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +63,11 @@ class Sandbox:
         self._settings = settings
         self._allow_unsandboxed = allow_unsandboxed
         self._held: weakref.WeakValueDictionary[int, PythonState] = weakref.WeakValueDictionary()
-        self._holders: dict[str, int] = {}
         self._begin()
         self._started: Started | None
         self._started, self._report = start(limits, settings, allow_unsandboxed=allow_unsandboxed)
-        unsandboxed = self._report.isolation is Isolation.NONE
-        _LOGGER.log(logging.WARNING if unsandboxed else logging.INFO, "Python sandbox: %s", self._report)
+        trusting = self._report.isolation in (Isolation.LANDLOCK, Isolation.NONE)
+        _LOGGER.log(logging.WARNING if trusting else logging.INFO, "Python sandbox: %s", self._report)
         _sandboxes.add(self)
 
     @property
@@ -79,13 +75,14 @@ class Sandbox:
         """Which isolation is in force."""
         return self._report
 
-    def run(self, state: PythonState, code: str, *, seed: int) -> Outcome:
+    def run(self, state: PythonState, code: str, *, seed: int, images: Sequence[ImageRef] = ()) -> Outcome:
         """Executes a cell after those of a state.
 
         Args:
             state: the session so far.
             code: the cell.
             seed: seeds the session's randomness if this is its first cell.
+            images: all images of the session so far, in order; those that no earlier cell was given, this one is.
 
         Raises:
             ReplayFault: a replayed cell showed something else than it had before.
@@ -94,12 +91,14 @@ class Sandbox:
         self._hold(state, seed)
         with self._slots:
             for _ in range(_REBUILDS):
-                answer = self._ask(Request(path=state.path(seed), code=code, seed=seed))
+                given = images[_count(state.cells) :]
+                answer = self._ask(state.path(seed), code, seed, given)
                 if answer.header["status"] != Status.MISSING:
-                    outcome = _read(answer, state, code, seed)
+                    outcome = _read(answer, state, code, seed, given)
+                    self._hold(state, seed)
                     self._hold(outcome.state, seed)
                     return outcome
-                self._rebuild(state, int(answer.header["live"]))
+                self._rebuild(state, int(answer.header["live"]), images)
         raise InfrastructureFault(
             f"an interpreter with {len(state.cells)} cells was gone {_REBUILDS} times before it could be used"
         )
@@ -124,14 +123,17 @@ class Sandbox:
         most = min(self._settings.concurrent, max(1, self._settings.live // 2))
         self._slots = threading.BoundedSemaphore(most)
 
-    def _rebuild(self, state: PythonState, live: int) -> None:
+    def _rebuild(self, state: PythonState, live: int, images: Sequence[ImageRef]) -> None:
         """Executes a state's cells after the first `live` again; returns early where an interpreter was evicted."""
         assert state.seed is not None
         path = state.path(state.seed)
         for number in range(live, len(state.cells)):
             cell = state.cells[number]
-            request = Request(path=path[: number + 1], code=cell.code, seed=state.seed, patience=_REPLAY_PATIENCE)
-            header = self._ask(request).header
+            first = _count(state.cells[:number])
+            given = images[first : first + len(cell.images)]
+            if tuple(image.digest for image in given) != cell.images:
+                raise ReplayFault(f"the images that cell {number + 1} of {len(state.cells)} was given are not there")
+            header = self._ask(path[: number + 1], cell.code, state.seed, given, patience=_REPLAY_PATIENCE).header
             if header["status"] == Status.MISSING:
                 return
             if header.get("digest") != cell.digest:
@@ -139,23 +141,31 @@ class Sandbox:
                     f"cell {number + 1} of {len(state.cells)} showed something else when it was executed again: "
                     f"{header['text'][:200]!r} {header['note']} (code: {cell.code[:200]!r})"
                 )
-            if number > live and path[number] not in self._holders:
-                self._drop(path[number])
+            if number > live:
+                self._running().families.drop_unheld(path[0], path[number])
 
-    def _ask(self, request: Request) -> Frame:
-        limits = self._limits
-        started = self._running()
-        ours, theirs = socket.socketpair()
-        try:
-            with ours:
-                with theirs:
-                    socket.send_fds(started.control, [RUN], [theirs.fileno()])
-                ours.settimeout(limits.wall_s * request.patience + _GRACE_S)
-                frames.send(ours, asdict(request))
-                answer = frames.receive(ours, most_body=3 * limits.figures * limits.figure_pixels)
-        except (OSError, EOFError, FrameError) as error:
-            self._give_up(started)
-            raise InfrastructureFault(f"the Python sandbox does not answer: {error}") from error
+    def _ask(
+        self, path: tuple[str, ...], code: str, seed: int, given: Sequence[ImageRef], *, patience: float = 1.0
+    ) -> Frame:
+        request = Request(
+            path=path,
+            code=code,
+            seed=seed,
+            images=tuple((image.width, image.height) for image in given),
+            digests=tuple(image.digest for image in given),
+            patience=patience,
+        )
+        pixels = b"".join(image.pixels.tobytes() for image in given)
+        for last in (False, True):
+            started = self._running()
+            try:
+                answer = started.families.ask(request, pixels)
+                break
+            except (OSError, EOFError) as error:
+                # Nothing was executed: there is no process to begin the session in.
+                self._give_up(started)
+                if last:
+                    raise InfrastructureFault(f"the Python sandbox does not answer: {error}") from error
         if answer.header["status"] == Status.FAULT:
             raise InfrastructureFault(f"the Python sandbox failed: {answer.header['note']}")
         return answer
@@ -181,30 +191,11 @@ class Sandbox:
         """Has the interpreter of a state dropped when the last object of that state is gone."""
         if not state.cells or self._held.get(id(state)) is state:
             return
-        key = state.path(seed)[-1]
-        self._held[id(state)] = state
-        # Counting without a lock may drop an interpreter too early: it is replayed then.
-        self._holders[key] = self._holders.get(key, 0) + 1
-        weakref.finalize(state, _release, weakref.ref(self), key).atexit = False
-
-    def _let_go(self, key: str) -> None:
-        self._holders[key] = self._holders.get(key, 1) - 1
-        if not self._holders[key]:
-            del self._holders[key]
-            self._drop(key)
-
-    def _drop(self, key: str) -> None:
-        """Tells the warden that an interpreter is not needed; it may be called at any moment, so it never waits."""
-        started = self._started
-        if started is not None:
-            with suppress(OSError):
-                started.control.send(DROP + key.encode(), socket.MSG_DONTWAIT)
-
-
-def _release(sandbox: weakref.ref[Sandbox], key: str) -> None:
-    alive = sandbox()
-    if alive is not None:
-        alive._let_go(key)
+        name, *_, key = state.path(seed)
+        family = self._running().families.hold(name, key)
+        if family is not None:
+            self._held[id(state)] = state
+            weakref.finalize(state, family.let_go, key).atexit = False
 
 
 def _leave_all_to_parent() -> None:
@@ -217,7 +208,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_all_to_parent)
 
 
-def _read(answer: Frame, state: PythonState, code: str, seed: int) -> Outcome:
+def _count(cells: Sequence[Cell]) -> int:
+    """How many images cells were given."""
+    return sum(len(cell.images) for cell in cells)
+
+
+def _read(answer: Frame, state: PythonState, code: str, seed: int, given: Sequence[ImageRef]) -> Outcome:
     header: dict[str, Any] = answer.header
     figures: list[tuple[int, int, bytes]] = []
     pixels = memoryview(answer.body)
@@ -225,11 +221,12 @@ def _read(answer: Frame, state: PythonState, code: str, seed: int) -> Outcome:
         figures.append((width, height, bytes(pixels[: 3 * width * height])))
         pixels = pixels[3 * width * height :]
     done = header["status"] == Status.DONE
+    hashes = tuple(image.digest for image in given)
     return Outcome(
         status=Status(header["status"]),
         succeeded=done and header["succeeded"],
         text=header["text"],
         note=header["note"],
         figures=tuple(figures),
-        state=state.after(code, header["digest"], seed=seed) if done else state,
+        state=state.after(code, header["digest"], seed=seed, images=hashes) if done else state,
     )

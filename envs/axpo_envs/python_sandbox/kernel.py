@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntFlag
 from functools import cache
 from typing import Final
@@ -21,7 +21,6 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 _CAPABILITY_VERSION: Final = 0x20080522
-_CLONE_PARENT: Final = 0x8000
 _AT_FDCWD: Final = -100
 _AT_RECURSIVE: Final = 0x8000
 _OPEN_TREE_CLONE: Final = 1
@@ -55,6 +54,7 @@ class MountFlags(IntFlag):
     NOSUID = 0x2
     NODEV = 0x4
     NOEXEC = 0x8
+    NOATIME = 0x400
     BIND = 0x1000
     RECURSIVE = 0x4000
     PRIVATE = 0x40000
@@ -143,10 +143,15 @@ def open_beneath(folder: int, path: str, flags: int) -> int:
     return call("openat2", folder, os.fsencode(path), ctypes.create_string_buffer(how, len(how)), len(how))
 
 
+def forgo_gains() -> None:
+    """Gives up the means to gain privileges by executing a program."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
 def forgo_privileges(keep: Iterable[int] = ()) -> None:
     """Gives up all capabilities but those to keep, and the means to gain any by executing a program."""
     kept = sum(1 << capability for capability in keep)
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    forgo_gains()
     for capability in range(64):
         # The bounding set can only be reduced by those who may; without it there is nothing to be gained anyway.
         if not kept >> capability & 1:
@@ -168,24 +173,17 @@ def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
-def fork_sibling() -> int:
-    """Forks this process, the child becoming its sibling: a child of the same parent.
-
-    It calls the kernel directly and holds the interpreter's lock meanwhile, so that no hook of `os.fork` runs, in
-    parent or child. Only where this thread is the process's only one does that leave the child whole.
+def fork_into(kinds: Namespaces) -> int:
+    """Forks this process, the child in new namespaces of these kinds and the first process of a new one of processes.
 
     Returns:
         The child's id in the parent, 0 in the child.
     """
     number = syscalls.number("clone")
     assert number is not None
-    flags = ctypes.c_long(_CLONE_PARENT | int(signal.SIGCHLD))
+    flags = ctypes.c_long(int(kinds) | int(signal.SIGCHLD))
     null = ctypes.c_long(0)
-    child = int(_locked_libc().syscall(ctypes.c_long(number), flags, null, null, null, null))
-    if child < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"clone: {os.strerror(error)}")
-    return child
+    return _fork(lambda: int(_locked_libc().syscall(ctypes.c_long(number), flags, null, null, null, null)))
 
 
 def fork_without_threads() -> int:
@@ -193,8 +191,12 @@ def fork_without_threads() -> int:
 
     It is `os.fork` without its warning of just that.
     """
+    return _fork(lambda: int(_locked_libc().fork()))
+
+
+def _fork(make: Callable[[], int]) -> int:
     ctypes.pythonapi.PyOS_BeforeFork()
-    child = int(_locked_libc().fork())
+    child = make()
     error = ctypes.get_errno()
     (ctypes.pythonapi.PyOS_AfterFork_Parent if child else ctypes.pythonapi.PyOS_AfterFork_Child)()
     if child < 0:

@@ -36,7 +36,20 @@ def version() -> int:
 
 
 def confine(*, readable: Iterable[str], listable: Iterable[str] = (), writable: Iterable[str]) -> None:
-    """Confines this process and its children for good: files beneath the given paths only, no program to execute.
+    """Confines this process and its children for good, see `make_rules`.
+
+    Raises:
+        OSError: a path does not exist, or the kernel refuses; `forgo_privileges` comes first.
+    """
+    rules = make_rules(readable=readable, listable=listable, writable=writable)
+    try:
+        kernel.call("landlock_restrict_self", rules, 0)
+    finally:
+        os.close(rules)
+
+
+def make_rules(*, readable: Iterable[str], listable: Iterable[str] = (), writable: Iterable[str]) -> int:
+    """Makes rules that confine the process that takes them: files beneath the given paths only, no program to execute.
 
     From version 4 on TCP is refused, from version 6 on signals to processes outside, too.
 
@@ -45,8 +58,11 @@ def confine(*, readable: Iterable[str], listable: Iterable[str] = (), writable: 
         listable: folders to list, with all beneath them, but not to read.
         writable: folders to read and write.
 
+    Returns:
+        A file descriptor of them.
+
     Raises:
-        OSError: a path does not exist, or the kernel refuses; `forgo_privileges` comes first.
+        OSError: a path does not exist.
     """
     offered = version()
     known = (1 << max(bits for since, bits in _FS_BITS.items() if since <= max(offered, 1))) - 1
@@ -58,9 +74,10 @@ def confine(*, readable: Iterable[str], listable: Iterable[str] = (), writable: 
         for paths, rights in ((readable, _READ), (listable, _LIST), (writable, _WRITE)):
             for path in paths:
                 _allow(rules, path, rights & known)
-        kernel.call("landlock_restrict_self", rules, 0)
-    finally:
+    except OSError:
         os.close(rules)
+        raise
+    return rules
 
 
 def _allow(rules: int, path: str, rights: int) -> None:

@@ -1,125 +1,79 @@
-"""Defines what a sandbox's first process does: set up the isolation, start the first interpreter, be the warden."""
+"""Defines what a sandbox's first process does: set up the isolation, import the modules, be the nursery."""
 
 from __future__ import annotations
 
-import asyncio
+import gc
+import importlib
 import os
-import resource
 import shutil
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+import warnings
+from contextlib import suppress
+from functools import partial
+from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from axpo_envs.python_sandbox import frames, kernel, views
+from axpo_envs.python_sandbox import frames, kernel, tracing, views
 from axpo_envs.python_sandbox.branching import Branching, Forking, Replaying
-from axpo_envs.python_sandbox.cell import MEMORY_RESERVE
-from axpo_envs.python_sandbox.first import become_first
-from axpo_envs.python_sandbox.interpreter import MOST_DESCRIPTORS
+from axpo_envs.python_sandbox.family import become_family
 from axpo_envs.python_sandbox.kernel import Namespaces
-from axpo_envs.python_sandbox.limits import SandboxLimits
+from axpo_envs.python_sandbox.nursery import Nursery, Roots
 from axpo_envs.python_sandbox.protocol import Setup
-from axpo_envs.python_sandbox.report import Isolation
-from axpo_envs.python_sandbox.supervision import Supervisor, memory_in_use
-from axpo_envs.python_sandbox.ward import Ward
-from axpo_envs.python_sandbox.warden import Warden
+from axpo_envs.python_sandbox.report import BranchingKind, Isolation
 
 _ALL: Final = 1 << 20
 """More file descriptors than a process has."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Host:
-    """The process that wants the sandbox."""
-
-    startup: socket.socket
-    """Settings come in and reports go out here."""
-    control: socket.socket
-    """Its messages to the warden arrive here."""
-    handle: int
-    """A pidfd of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _First:
-    """The first interpreter, restricted and about to import modules."""
-
-    process: int
-    """Its id."""
-    link: socket.socket
-    """The connection to it."""
-    root: views.Root | None
-    """Its root, if interpreters have roots of their own."""
-    listener: int | None
-    """Where the questions of its filter on system calls arrive."""
+_IMPORTS: Final = "imports"
+"""A folder for what modules write when they are imported."""
 
 
 def main() -> None:
     """Sets up the sandbox and serves until the host is gone."""
     startup, control = (socket.socket(fileno=int(argument)) for argument in sys.argv[2:4])
-    host = _Host(startup, control, int(sys.argv[4]))
+    host = int(sys.argv[4])
     setup = Setup(**frames.receive(startup).header)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    kernel.adopt_orphans()
+    rooted = setup.isolation in (Isolation.NAMESPACES, Isolation.BUBBLEWRAP)
     try:
-        branching = _isolate(setup)
-        first, mechanisms = _start_first(setup, branching)
-    except (OSError, EOFError) as error:
-        frames.send(startup, {"failed": getattr(error, "strerror", None) or str(error)})
+        if complaint := tracing.available():
+            raise OSError(complaint)
+        _isolate(setup)
+    except OSError as error:
+        frames.send(startup, {"failed": error.strerror or str(error)})
         return
-    frames.send(startup, {"mechanisms": mechanisms, "branching": branching.kind})
+    frames.send(startup, {"branching": BranchingKind.FORK if rooted else BranchingKind.REPLAY})
     try:
-        asyncio.run(_serve(host, setup, branching, first))
+        frames.send(startup, {"missing": _preload(setup, Path("/") if rooted else Path(setup.arena))})
+    except Exception as error:
+        frames.send(startup, {"failed": f"{type(error).__name__}: {error}"})
+        return
+    startup.close()
+    make_root = partial(views.make_root, setup.limits["scratch_mb"] << 20) if rooted else None
+    become = partial(become_family, setup=setup, make_branching=partial(_branching, setup))
+    try:
+        Nursery(control, host, become, make_root).serve()
     finally:
         shutil.rmtree(setup.arena, ignore_errors=True)
 
 
-async def _serve(host: _Host, setup: Setup, branching: Branching, first: _First) -> None:
-    """Waits for the modules to be imported, limits what comes, and serves."""
-    supervisor = Supervisor(first.listener)
-    if first.listener is not None:
-        asyncio.get_running_loop().add_reader(first.listener, supervisor.answer_next)
-    first.link.setblocking(False)
-    imported = (await frames.receive_async(first.link)).header
-    if "failed" in imported:
-        frames.send(host.startup, imported)
+def _isolate(setup: Setup) -> None:
+    """Brings this process to where it will fork families."""
+    if setup.isolation not in (Isolation.NAMESPACES, Isolation.BUBBLEWRAP):
         return
-    limits = SandboxLimits(**setup.limits)
-    _limit(first.process, limits)
-    ward = Ward(first.process, first.link, "")
-    ward.place = first.root
-    supervisor.admit(ward.process, ward.allowance)
-    warden = Warden(ward, supervisor, branching, limits, live=setup.live)
-    frames.send(host.startup, imported)
-    await warden.serve(host.control, host.handle)
+    if setup.isolation == Isolation.NAMESPACES:
+        _enter_namespaces()
+        views.enter_world(Path(setup.arena), map(Path, [*setup.readable, str(Path(__file__).parent)]))
+    views.make_base(map(Path, setup.readable), [Path(path).resolve() for path in setup.hidden])
 
 
-def _limit(first: int, limits: SandboxLimits) -> None:
-    """Limits what interpreters may use; those forked from the first inherit it. The warden may open more files."""
-    memory = memory_in_use(first) + (limits.memory_mb << 20) + MEMORY_RESERVE
-    for kind, most in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_FSIZE, limits.scratch_mb << 20),
-        (resource.RLIMIT_NOFILE, MOST_DESCRIPTORS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.prlimit(first, kind, (most, most))
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _isolate(setup: Setup) -> Branching:
-    """Brings this process to where it will start interpreters."""
+def _branching(setup: Setup, roots: Roots | None) -> Branching:
+    if roots is not None:
+        return Forking(roots)
     readable = [Path(path).resolve() for path in setup.readable]
     hidden = [Path(path).resolve() for path in setup.hidden]
-    if setup.isolation in (Isolation.NAMESPACES, Isolation.BUBBLEWRAP):
-        if setup.isolation == Isolation.NAMESPACES:
-            _enter_namespaces()
-            views.enter_world(Path(setup.arena), map(Path, [*setup.readable, str(Path(__file__).parent)]))
-        views.make_base(map(Path, setup.readable), hidden)
-        return Forking(setup.limits["scratch_mb"] << 20)
     whole, split = views.leave_out(readable, hidden)
     return Replaying(Path(setup.arena), whole, split, confine=setup.isolation == Isolation.LANDLOCK)
 
@@ -148,19 +102,35 @@ def _enter_namespaces() -> None:
     kernel.die_with_parent()
 
 
-def _start_first(setup: Setup, branching: Branching) -> tuple[_First, list[str]]:
-    """Starts the first interpreter; returns it and the mechanisms that restrict it."""
-    root = branching.new_root() if isinstance(branching, Forking) else None
-    ours, theirs = socket.socketpair()
-    process = os.fork()
-    if not process:
+def _preload(setup: Setup, place: Path) -> list[str]:
+    """Imports the modules that interpreters start with; returns those that are not installed."""
+    scratch = place / _IMPORTS
+    scratch.mkdir()
+    os.chdir(scratch)
+    os.environ.update(HOME=str(scratch), TMPDIR=str(scratch))
+    sys.argv = [""]
+    # Without a buffer there is no lock on one, which a thread could hold while its process forks.
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        raw = FileIO(descriptor, "w", closefd=False)
+        stream = TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    # What this process was given besides the installation is not there for sandboxed code.
+    places = [Path(path) for path in setup.readable]
+    sys.path[:] = [entry for entry in sys.path if any(Path(entry).is_relative_to(place) for place in places)]
+    missing = []
+    # What a cell shows by Pillow is shown wherever Pillow is.
+    with suppress(ImportError):
+        importlib.import_module("PIL.ImageShow")
+    for module in setup.preload:
         try:
-            become_first(theirs, setup, root)
-        finally:
-            os._exit(1)
-    theirs.close()
-    frame = frames.receive(ours)
-    if "failed" in frame.header:
-        raise OSError(frame.header["failed"])
-    listener = frame.descriptors[0] if frame.descriptors else None
-    return _First(process, ours, root, listener), frame.header["mechanisms"]
+            importlib.import_module(module)
+        except ModuleNotFoundError:
+            missing.append(module)
+    # A notebook shows figures; what shows them here is no window either.
+    warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+    os.chdir("/")
+    shutil.rmtree(scratch, ignore_errors=True)
+    gc.collect()
+    gc.freeze()
+    return missing

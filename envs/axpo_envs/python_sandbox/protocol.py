@@ -1,8 +1,10 @@
 """Defines what the host process and a sandbox say to each other.
 
-The host sends the warden a packet with a socket (`RUN`), on that socket a `Request`, and gets one answer: a frame with
-a `status`, a `note`, the cell's `text`, and where the status is `DONE` whether it `succeeded`, the `digest` of what it
-showed, and the sizes of its `figures`, whose pixels are the frame's body.
+The host sends the nursery a packet with a socket (`FAMILY`), and gets one back with a pidfd of the family that it has
+forked. On that socket the family reports what it is restricted by. Then the host sends it packets, each with a socket
+for one request (`RUN`); on that goes a `Request`, and comes one answer: a frame with a `status`, a `note`, the cell's
+`text`, how many interpreters the family `keeps`, and where the status is `DONE` whether it `succeeded`, the `digest` of
+what it showed, and the sizes of its `figures`, whose pixels are the frame's body.
 """
 
 from __future__ import annotations
@@ -11,18 +13,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-BOOTSTRAP: Final = (
+_BOOTSTRAP: Final = (
     "import sys, types; package = types.ModuleType('axpo_envs'); package.__path__ = [sys.argv[1]]; "
-    "sys.modules['axpo_envs'] = package; from axpo_envs.python_sandbox.launcher import main; main()"
+    "sys.modules['axpo_envs'] = package; from axpo_envs.python_sandbox.{module} import main; main()"
 )
+BOOTSTRAP: Final = _BOOTSTRAP.format(module="launcher")
 """What a sandbox's first process executes, with the arguments PACKAGE STARTUP CONTROL HOST: the folder of `axpo_envs`
-and three file descriptors, a socket for the setup, one for packets to the warden, and a pidfd of the host. It imports
+and three file descriptors, a socket for the setup, one for packets to the nursery, and a pidfd of the host. It imports
 no more of `axpo_envs` than it must: sandboxed code could find it in memory."""
+LEAVE_ROOT: Final = _BOOTSTRAP.format(module="unprivileged")
+"""What is executed before it where the host runs as root, with the arguments PACKAGE ARENA PATHS COMMAND...: see
+`unprivileged`."""
 
+FAMILY: Final = b"F"
+"""The packet that comes with a socket for a new family, and the one that comes back with its pidfd."""
 RUN: Final = b"R"
 """The packet that comes with a socket for one request."""
 DROP: Final = b"D"
 """The packet that ends with the key of an interpreter that is no longer needed."""
+MOST_IMAGES: Final = 1 << 28
+"""Bytes of the images that one cell is given."""
+MOST_NOTE: Final = 500
+"""Characters of a note."""
 
 
 class Status(StrEnum):
@@ -50,6 +62,10 @@ class Request:
     """The cell."""
     seed: int
     """Seeds randomness in a first cell; of no effect later."""
+    images: tuple[tuple[int, int], ...] = ()
+    """Width and height of images that it is given; their pixels are the frame's body."""
+    digests: tuple[str, ...] = ()
+    """Hashes of these."""
     patience: float = 1.0
     """Multiplies the limits on time: a replay must not fail because the machine is busy."""
 

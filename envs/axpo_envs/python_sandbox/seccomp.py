@@ -1,18 +1,7 @@
 """Defines the filter on system calls of sandboxed processes, and the questions it puts to the warden.
 
-Most calls pass, some fail, a few wait until the warden, a process outside the sandbox, has decided on each:
-
-| call | answer |
-|---|---|
-| starting a process or thread, sending a signal, changing the root | the warden's |
-| executing a program | not permitted |
-| sockets (but a connected pair of its own), and all that makes one | not permitted |
-| memory shared between processes: shared mappings, System V, message queues, memory files | not permitted |
-| other processes: tracing, their memory, limits, priorities; own limits but that on memory | not permitted |
-| mounts, namespaces, kernel modules, keys, BPF, io_uring, clocks, quotas, watches and leases on files | not permitted |
-| calls newer than those known here, and calls for other architectures | unknown |
-
-Whoever shares no memory, no pipe and no signal with its siblings cannot learn of them: that keeps branches apart.
+It is compiled from the table in `policy`: most of what is there passes, a few calls wait until the warden, a process
+outside the sandbox, has decided on each; what is not there is refused.
 """
 
 from __future__ import annotations
@@ -20,23 +9,28 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import resource
-import signal
+import select
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from itertools import groupby
+from typing import Final
 
-from axpo_envs.python_sandbox import kernel, syscalls
+from axpo_envs.python_sandbox import kernel, policy, syscalls
+from axpo_envs.python_sandbox.policy import Condition, Row, Verdict
 
 _LOAD: Final = 0x20
 _AND: Final = 0x54
 _JUMP_EQUAL: Final = 0x15
 _JUMP_GREATER: Final = 0x25
 _RETURN: Final = 0x06
-_ALLOW: Final = 0x7FFF0000
-_NOTIFY: Final = 0x7FC00000
 _PRETEND: Final = 0x00050000
-_REFUSE: Final = _PRETEND | errno.EPERM
-_MISSING: Final = _PRETEND | errno.ENOSYS
+_VERDICTS: Final = {
+    Verdict.ALLOW: 0x7FFF0000,
+    Verdict.ASK: 0x7FC00000,
+    Verdict.PRETEND: _PRETEND,
+    Verdict.REFUSE: _PRETEND | errno.EPERM,
+    Verdict.MISSING: _PRETEND | errno.ENOSYS,
+}
 _NUMBER_AT: Final = 0
 _ARCHITECTURE_AT: Final = 4
 _ARGUMENTS_AT: Final = 16
@@ -44,80 +38,14 @@ _SET_FILTER: Final = 1
 _NEW_LISTENER: Final = 8
 _RECEIVE: Final = 0xC0502100
 _SEND: Final = 0xC0182101
+_ADD_DESCRIPTOR: Final = 0x40182103
+_AT_NUMBER: Final = 1
 _CONTINUE: Final = 1
 _QUESTION_SIZE: Final = 80
+_CLOSE_ON_EXEC: Final = 0o2000000
 
-_ASKED: Final = ("chroot", "clone", "fork", "kill", "tgkill", "vfork")
-_UNKNOWN: Final = ("clone3",)
-"""Arguments in memory cannot be judged; the C library then makes the older call."""
-_FORBIDDEN: Final = (
-    *("execve", "execveat"),
-    *("accept", "accept4", "bind", "connect", "listen", "socket"),
-    *("memfd_create", "memfd_secret", "mq_open", "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd"),
-    *("remap_file_pages", "semctl", "semget", "semop", "semtimedop", "shmat", "shmctl", "shmdt", "shmget"),
-    *("kcmp", "migrate_pages", "move_pages", "pidfd_getfd", "pidfd_open", "pidfd_send_signal", "process_madvise"),
-    *("process_mrelease", "process_vm_readv", "process_vm_writev", "ptrace", "rt_sigqueueinfo", "rt_tgsigqueueinfo"),
-    *("ioprio_set", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "setpgid"),
-    *("setpriority", "setrlimit", "setsid", "tkill"),
-    *("fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount", "open_tree", "pivot_root"),
-    *("setns", "umount2", "unshare"),
-    *("acct", "add_key", "adjtimex", "bpf", "clock_adjtime", "clock_settime", "delete_module", "finit_module"),
-    *("init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "ioperm", "iopl", "kexec_file_load"),
-    *("kexec_load", "keyctl", "lookup_dcookie", "modify_ldt", "nfsservctl", "perf_event_open", "personality"),
-    *("quotactl", "quotactl_fd", "reboot", "request_key", "seccomp", "setdomainname", "sethostname", "settimeofday"),
-    *("swapoff", "swapon", "syslog", "uselib", "userfaultfd", "vhangup"),
-    *("fanotify_init", "inotify_init", "inotify_init1", "mknod", "mknodat", "name_to_handle_at", "open_by_handle_at"),
-    *("fremovexattr", "fsetxattr", "lremovexattr", "lsetxattr", "removexattr", "setxattr"),
-)
-_METADATA: Final = (
-    *("chmod", "chown", "fchmod", "fchmodat", "fchown", "fchownat", "futimesat", "lchown"),
-    *("utime", "utimensat", "utimes"),
-)
-"""Changes that Landlock does not confine to a folder. Where nothing else does they are not made, yet report success:
-copying a file must not fail for its times."""
-
-
-class _Check(NamedTuple):
-    """Compares half of an argument with a value; goes on to the next check where no verdict is given."""
-
-    argument: int
-    value: int
-    equal: int | None = None
-    differs: int | None = None
-    mask: int = 0xFFFFFFFF
-    upper_half: bool = False
-
-    def lines(self) -> list[bytes]:
-        lines = [_line(_LOAD, _ARGUMENTS_AT + 8 * self.argument + 4 * self.upper_half), _line(_AND, self.mask)]
-        if self.equal is not None:
-            lines += [_line(_JUMP_EQUAL, self.value, otherwise=1), _line(_RETURN, self.equal)]
-        if self.differs is not None:
-            lines += [_line(_JUMP_EQUAL, self.value, when=1), _line(_RETURN, self.differs)]
-        return lines
-
-
-_CHECKED: Final = {
-    # Only private mappings: what processes share in memory, branches would share.
-    "mmap": (_Check(3, 2, mask=0x0F, differs=_REFUSE),),
-    # Own limits only; of those, only that on memory can be set.
-    "prlimit64": (
-        _Check(0, 0, differs=_REFUSE),
-        _Check(1, resource.RLIMIT_AS, equal=_ALLOW),
-        _Check(2, 0, differs=_REFUSE),
-        _Check(2, 0, differs=_REFUSE, upper_half=True),
-    ),
-    # Neither PR_SET_DUMPABLE, which would shut the warden out, nor PR_SET_SECCOMP; PR_SET_PDEATHSIG only to be killed.
-    "prctl": (
-        _Check(0, 4, equal=_REFUSE),
-        _Check(0, 22, equal=_REFUSE),
-        _Check(0, 1, differs=_ALLOW),
-        _Check(1, signal.SIGKILL, differs=_REFUSE),
-    ),
-    # F_SETOWN and F_SETOWN_EX have signals sent to any process; F_SETLEASE makes others wait; F_NOTIFY tells of them.
-    "fcntl": tuple(_Check(1, command, equal=_REFUSE) for command in (8, 15, 1024, 1026)),
-    # FIOSETOWN and SIOCSPGRP are F_SETOWN by other names; TIOCSTI and TIOCLINUX type into a terminal.
-    "ioctl": tuple(_Check(1, request, equal=_REFUSE) for request in (0x8901, 0x8902, 0x5412, 0x541C)),
-}
+ARRIVE: Final = "chroot"
+"""The call that a new branch makes, on the warden's behalf, to be given its descriptors: with 0 as its argument."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,28 +62,43 @@ class Question:
     """Its six arguments; pointers lead into the memory of the process and are not to be believed."""
 
 
-def install_filter(*, confine_metadata: bool) -> int:
-    """Puts this process and its children under the filter for good.
+def rows(*, rooted: bool) -> tuple[Row, ...]:
+    """The table in force: `rooted` where the code has a root of its own, else Landlock confines it."""
+    return (*policy.COMMON, *(policy.ROOTED if rooted else policy.CONFINED))
+
+
+def install_filter(table: Sequence[Row], otherwise: Verdict = Verdict.REFUSE, *, listen: bool = True) -> int:
+    """Puts this process and its children under a filter for good.
 
     Args:
-        confine_metadata: files outside the scratch folder are writable by their owner but for Landlock.
+        table: what happens to which calls.
+        otherwise: what happens to those that are not in it.
+        listen: calls wait for the warden's decision; it can be so of one filter only.
 
     Returns:
-        The file descriptor from which `receive` reads. Whoever holds it decides: close it here once it is passed on.
+        The file descriptor from which `receive` reads, if it listens. Whoever holds it decides: close it here once it
+        is passed on.
 
     Raises:
         OSError: the kernel refuses (`forgo_privileges` comes first), or this machine is not known.
     """
-    program = _program(confine_metadata)
+    program = compile_filter(table, otherwise)
     instructions = ctypes.create_string_buffer(program, len(program))
     header = ctypes.create_string_buffer(
         (len(program) // 8).to_bytes(8, "little") + ctypes.addressof(instructions).to_bytes(8, "little"), 16
     )
-    return kernel.call("seccomp", _SET_FILTER, _NEW_LISTENER, header)
+    return kernel.call("seccomp", _SET_FILTER, _NEW_LISTENER if listen else 0, header)
+
+
+def waiting(listener: int) -> bool:
+    """Whether `receive` has something to read."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return any(event & select.POLLIN for _, event in poll.poll(0))
 
 
 def receive(listener: int) -> Question | None:
-    """The next question; None where the asking process died meanwhile."""
+    """The next question; None where the asking process died meanwhile. It waits where there is none."""
     buffer = bytearray(_QUESTION_SIZE)
     try:
         fcntl.ioctl(listener, _RECEIVE, buffer)
@@ -172,13 +115,22 @@ def receive(listener: int) -> Question | None:
     )
 
 
-def answer(listener: int, question: Question, refusal: int = 0) -> None:
-    """Lets a call happen, or has it fail with an error number."""
+def give_descriptor(listener: int, question: Question, descriptor: int, number: int) -> None:
+    """Opens a file descriptor of this process in the asking one, under a number; what was open there is closed."""
+    fields = (
+        question.id.to_bytes(8, "little"),
+        *(field.to_bytes(4, "little") for field in (_AT_NUMBER, descriptor, number, _CLOSE_ON_EXEC)),
+    )
+    fcntl.ioctl(listener, _ADD_DESCRIPTOR, bytearray(b"".join(fields)))
+
+
+def answer(listener: int, question: Question, refusal: int = 0, *, pretend: bool = False) -> None:
+    """Lets a call happen, has it fail with an error number, or has it return 0 without having happened."""
     fields = (
         question.id.to_bytes(8, "little"),
         bytes(8),
         (-refusal).to_bytes(4, "little", signed=True),
-        (0 if refusal else _CONTINUE).to_bytes(4, "little"),
+        (0 if refusal or pretend else _CONTINUE).to_bytes(4, "little"),
     )
     try:
         fcntl.ioctl(listener, _SEND, bytearray(b"".join(fields)))
@@ -187,35 +139,72 @@ def answer(listener: int, question: Question, refusal: int = 0) -> None:
             raise
 
 
-def _program(confine_metadata: bool) -> bytes:
+def compile_filter(table: Sequence[Row], otherwise: Verdict) -> bytes:
+    """The table as a program of the kernel's classic BPF machine, 8 bytes an instruction.
+
+    Raises:
+        UnknownMachineError: the numbers of this machine's calls are not known.
+    """
     this = syscalls.architecture()
     if this is None:
         raise kernel.UnknownMachineError("this machine's architecture is not known here")
+    missing = _VERDICTS[Verdict.MISSING]
     lines = [
         _line(_LOAD, _ARCHITECTURE_AT),
         _line(_JUMP_EQUAL, this.audit, when=1),
-        _line(_RETURN, _MISSING),
+        _line(_RETURN, missing),
         _line(_LOAD, _NUMBER_AT),
-        _line(_JUMP_GREATER, syscalls.NEWEST, otherwise=1),
-        _line(_RETURN, _MISSING),
     ]
-    verdicts = dict.fromkeys(_ASKED, _NOTIFY) | dict.fromkeys(_FORBIDDEN, _REFUSE) | dict.fromkeys(_UNKNOWN, _MISSING)
-    if confine_metadata:
-        verdicts |= {**dict.fromkeys(_METADATA, _PRETEND), "truncate": _REFUSE}
-    for name, verdict in verdicts.items():
-        if (number := syscalls.number(name)) is not None:
-            lines += [_line(_JUMP_EQUAL, number, otherwise=1), _line(_RETURN, verdict)]
-    for name, checks in _CHECKED.items():
+    if otherwise is Verdict.REFUSE:
+        lines += [_line(_JUMP_GREATER, syscalls.NEWEST, otherwise=1), _line(_RETURN, missing)]
+    named = sorted(((name, row) for row in table for name in row.calls), key=lambda pair: pair[0])
+    for name, pairs in groupby(named, key=lambda pair: pair[0]):
         number = syscalls.number(name)
-        assert number is not None
-        body = [line for check in checks for line in check.lines()]
-        lines += [_line(_JUMP_EQUAL, number, otherwise=len(body) + 1), *body, _line(_RETURN, _ALLOW)]
-    return b"".join([*lines, _line(_RETURN, _ALLOW)])
+        if number is not None:
+            body = list(_judge([row for _, row in pairs], otherwise))
+            lines += [_line(_JUMP_EQUAL, number, otherwise=len(body)), *body]
+    return b"".join([*lines, _line(_RETURN, _VERDICTS[otherwise])])
 
 
-def _line(code: int, operand: int, *, when: int = 0, otherwise: int = 0) -> bytes:
-    """One instruction of classic BPF; `when` and `otherwise` are how many a jump skips."""
+def _judge(alternatives: Iterable[Row], otherwise: Verdict) -> Iterator[bytes]:
+    """The rows of one call, the last of which gives way to the verdict on calls that have none."""
+    for row in alternatives:
+        checks = [_check(condition) for condition in row.where]
+        left = sum(map(len, checks)) + 1
+        for check in checks:
+            for code, operand, when, fails in check:
+                left -= 1
+                # Where the condition fails, what is left of the row is skipped.
+                yield _line(code, operand, when, left if fails is None else fails)
+        yield _line(_RETURN, _VERDICTS[row.verdict])
+        if not row.where:
+            return
+    yield _line(_RETURN, _VERDICTS[otherwise])
+
+
+_Instruction = tuple[int, int, int, int | None]
+"""Code, operand, and how many are skipped where a comparison holds and where not: None for all of the row."""
+
+
+def _check(condition: Condition) -> list[_Instruction]:
+    at = _ARGUMENTS_AT + 8 * condition.argument
+    lines: list[_Instruction] = []
+    if condition.wide:
+        lines += [(_LOAD, at + 4, 0, 0), (_JUMP_EQUAL, 0, 0, None)]
+    lines += [(_LOAD, at, 0, 0), (_AND, condition.mask, 0, 0)]
+    *others, last = condition.values
+    lines += [(_JUMP_EQUAL, value, len(condition.values) - 1 - index, 0) for index, value in enumerate(others)]
+    return [*lines, (_JUMP_EQUAL, last, 0, None)]
+
+
+def _line(code: int, operand: int, when: int = 0, otherwise: int = 0) -> bytes:
+    """One instruction; `when` and `otherwise` are how many a jump skips."""
     return code.to_bytes(2, "little") + bytes((when, otherwise)) + operand.to_bytes(4, "little")
 
 
-_NAMES: Final = {number: name for name in _ASKED if (number := syscalls.number(name)) is not None}
+_NAMES: Final = {
+    number: name
+    for row in policy.COMMON
+    for name in row.calls
+    if row.verdict is Verdict.ASK and (number := syscalls.number(name)) is not None
+}

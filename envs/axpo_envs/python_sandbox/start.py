@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -17,10 +18,11 @@ from typing import IO, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.python_sandbox import frames
+from axpo_envs.python_sandbox.families import Families, FamilyRefusedError
 from axpo_envs.python_sandbox.frames import FrameError, Header
 from axpo_envs.python_sandbox.installation import hidden_paths, readable_paths
 from axpo_envs.python_sandbox.limits import DEFAULT_LIMITS, SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.protocol import BOOTSTRAP, Setup
+from axpo_envs.python_sandbox.protocol import BOOTSTRAP, LEAVE_ROOT, Setup
 from axpo_envs.python_sandbox.report import BranchingKind, Isolation, SandboxReport
 from axpo_envs.python_sandbox.views import BASE, DEVICES, STAGE, USER, find_ways
 
@@ -38,6 +40,7 @@ _ENVIRONMENT: Final = {
     **dict.fromkeys(("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"),
 }
 _PACKAGE: Final = Path(__file__).parent.parent
+_PYTHON: Final = (sys.executable, "-s", "-P", "-B", "-c")
 
 
 class _RefusedError(Exception):
@@ -50,18 +53,23 @@ class Started:
     Args:
         process: the process.
         startup: the connection on which it reports.
-        control: the one for packets to the warden.
+        control: the one for packets to the nursery.
         arena: the folder it was given.
     """
 
     def __init__(
         self, process: subprocess.Popen[bytes], startup: socket.socket, control: socket.socket, arena: Path
     ) -> None:
-        self.control = control
-        """For packets to the warden."""
         self._startup = startup
+        self._control = control
         self._process = process
-        self._end = weakref.finalize(self, _end, process, (startup, control), arena)
+        self._families: list[Families] = []
+        self._end = weakref.finalize(self, _end, process, (startup, control), arena, self._families)
+
+    @property
+    def families(self) -> Families:
+        """What it has forked; there once `begin` has returned."""
+        return self._families[0]
 
     def set_up(self, setup: Setup) -> Header:
         """Has it set up the isolation; returns what it reports.
@@ -92,6 +100,21 @@ class Started:
         except (OSError, EOFError, FrameError) as error:
             raise InfrastructureFault(f"the Python sandbox ended while it started: {error}") from error
 
+    def begin(self, limits: SandboxLimits, live: int) -> tuple[str, ...]:
+        """Has it fork a first family; returns what its interpreters are restricted by.
+
+        Raises:
+            _RefusedError: it cannot.
+            InfrastructureFault: it ended.
+        """
+        try:
+            self._families.append(Families(self._control, limits, live))
+        except FamilyRefusedError as error:
+            raise _RefusedError(str(error)) from None
+        except (OSError, EOFError) as error:
+            raise InfrastructureFault(f"the Python sandbox ended while it started: {error}") from error
+        return self.families.mechanisms
+
     def close(self) -> None:
         """Ends it, and all that it has started."""
         self._end()
@@ -100,7 +123,9 @@ class Started:
         """Forgets it without ending it: it belongs to the process that this one was forked from."""
         self._end.detach()
         self._process.returncode = 0
-        for connection in (self._startup, self.control):
+        for families in self._families:
+            families.abandon()
+        for connection in (self._startup, self._control):
             connection.close()
 
     def _receive(self) -> Header:
@@ -168,7 +193,9 @@ def _start_with(
     readable = (*readable_paths(), *settings.readable)
     places = find_ways(readable).places
     hidden = [path.resolve() for path in hidden_paths()]
-    wrapper = _bubblewrap(readable) if isolation is Isolation.BUBBLEWRAP else []
+    own = (_PACKAGE / "python_sandbox", _PACKAGE / "errors.py")
+    needed = (*readable, *own, Path(sys.executable), Path(sys.prefix) / "pyvenv.cfg")
+    wrapper = _bubblewrap(needed) if isolation is Isolation.BUBBLEWRAP else []
     arena = Path(tempfile.mkdtemp(prefix="axpo-python-"))
     setup = Setup(
         isolation=isolation,
@@ -180,10 +207,15 @@ def _start_with(
         live=settings.live,
     )
     with tempfile.TemporaryFile() as errors:
-        started = _spawn(wrapper, arena, errors)
+        command = [*wrapper, *_PYTHON, BOOTSTRAP, str(_PACKAGE)]
+        if isolation is not Isolation.NONE and _runs_as_root():
+            paths = json.dumps([str(path) for path in needed])
+            command = [*_PYTHON, LEAVE_ROOT, str(_PACKAGE), str(arena), paths, *command]
+        started = _spawn(command, arena, errors)
         try:
             header = started.set_up(setup)
             missing = started.wait_for_imports()
+            mechanisms = started.begin(limits, settings.live)
         except _RefusedError as error:
             started.close()
             errors.seek(0)
@@ -192,7 +224,6 @@ def _start_with(
         except BaseException:
             started.close()
             raise
-    mechanisms = tuple(header["mechanisms"])
     if isolation is not Isolation.NONE and not any(mechanism.startswith("Landlock") for mechanism in mechanisms):
         refusals = [*refusals, "this kernel offers no Landlock"]
     branching = BranchingKind(header["branching"])
@@ -205,18 +236,14 @@ def _start_with(
     return started, report
 
 
-def _spawn(wrapper: Iterable[str], arena: Path, errors: IO[bytes]) -> Started:
+def _spawn(command: Iterable[str], arena: Path, errors: IO[bytes]) -> Started:
     startup, their_startup = socket.socketpair()
     control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     host = os.pidfd_open(os.getpid())
     passed = (their_startup.fileno(), their_control.fileno(), host)
     try:
         process = subprocess.Popen(
-            [
-                *wrapper,
-                *(sys.executable, "-s", "-P", "-B", "-c", BOOTSTRAP, str(_PACKAGE)),
-                *map(str, passed),
-            ],
+            [*command, *map(str, passed)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
@@ -237,14 +264,25 @@ def _spawn(wrapper: Iterable[str], arena: Path, errors: IO[bytes]) -> Started:
     return Started(process, startup, control, arena)
 
 
-def _bubblewrap(readable: Iterable[Path]) -> list[str]:
-    """The command that makes namespaces with the same world in them as `enter_world`, and starts what follows."""
+def _runs_as_root() -> bool:
+    """Whether this process is the machine's root; that of a user namespace may be another user outside of it."""
+    if os.geteuid():
+        return False
+    inside, outside, _ = Path("/proc/self/uid_map").read_text().splitlines()[0].split()
+    return (inside, outside) == ("0", "0")
+
+
+def _bubblewrap(needed: Iterable[Path]) -> list[str]:
+    """The command that makes namespaces with the same world in them as `enter_world`, and starts what follows.
+
+    Raises:
+        _RefusedError: the program is not installed.
+    """
     # Found here, since the process is started with an environment, and so a search path, of its own.
     program = shutil.which("bwrap")
     if program is None:
         raise _RefusedError("there is no program bwrap on the PATH")
-    own = (_PACKAGE / "python_sandbox", _PACKAGE / "errors.py")
-    ways = find_ways((*readable, *own, Path(sys.executable), Path(sys.prefix) / "pyvenv.cfg"))
+    ways = find_ways(needed)
     command = [
         program,
         "--unshare-user",
@@ -254,7 +292,7 @@ def _bubblewrap(readable: Iterable[Path]) -> list[str]:
         "--unshare-uts",
     ]
     command += ["--unshare-cgroup-try", "--uid", str(USER), "--gid", str(USER)]
-    for capability in ("CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE"):
+    for capability in ("CAP_SYS_ADMIN", "CAP_SYS_CHROOT"):
         command += ["--cap-add", capability]
     for place in ways.places:
         command += ["--ro-bind-try", str(place), str(place)]
@@ -265,8 +303,15 @@ def _bubblewrap(readable: Iterable[Path]) -> list[str]:
     return [*command, "--proc", "/proc", "--dir", str(BASE), "--dir", str(STAGE)]
 
 
-def _end(process: subprocess.Popen[bytes], connections: Iterable[socket.socket], arena: Path) -> None:
-    # Without connections the warden ends by itself, and takes care of what it has started.
+def _end(
+    process: subprocess.Popen[bytes],
+    connections: Iterable[socket.socket],
+    arena: Path,
+    families: Iterable[Families],
+) -> None:
+    for each in families:
+        each.close()
+    # Without connections the nursery ends by itself, and takes care of what it has started.
     for connection in connections:
         connection.close()
     try:

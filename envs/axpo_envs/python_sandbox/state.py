@@ -24,6 +24,8 @@ class Cell:
     """What was executed."""
     digest: str
     """Hash of what it showed: its replay must show the same."""
+    images: tuple[str, ...] = ()
+    """Hashes of the images that it was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
@@ -35,15 +37,16 @@ class PythonState:
     seed: int | None = None
     """Seed of the interpreter's randomness: that of the first cell's call; None before."""
 
-    def after(self, code: str, digest: str, *, seed: int) -> PythonState:
+    def after(self, code: str, digest: str, *, seed: int, images: tuple[str, ...] = ()) -> PythonState:
         """The state after one more cell.
 
         Args:
             code: what was executed.
             digest: hash of what it showed.
             seed: seed of the call.
+            images: hashes of the images that it was given.
         """
-        cells = (*self.cells, Cell(code=code, digest=digest))
+        cells = (*self.cells, Cell(code=code, digest=digest, images=images))
         return replace(self, cells=cells, seed=seed if self.seed is None else self.seed)
 
     def path(self, seed: int) -> tuple[str, ...]:
@@ -54,5 +57,5 @@ class PythonState:
         """
         keys = [first_key(seed if self.seed is None else self.seed)]
         for cell in self.cells:
-            keys.append(next_key(keys[-1], cell.code, cell.digest))
+            keys.append(next_key(keys[-1], cell.code, cell.digest, cell.images))
         return tuple(keys)

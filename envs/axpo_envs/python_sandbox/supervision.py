@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from axpo_envs.python_sandbox import kernel, seccomp
+from axpo_envs.python_sandbox import seccomp
 from axpo_envs.python_sandbox.interpreter import LINK
+from axpo_envs.python_sandbox.trees import KEPT_FLAGS, OpenFile
 from axpo_envs.python_sandbox.views import Root
 
 _CLONE_THREAD: Final = 0x10000
 _CLONE_NAMESPACES: Final = 0x7E020000
-_FORK_FLAGS: Final = 0x1208000 | 0xFF
-"""Flags of `clone` that make a process as `fork` does: its parent, where ids are stored, the signal at its end."""
-_KEPT_FLAGS: Final = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
+_FORK_FLAGS: Final = 0x1200000 | 0xFF
+"""Flags of `clone` that make a process as `fork` does: where ids are stored, the signal at its end."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -30,9 +32,7 @@ class Allowance:
     """What the processes of one interpreter may do at this moment."""
 
     fork: bool = False
-    """The interpreter itself may fork once, and that child change its root."""
-    child_entering: bool = False
-    """It has forked: its child may change its root."""
+    """The interpreter itself may fork once."""
     processes: int = 0
     """Processes that it may still start."""
     threads: int = 0
@@ -40,17 +40,16 @@ class Allowance:
 
     def set(self, *, fork: bool = False, processes: int = 0, threads: int = 0) -> None:
         """Begins anew with what is allowed from now on."""
-        self.fork, self.child_entering = fork, False
-        self.processes, self.threads = processes, threads
+        self.fork, self.processes, self.threads = fork, processes, threads
 
     def take(self, question: seccomp.Question, *, is_interpreter: bool) -> int:
         """Takes leave to start the process or thread that is asked for; 0, or the error number where there is none."""
         flags = question.arguments[0] if question.call == "clone" else 0
         if flags & _CLONE_NAMESPACES:
             return errno.EPERM
-        # A child that shares memory or files with its parent would share them with its siblings.
+        # A child that shares memory or files with its parent would outlive it in part.
         if self.fork and is_interpreter and question.call != "vfork" and not flags & ~_FORK_FLAGS:
-            self.fork, self.child_entering = False, True
+            self.fork = False
             return 0
         threaded = bool(flags & _CLONE_THREAD)
         if not (self.threads if threaded else self.processes):
@@ -64,14 +63,17 @@ class Supervisor:
     """Answers the questions of the filter on system calls.
 
     Args:
-        listener: where the questions come from; None where no filter is in force.
+        listener: where the questions come from.
     """
 
-    def __init__(self, listener: int | None) -> None:
+    def __init__(self, listener: int) -> None:
         self.listener = listener
         """Where the questions come from."""
         self.allowances: dict[int, Allowance] = {}
         """What each interpreter's process group may do, by its number."""
+        self.held: dict[int, Sequence[tuple[int, int]]] = {}
+        """Processes that are held and make calls on the warden's behalf, each with the file descriptors that it is to
+        be given: the warden's, and the number that it gets in the process."""
 
     def admit(self, group: int, allowance: Allowance) -> None:
         """Gets to know a process group and what it may do; it may do nothing before."""
@@ -79,28 +81,40 @@ class Supervisor:
 
     def dismiss(self, group: int) -> None:
         """Forgets a process group, which has ended."""
-        del self.allowances[group]
+        self.allowances.pop(group, None)
 
-    def answer_next(self) -> None:
-        """Decides on the next question."""
-        assert self.listener is not None
-        question = seccomp.receive(self.listener)
-        if question is not None:
+    def answer_waiting(self) -> None:
+        """Decides on the next question, if there is one."""
+        question = seccomp.receive(self.listener) if seccomp.waiting(self.listener) else None
+        if question is None:
+            return
+        if question.process in self.held and question.call == seccomp.ARRIVE and not question.arguments[0]:
+            refusal = 0
+            for descriptor, number in self.held[question.process]:
+                try:
+                    seccomp.give_descriptor(self.listener, question, descriptor, number)
+                except OSError as error:
+                    refusal = error.errno or errno.EPERM
+            seccomp.answer(self.listener, question, refusal, pretend=True)
+        else:
             seccomp.answer(self.listener, question, self._refusal(question))
 
     def _refusal(self, question: seccomp.Question) -> int:
+        if question.process in self.held:
+            # It executes nothing of its own: the call is the warden's.
+            return 0
         try:
             group = os.getpgid(question.process)
         except ProcessLookupError:
             return errno.EPERM
-        allowance = self.allowances.get(group, Allowance())
         match question.call:
-            case "chroot":
-                return 0 if allowance.child_entering and question.process != group else errno.EPERM
             case "clone" | "fork" | "vfork":
+                allowance = self.allowances.get(group, Allowance())
                 return allowance.take(question, is_interpreter=question.process == group)
-            case _:
+            case "kill" | "tgkill":
                 return 0 if _targets_itself(question) else errno.EPERM
+            case _:
+                return errno.EPERM
 
 
 def _targets_itself(question: seccomp.Question) -> bool:
@@ -117,11 +131,21 @@ def memory_in_use(process: int) -> int:
     return int(Path(f"/proc/{process}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def processor_seconds(process: int) -> float:
-    """Processor time of all its threads."""
-    # The name in front of these fields is in parentheses and may contain any character.
-    fields = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+def processor_seconds(process: int, *, with_group: bool) -> float:
+    """Processor time of all threads of a process and of those that it has waited for.
+
+    Args:
+        process: its id.
+        with_group: that of the other processes of its group, too.
+    """
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*") if with_group else (Path(f"/proc/{process}"),):
+        with suppress(OSError, IndexError):
+            # The name in front of these fields is in parentheses and may contain any character.
+            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[2]) == process:
+                total += sum(map(int, fields[11:15]))
+    return total / _TICKS
 
 
 def has_threads(process: int) -> bool:
@@ -132,8 +156,20 @@ def has_threads(process: int) -> bool:
         return True
 
 
-def check_view(process: int, root: Root, own: frozenset[str]) -> None:
-    """Checks that an interpreter reaches nothing but its own root.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What an interpreter at rest has open."""
+
+    files: tuple[OpenFile, ...] = ()
+    """Its files, but for those it was started with."""
+    folder: int = 0
+    """The number of its working folder in its scratch folder; 0 where it is elsewhere."""
+    path: str = "."
+    """The path of its working folder, from the top of its root; of use where it is not in the scratch folder."""
+
+
+def check_view(process: int, root: Root, own: frozenset[str]) -> View:
+    """Checks that an interpreter at rest reaches nothing but its own root, and finds out what it has open.
 
     Args:
         process: its id.
@@ -144,67 +180,44 @@ def check_view(process: int, root: Root, own: frozenset[str]) -> None:
         TamperedError: its root is another, or it holds on to something outside.
     """
     folder = Path(f"/proc/{process}")
+    files = []
     try:
+        if has_threads(process):
+            raise TamperedError("it has threads though it may have none")
         if not root.is_root_of(folder):
-            raise TamperedError("it did not take its root")
+            raise TamperedError("its root is another's")
         if not root.has_folder(folder / "cwd"):
             raise TamperedError("its working folder is another's")
         for entry in (folder / "fd").iterdir():
             if entry.name in ("1", "2", str(LINK)) and str(entry.readlink()) in own:
                 continue
-            mode = entry.stat().st_mode
-            if not stat.S_ISCHR(mode) and not (stat.S_ISREG(mode) and root.has_file(entry)):
+            status = entry.stat()
+            if stat.S_ISREG(status.st_mode) and int(entry.name) > 2 and root.has_file(entry):
+                files.append(_open_file(folder, int(entry.name), status, root))
+            elif not stat.S_ISCHR(status.st_mode):
                 raise TamperedError("it holds on to something that is not its own")
-    except OSError as error:
-        raise TamperedError(f"it cannot be looked into ({error.strerror})") from error
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """A file that was open in an interpreter, opened again for its child."""
-
-    number: int
-    """The interpreter's file descriptor."""
-    copy: int
-    """The new file descriptor, on the child's copy of the file."""
-
-
-def reopen_files(process: int, copy: Root) -> list[OpenFile]:
-    """Opens an interpreter's open files again where its child has its copies, at the same positions.
-
-    Raises:
-        TamperedError: an open file is not where an untampered interpreter could have it.
-    """
-    files: list[OpenFile] = []
-    try:
-        for entry in Path(f"/proc/{process}/fd").iterdir():
-            if int(entry.name) > 2 and stat.S_ISREG(entry.stat().st_mode):
-                files.append(OpenFile(int(entry.name), _reopen(process, int(entry.name), copy)))
+        where = (folder / "cwd").stat()
+        inside = where.st_dev == root.device
+        path = "." if inside else str((folder / "cwd").readlink().relative_to("/"))
     except (OSError, ValueError) as error:
-        for file in files:
-            os.close(file.copy)
-        raise TamperedError(f"an open file cannot be found again ({error})") from error
-    return files
+        raise TamperedError(f"it cannot be looked into ({str(error)[:100]})") from error
+    return View(files=tuple(files), folder=where.st_ino if inside else 0, path=path)
 
 
-def _reopen(process: int, number: int, copy: Root) -> int:
-    entry = Path(f"/proc/{process}/fd/{number}")
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/fdinfo/{number}").read_text().splitlines())
-    if entry.stat().st_nlink == 0:
-        opened = os.open(copy.scratch, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        with entry.open("rb") as source:
-            while os.sendfile(opened, source.fileno(), None, 1 << 20):
-                pass
-    else:
-        folder = copy.open()
-        try:
-            # The path begins at the top of the root, for it is mounted nowhere.
-            path = entry.readlink().relative_to("/")
-            opened = kernel.open_beneath(folder, str(path), int(fields["flags"], 8) & _KEPT_FLAGS)
-        finally:
-            os.close(folder)
-    os.lseek(opened, int(fields["pos"]), os.SEEK_SET)
-    return opened
+def _open_file(process: Path, number: int, status: os.stat_result, root: Root) -> OpenFile:
+    text = (process / "fdinfo" / str(number)).read_text()
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    flags = int(fields["flags"], 8)
+    if flags & os.O_PATH:
+        # The kernel gives no such handle to another process.
+        raise TamperedError("it holds on to the path of a file")
+    return OpenFile(
+        number=number,
+        flags=flags & KEPT_FLAGS,
+        position=int(fields["pos"]),
+        inode=status.st_ino if status.st_dev == root.device else 0,
+        deleted=status.st_nlink == 0,
+    )
 
 
 def _status(process: int) -> dict[str, str]:

@@ -7,11 +7,7 @@ of limited size, at the same path. That takes the right to mount, which a user n
 from __future__ import annotations
 
 import os
-import shutil
-import stat
-import uuid
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,8 +27,8 @@ BASE: Final = Path("/base")
 STAGE: Final = Path("/stage")
 """The folder on which the warden puts them together."""
 
-_MOST_FILES: Final = 4096
-_MOST_DEPTH: Final = 15
+MOST_FILES: Final = 4096
+"""Files, folders and links that a scratch folder may hold, its own included."""
 _PLAIN: Final = MountFlags.NOSUID | MountFlags.NODEV
 
 
@@ -123,33 +119,47 @@ def make_base(readable: Iterable[Path], hidden: Iterable[Path]) -> None:
     kernel.restrict_mount(str(BASE), MountAttributes.READ_ONLY)
 
 
-class Root:
-    """The root of one interpreter: the base, and a scratch folder at its usual place.
+def make_root(scratch_bytes: int) -> int:
+    """Makes the root of an interpreter: the base, and a scratch folder of limited size at its usual place.
 
     It is mounted nowhere, so that whoever holds a folder of it cannot climb to the roots of others.
 
+    Returns:
+        A file descriptor of its top folder; it goes when that is closed and no process uses it any more.
+    """
+    kernel.mount(str(BASE), str(STAGE), flags=MountFlags.BIND | MountFlags.RECURSIVE)
+    try:
+        options = f"mode=700,size={scratch_bytes},nr_inodes={MOST_FILES}"
+        scratch = str(_inside(STAGE, Path(SCRATCH)))
+        # Times of access would tell a branch what a copy for another has read.
+        kernel.mount("tmpfs", scratch, "tmpfs", _PLAIN | MountFlags.NOEXEC | MountFlags.NOATIME, options)
+        return kernel.copy_tree(str(STAGE))
+    finally:
+        kernel.unmount(str(STAGE))
+
+
+class Root:
+    """The root of one interpreter, as the warden holds it.
+
     Args:
-        scratch_bytes: size of the scratch folder.
+        tree: what `make_root` returned.
     """
 
-    __slots__ = ("_device", "_tree", "folder", "scratch")
+    __slots__ = ("device", "tree")
 
-    def __init__(self, scratch_bytes: int) -> None:
-        kernel.mount(str(BASE), str(STAGE), flags=MountFlags.BIND | MountFlags.RECURSIVE)
-        try:
-            options = f"mode=700,size={scratch_bytes},nr_inodes={_MOST_FILES}"
-            scratch = str(_inside(STAGE, Path(SCRATCH)))
-            kernel.mount("tmpfs", scratch, "tmpfs", _PLAIN | MountFlags.NOEXEC, options)
-            self._tree = kernel.copy_tree(str(STAGE))
-        finally:
-            kernel.unmount(str(STAGE))
-        self.folder = Path(f"/proc/self/fd/{self._tree}")
-        self.scratch = _inside(self.folder, Path(SCRATCH))
-        self._device = self.scratch.stat().st_dev
+    def __init__(self, tree: int) -> None:
+        self.tree = tree
+        """A file descriptor of its top folder."""
+        self.device = os.stat(SCRATCH.lstrip("/"), dir_fd=tree, follow_symlinks=False).st_dev
+        """The number of the file system that its scratch folder is."""
 
-    def open(self) -> int:
-        """A file descriptor of its top folder, good for becoming a process's root and for looking up paths."""
-        return os.open(self.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    def open(self, path: str = ".") -> int:
+        """A file descriptor of a folder in it, good for becoming a process's root or folder.
+
+        Raises:
+            OSError: no such folder is there.
+        """
+        return kernel.open_beneath(self.tree, path, os.O_RDONLY | os.O_DIRECTORY)
 
     def is_root_of(self, process: Path) -> bool:
         """Whether it is the root of the process with this folder in /proc."""
@@ -163,6 +173,9 @@ class Root:
         """Whether a folder is in it, however that was reached."""
         here = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            if os.fstat(here).st_dev == self.device:
+                # No other root has this file system.
+                return True
             while not _is_top(here):
                 above = os.open("..", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
                 os.close(here)
@@ -173,89 +186,21 @@ class Root:
 
     def has_file(self, file: Path) -> bool:
         """Whether a file is in its scratch folder, or where nothing can be written, which is alike in all roots."""
-        return file.stat().st_dev == self._device or bool(os.statvfs(file).f_flag & os.ST_RDONLY)
+        return file.stat().st_dev == self.device or bool(os.statvfs(file).f_flag & os.ST_RDONLY)
 
     def _is_below(self, top: int) -> bool:
         try:
-            return os.stat(SCRATCH.lstrip("/"), dir_fd=top, follow_symlinks=False).st_dev == self._device
+            return os.stat(SCRATCH.lstrip("/"), dir_fd=top, follow_symlinks=False).st_dev == self.device
         except FileNotFoundError:
             return False
 
-    def copy_scratch(self, source: Root) -> None:
-        """Fills the scratch folder with the files, folders and symbolic links of another, which must be at rest.
-
-        Raises:
-            OSError, RecursionError: the other's tree cannot be copied (it is thousands of folders deep, say).
-        """
-        if any(source.scratch.iterdir()):
-            shutil.copytree(source.scratch, self.scratch, symlinks=True, ignore=_special, dirs_exist_ok=True)
-
     def remove(self) -> None:
         """Takes the root away; the scratch folder's memory is free as soon as no process uses it."""
-        os.close(self._tree)
-
-
-class Line:
-    """A scratch folder on disk: that of one interpreter after another, each forked from the last.
-
-    Args:
-        folder: where it is; the folder is made.
-    """
-
-    __slots__ = ("scratch",)
-
-    def __init__(self, folder: Path) -> None:
-        self.scratch = folder
-        folder.mkdir(mode=0o700)
-
-    def excess(self, most_bytes: int) -> str:
-        """In what its contents are too much, in words; empty if they are not.
-
-        A process may be changing them meanwhile.
-        """
-        size, count = 0, 0
-        remaining = [(self.scratch, 0)]
-        while remaining:
-            folder, depth = remaining.pop()
-            with suppress(OSError):
-                for entry in os.scandir(folder):
-                    count += 1
-                    size += 512 * entry.stat(follow_symlinks=False).st_blocks
-                    if entry.is_dir(follow_symlinks=False):
-                        remaining.append((Path(entry.path), depth + 1))
-            if size > most_bytes or count > _MOST_FILES or depth > _MOST_DEPTH:
-                return f"its files took more than {most_bytes >> 20} MB, {_MOST_FILES} entries or {_MOST_DEPTH} levels"
-        return ""
-
-    def remove(self) -> None:
-        """Deletes it with all that is in it, however deep."""
-        while entries := tuple(self.scratch.iterdir()):
-            for entry in entries:
-                if not _is_folder(entry):
-                    entry.unlink()
-                    continue
-                entry.chmod(0o700)
-                for inner in entry.iterdir():
-                    if _is_folder(inner):
-                        inner.chmod(0o700)
-                    # What is deeper comes up, so that no path gets long.
-                    inner.rename(self.scratch / uuid.uuid4().hex)
-                entry.rmdir()
-        self.scratch.rmdir()
+        os.close(self.tree)
 
 
 def _is_top(folder: int) -> bool:
     return os.path.samestat(os.fstat(folder), os.stat("..", dir_fd=folder))
-
-
-def _is_folder(path: Path) -> bool:
-    return stat.S_ISDIR(path.lstat().st_mode)
-
-
-def _special(folder: str, names: list[str]) -> list[str]:
-    """Pipes and the like: they hold nothing, but connect whoever opens them."""
-    kinds = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
-    return [name for name in names if not any(kind((Path(folder) / name).lstat().st_mode) for kind in kinds)]
 
 
 def _show(paths: Iterable[Path], tree: Path) -> None:

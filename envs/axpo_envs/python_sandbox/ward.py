@@ -9,9 +9,15 @@ import socket
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-from axpo_envs.python_sandbox.supervision import Allowance
-from axpo_envs.python_sandbox.views import SCRATCH, Line, Root
+from axpo_envs.python_sandbox.lines import Line
+from axpo_envs.python_sandbox.supervision import Allowance, View
+from axpo_envs.python_sandbox.tracing import Rest
+from axpo_envs.python_sandbox.views import SCRATCH, Root
+
+_END_S: Final = 10.0
+"""For the kernel to end a process that was killed; one that takes longer takes the warden with it."""
 
 
 class Ward:
@@ -20,17 +26,17 @@ class Ward:
     Args:
         process: its id.
         link: the connection to it.
-        link_name: what its end of the link is called in /proc.
+        own: what the pipes and sockets given to it are called in /proc.
 
     Raises:
         OSError: there is no such child.
     """
 
-    def __init__(self, process: int, link: socket.socket, link_name: str) -> None:
+    def __init__(self, process: int, link: socket.socket, own: frozenset[str]) -> None:
         os.setpgid(process, process)
         self.process = process
         self.link = link
-        self.own = frozenset({link_name})
+        self.own = own
         """What the pipes and sockets given to it are called in /proc."""
         self.allowance = Allowance()
         """What it may do."""
@@ -38,6 +44,10 @@ class Ward:
         """A process of its group that is not to end with it."""
         self.place: Root | Line | None = None
         """Its root or scratch folder, removed when it ends; None if it has none, or another has it now."""
+        self.rest: Rest | None = None
+        """Its registers while it is held; None while it runs."""
+        self.view = View()
+        """What it has open, as found when it came to rest."""
         self.users = 0
         """Requests that are going on from it: it must not be ended."""
         self.forking = asyncio.Lock()
@@ -53,29 +63,22 @@ class Ward:
         """The path of the scratch folder as it sees it."""
         return str(self.place.scratch) if isinstance(self.place, Line) else SCRATCH
 
-    def pause(self) -> None:
-        """Stops it until `resume`, and waits until it stands still; its children run on."""
-        if not self.ended.done():
-            self._signal(signal.SIGSTOP)
-            os.waitid(os.P_PID, self.process, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-
-    def resume(self) -> None:
-        """Lets it run."""
-        self._signal(signal.SIGCONT)
-
     def kill(self) -> None:
         """Ends it and all that it has started."""
-        self._signal(signal.SIGKILL)
-
-    async def end(self) -> None:
-        """Kills it and waits for its end."""
-        self.kill()
-        await self.ended
-
-    def _signal(self, number: signal.Signals) -> None:
         # Until it is buried its id is not given to another process.
         if not self.ended.done():
-            os.kill(self.process, number)
+            os.kill(self.process, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """Kills it and waits for its end.
+
+        Raises:
+            RuntimeError: the kernel does not end it.
+        """
+        self.kill()
+        await asyncio.wait({self.ended}, timeout=_END_S)
+        if not self.ended.done():
+            raise RuntimeError("an interpreter that was killed does not end")
 
     def _kill_started(self) -> None:
         """Ends what it has started, its heir excepted. Nothing is started meanwhile: its allowance is used up."""
@@ -89,26 +92,29 @@ class Ward:
                     os.kill(int(entry.name), signal.SIGKILL)
 
     def _bury(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._handle)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._handle)
         self._kill_started()
         result = os.waitid(os.P_PIDFD, self._handle, os.WEXITED)
         os.close(self._handle)
         # The loop would take what is opened next under the same number for this link.
-        asyncio.get_running_loop().remove_reader(self.link)
-        asyncio.get_running_loop().remove_writer(self.link)
+        loop.remove_reader(self.link)
+        loop.remove_writer(self.link)
         self.link.close()
         if isinstance(self.place, Root):
             self.place.remove()
         elif self.place is not None:
             # Many files on disk take long to delete.
-            asyncio.get_running_loop().run_in_executor(None, self.place.remove)
+            loop.run_in_executor(None, self.place.remove)
         self.ended.set_result(result)
 
 
 def bury_orphans(wards: Collection[int]) -> None:
     """Buries what cells have started and what has become this process's child since; not the wards themselves."""
-    with suppress(ChildProcessError):
-        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            if ended.si_pid in wards:
-                break
-            os.waitid(os.P_PID, ended.si_pid, os.WEXITED)
+    own = str(os.getpid())
+    for folder in Path("/proc").glob("[0-9]*"):
+        # Waiting for whichever child has ended would also take the stops of those that are held.
+        with suppress(OSError, IndexError):
+            state, parent, *_ = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if (state, parent) == ("Z", own) and int(folder.name) not in wards:
+                os.waitid(os.P_PID, int(folder.name), os.WEXITED | os.WNOHANG)

@@ -18,13 +18,13 @@ from typing import Final
 from axpo_envs.python_sandbox import frames
 from axpo_envs.python_sandbox.branching import Branching
 from axpo_envs.python_sandbox.digests import next_key, output_digest
-from axpo_envs.python_sandbox.execution import Verdict, execute
-from axpo_envs.python_sandbox.forking import fork, replace
+from axpo_envs.python_sandbox.execution import Verdict, execute, overtime
+from axpo_envs.python_sandbox.forking import fork, settle
 from axpo_envs.python_sandbox.frames import Header
 from axpo_envs.python_sandbox.limits import SandboxLimits
 from axpo_envs.python_sandbox.output import Output
-from axpo_envs.python_sandbox.protocol import DROP, RUN, Request, Status
-from axpo_envs.python_sandbox.supervision import Supervisor, TamperedError, has_threads
+from axpo_envs.python_sandbox.protocol import DROP, MOST_IMAGES, MOST_NOTE, RUN, Request, Status
+from axpo_envs.python_sandbox.supervision import Supervisor, TamperedError
 from axpo_envs.python_sandbox.ward import Ward, bury_orphans
 
 _MOST_MESSAGE: Final = 256
@@ -38,7 +38,7 @@ class Warden:
     """Keeps interpreters by the names of what they have executed.
 
     Args:
-        first: the interpreter that has executed nothing.
+        first: the interpreter that has executed nothing, at rest.
         supervisor: decides on system calls.
         branching: how second futures come about.
         limits: how much a cell may use.
@@ -55,21 +55,21 @@ class Warden:
         self._most_live = live
         self._live: OrderedDict[str, Ward] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        first.pause()
 
-    async def serve(self, control: socket.socket, host: int) -> None:
+    async def serve(self, control: socket.socket, nursery: socket.socket | None) -> None:
         """Serves until the host is gone.
 
         Args:
             control: where the host's messages arrive, one a packet.
-            host: a pidfd of the host.
+            nursery: what is closed when the nursery ends; None where this process is ended with it anyway.
         """
         loop = asyncio.get_running_loop()
         gone = asyncio.Event()
+        control.setblocking(False)
 
         def take() -> None:
             message, descriptors, _, _ = socket.recv_fds(control, _MOST_MESSAGE, 1)
-            if message == RUN:
+            if message == RUN and descriptors:
                 task = loop.create_task(self._reply(socket.socket(fileno=descriptors[0])))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -79,7 +79,8 @@ class Warden:
                 gone.set()
 
         loop.add_reader(control, take)
-        loop.add_reader(host, gone.set)
+        if nursery is not None:
+            loop.add_reader(nursery, gone.set)
         self._first.ended.add_done_callback(lambda _: gone.set())
         await gone.wait()
         for process in self._supervisor.allowances:
@@ -91,28 +92,34 @@ class Warden:
         connection.setblocking(False)
         with connection:
             try:
-                request = Request(**(await frames.receive_async(connection)).header)
-                answer, pixels = await self._run(request)
+                bounds = frames.Bounds(body=MOST_IMAGES)
+                frame = await frames.receive_async(connection, bounds)
+                request = Request(**frame.header)
+                answer, pixels = await self._run(request, frame.body)
             except _GoneError:
                 kept = (depth for depth, key in enumerate(request.path) if key in self._live)
                 answer, pixels = {"status": Status.MISSING, "live": max(kept, default=0)}, b""
             except Exception as error:
-                answer, pixels = {"status": Status.FAULT, "note": f"{type(error).__name__}: {error}"}, b""
+                answer, pixels = {"status": Status.FAULT, "note": f"{type(error).__name__}: {error}"[:MOST_NOTE]}, b""
+            answer["keeps"] = len(self._live)
             with suppress(OSError):
                 await asyncio.get_running_loop().sock_sendall(connection, frames.pack(answer, pixels))
 
-    async def _run(self, request: Request) -> tuple[Header, bytes]:
+    async def _run(self, request: Request, images: bytes) -> tuple[Header, bytes]:
+        deadline = asyncio.get_running_loop().time() + self._limits.wall_s * request.patience
         parent = self._find(request.path)
         output = Output(self._limits.output_bytes)
         try:
-            ward, verdict = await self._go_on(parent, request, output)
+            ward, verdict = await self._go_on(parent, (request, images), output, deadline)
         finally:
             parent.users -= 1
             if not self._keeps(parent):
                 await parent.end()
             text = output.finish()
-            bury_orphans(self._supervisor.allowances)
-        answer: Header = {"status": verdict.status, "note": verdict.note, "text": text.decode("utf-8", "replace")}
+            if self._limits.processes:
+                bury_orphans(self._supervisor.allowances)
+        note = verdict.note[:MOST_NOTE]
+        answer: Header = {"status": verdict.status, "note": note, "text": text.decode("utf-8", "replace")}
         if ward is not None:
             digest = output_digest(
                 succeeded=verdict.succeeded,
@@ -122,7 +129,7 @@ class Warden:
                 scratch=ward.scratch,
             )
             answer |= {"succeeded": verdict.succeeded, "figures": verdict.figures, "digest": digest}
-            self._keep(next_key(request.path[-1], request.code, digest), ward)
+            self._keep(next_key(request.path[-1], request.code, digest, request.digests), ward)
         return answer, verdict.pixels
 
     def _find(self, path: Sequence[str]) -> Ward:
@@ -165,65 +172,57 @@ class Warden:
             del self._live[key]
             ward.kill()
 
-    async def _go_on(self, parent: Ward, request: Request, output: Output) -> tuple[Ward | None, Verdict]:
+    async def _go_on(
+        self, parent: Ward, wanted: tuple[Request, bytes], output: Output, deadline: float
+    ) -> tuple[Ward | None, Verdict]:
         """Has a child of an interpreter execute a cell; the child at rest, or None where it had to be given up."""
+        request, images = wanted
+        limits = self._limits
         try:
-            child = await self._branch(parent, output)
+            child = await self._branch(parent, output, deadline)
         except TamperedError as error:
             return None, Verdict(status=Status.DIED, note=f"it cannot go on: {error}")
+        except TimeoutError:
+            return None, overtime(limits)
         try:
-            child.allowance.set(processes=self._limits.processes, threads=self._limits.threads)
-            cell = {"code": request.code, "seed": request.seed}
-            verdict = await execute(child, cell, output, self._limits, request.patience)
+            child.allowance.set(processes=limits.processes, threads=limits.threads)
+            header = {"code": request.code, "seed": request.seed, "scratch": child.scratch, "images": request.images}
+            cell = frames.Frame(header, images)
+            verdict = await execute(child, cell, output, limits, patience=request.patience, deadline=deadline)
             if verdict.status is Status.DONE:
-                return await self._settle(child), verdict
+                has_forked = child.allowance.processes < limits.processes
+                return await settle(child, self._branching, self._supervisor, has_forked, deadline), verdict
         except TamperedError as error:
-            verdict = Verdict(status=Status.DIED, note=str(error))
+            late = asyncio.get_running_loop().time() > deadline
+            verdict = overtime(limits) if late else Verdict(status=Status.DIED, note=str(error))
         except BaseException:
             child.kill()
             raise
         await child.end()
         return None, verdict
 
-    async def _branch(self, parent: Ward, output: Output) -> Ward:
-        """Forks an interpreter at rest; the child has a place of its own and waits for its cell."""
-        async with parent.forking:
+    async def _branch(self, parent: Ward, output: Output, deadline: float) -> Ward:
+        """Forks an interpreter at rest; the child has a place of its own and waits for its cell.
+
+        Raises:
+            TamperedError: its state does not allow it.
+            TimeoutError: the deadline has passed.
+        """
+        async with asyncio.timeout_at(deadline):
+            await parent.forking.acquire()
+        try:
             if parent.ended.done():
                 raise _GoneError
-            prepared = self._branching.prepare(parent)
-            parent.resume()
+            prepared = await self._branching.prepare(parent, deadline)
             try:
-                descriptors = (output.writing, *prepared.descriptors)
-                child = await fork(parent, prepared.passed, descriptors, self._supervisor)
+                child = await fork(parent, prepared, output, self._supervisor)
             except BaseException:
                 prepared.place.remove()
                 raise
             finally:
-                for descriptor in prepared.descriptors:
-                    os.close(descriptor)
-            parent.pause()
+                prepared.close()
+        finally:
+            parent.forking.release()
         output.close_writing()
         child.place = prepared.place
-        child.own |= {output.name}
-        await self._check(child)
-        child.resume()
         return child
-
-    async def _settle(self, ward: Ward) -> Ward:
-        """An interpreter that has executed a cell, at rest, rid of the threads and processes that the cell started."""
-        has_forked = ward.allowance.processes < self._limits.processes
-        # It may not start anything once it has been looked at.
-        ward.allowance.set()
-        if has_forked or has_threads(ward.process):
-            ward = await replace(ward, self._supervisor)
-        await self._check(ward)
-        return ward
-
-    async def _check(self, ward: Ward) -> None:
-        """Pauses an interpreter, for one that runs could hide things from view, and checks what it reaches."""
-        ward.pause()
-        try:
-            self._branching.check(ward)
-        except TamperedError:
-            await ward.end()
-            raise

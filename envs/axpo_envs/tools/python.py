@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +22,8 @@ from axpo_envs.tools.tool import Effects, ToolArgumentError, ToolContext
 from axpo_envs.types import Question, ToolResult, ToolStatus
 
 _MOST_CODE: Final = 100_000
+_MOST_BYTES: Final = 3 * 16_000_000
+"""Of an image as interpreters are given it, 3 a pixel."""
 _DRAWING: Final = "matplotlib.pyplot"
 
 
@@ -36,7 +40,11 @@ class PythonTool:
     | runs past a limit on time | `TIMEOUT` | as before the cell, files included |
     | ends the interpreter (`os._exit`, a crash, endless output, a full scratch folder on disk) | `ERROR` | the same |
 
-    Threads, processes, timers, pipes and sockets end with the cell that started them; open files stay open.
+    Threads, processes, pipes and sockets end with the cell that started them; open files stay open.
+
+    The episode's images are there as `_pil_images` (Pillow) and `_images` (paths of PNG files), with the same indices
+    as everywhere: those of the question, then those that tools have returned, this one included. Where there is none,
+    nor are the lists.
 
     The state is the executed cells with a digest of what each showed. The interpreter is a cache of it: a branch forks
     it with a copy of its scratch folder (a fork costs milliseconds, the copy what its files cost), or replays the cells
@@ -137,7 +145,7 @@ class PythonTool:
             ReplayFault: a replayed cell showed something else than it had before.
             InfrastructureFault: the sandbox failed.
         """
-        outcome = self._sandbox.run(state, arguments["code"], seed=context.seed)
+        outcome = self._sandbox.run(state, arguments["code"], seed=context.seed, images=_shrunk(context.images))
         return _result(outcome), outcome.state
 
     def close(self) -> None:
@@ -146,6 +154,19 @@ class PythonTool:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, self._arguments
+
+
+def _shrunk(images: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
+    """The images, those made smaller that take more memory than an interpreter can spare."""
+    return tuple(image if image.pixels.size <= _MOST_BYTES else _shrink(image) for image in images)
+
+
+@lru_cache(maxsize=8)
+def _shrink(image: ImageRef) -> ImageRef:
+    small = image.to_pil()
+    factor = math.sqrt(_MOST_BYTES / image.pixels.size)
+    small.thumbnail((max(1, int(image.width * factor)), max(1, int(image.height * factor))))
+    return ImageRef.from_pil(small)
 
 
 def _result(outcome: Outcome) -> ToolResult:
