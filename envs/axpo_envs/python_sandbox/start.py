@@ -209,7 +209,7 @@ def _start_with(
     with tempfile.TemporaryFile() as errors:
         command = [*wrapper, *_PYTHON, BOOTSTRAP, str(_PACKAGE)]
         if isolation is not Isolation.NONE and _runs_as_root():
-            paths = json.dumps([str(path) for path in needed])
+            paths = json.dumps([*map(str, needed), *wrapper[:1]])
             command = [*_PYTHON, LEAVE_ROOT, str(_PACKAGE), str(arena), paths, *command]
         started = _spawn(command, arena, errors)
         try:

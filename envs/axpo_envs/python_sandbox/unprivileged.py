@@ -28,9 +28,9 @@ def main() -> None:
     try:
         _make_reachable([*map(Path, paths), arena])
         _become_nobody(arena)
+        os.execv(command[0], command)
     except OSError as error:
         sys.exit(f"axpo runs as root, and its sandbox cannot go on as another user: {error}")
-    os.execv(command[0], command)
 
 
 def _make_reachable(paths: Iterable[Path]) -> None:
