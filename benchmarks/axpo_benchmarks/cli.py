@@ -1,4 +1,4 @@
-"""Defines the command `axpo-bench`: `speed`, `evidence`, `warm-start` and `remote-server`."""
+"""Defines the command `axpo-bench`: `speed`, `attacks`, `evidence`, `warm-start` and `remote-server`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ class _Command:
 
 _COMMANDS: Final = {
     "speed": _Command(summary="speed tables", module="speed_table", config="SpeedConfig", run="run_speed"),
+    "attacks": _Command(
+        summary="random attacks on the Python sandbox", module="attacks", config="AttacksConfig", run="run_attacks"
+    ),
     "evidence": _Command(
         summary="the comparison behind the README, over seeds and strengths of guessing",
         module="evidence",

@@ -103,7 +103,7 @@ class TestIsolation:
         with pytest.raises(EnvConfigError, match="bubblewrap: there is no program bwrap on the PATH"):
             sandbox_of(isolation=Isolation.BUBBLEWRAP)
         (tmp_path / "bwrap").write_text("#!/bin/sh\necho No permissions to create a new namespace >&2\nexit 1\n")
-        (tmp_path / "bwrap").chmod(0o700)
+        (tmp_path / "bwrap").chmod(0o755)
         with pytest.raises(EnvConfigError, match="bubblewrap: No permissions to create a new namespace"):
             sandbox_of(isolation=Isolation.BUBBLEWRAP)
 

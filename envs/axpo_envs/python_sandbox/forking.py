@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from axpo_envs.python_sandbox import frames, tracing
 from axpo_envs.python_sandbox.branching import Branching, Prepared
@@ -143,7 +143,8 @@ async def replace(ward: Ward, supervisor: Supervisor, deadline: float) -> Ward:
                 raise TamperedError("it ended")
             await asyncio.get_running_loop().sock_sendall(ward.link, frames.pack({"alone": True}))
             greeting = asyncio.ensure_future(_greeting(ward.link))
-            await asyncio.wait({greeting, ward.ended}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {greeting, ward.ended}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not greeting.done():
                 greeting.cancel()
                 raise TamperedError("it ended when it should fork")

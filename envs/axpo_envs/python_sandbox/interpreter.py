@@ -154,8 +154,10 @@ def _renew() -> None:
 def _open_locks() -> None:
     """Opens the locks that are held by nobody any more: a thread that has vanished can let go of none."""
     kinds = (type(threading.Lock()), type(threading.RLock()))
+    # The oldest objects are out of the collector's sight.
+    gc.unfreeze()
     for holder in gc.get_objects():
-        held: Any
         for held in gc.get_referents(holder):
-            if isinstance(held, kinds) and not getattr(held, "_is_owned", bool)():
+            if type(held) in kinds and not getattr(held, "_is_owned", bool)():
                 held._at_fork_reinit()
+    gc.freeze()
