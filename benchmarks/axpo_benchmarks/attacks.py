@@ -1,4 +1,4 @@
-"""Defines `axpo-bench attacks`: random system calls and file trees in the Python sandbox, and what they must not change.
+"""Defines `axpo-bench attacks`: random system calls and file trees in the Python sandbox, and what must stay.
 
 Every round is a cell that does random things, then branches of what it left. Beside it live a sibling, of the same
 episode, and a stranger, of another: each holds a variable and a file. What is found is told with the round's seed.
@@ -72,22 +72,24 @@ class AttacksConfig:
     """What to try, and for how long.
 
     Raises:
-        ConfigError: no time is given.
+        ConfigError: no time is given, or an isolation that does not exist.
     """
 
     minutes: Annotated[float, tyro.conf.arg(help="how long each isolation is attacked")] = 10.0
     seed: Annotated[int, tyro.conf.arg(help="seed of the first round; each later one has the next")] = 0
-    isolations: Annotated[tuple[Isolation, ...], tyro.conf.arg(help="what to attack; all that can be had here")] = ()
+    isolations: Annotated[tuple[str, ...], tyro.conf.arg(help="what to attack; all that can be had here")] = ()
 
     def __post_init__(self) -> None:
         if not self.minutes > 0:
             raise ConfigError(f"minutes must be positive; got {self.minutes}")
+        if unknown := sorted(set(self.isolations) - set(Isolation)):
+            raise ConfigError(f"isolations must be of {', '.join(Isolation)}; got {unknown[0]!r}")
 
 
 def run_attacks(config: AttacksConfig) -> int:
     """Attacks every isolation, prints what was found, and returns 1 where something was."""
     findings = 0
-    for isolation in config.isolations or available_isolations():
+    for isolation in map(Isolation, config.isolations or available_isolations()):
         deadline = time.monotonic() + 60.0 * config.minutes
         ends: Counter[str] = Counter()
         rounds = config.seed

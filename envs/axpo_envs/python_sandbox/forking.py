@@ -17,17 +17,13 @@ from axpo_envs.python_sandbox.interpreter import LINK, NO_FORK, READY
 from axpo_envs.python_sandbox.output import Output
 from axpo_envs.python_sandbox.seccomp import ARRIVE
 from axpo_envs.python_sandbox.supervision import Supervisor, TamperedError, has_threads
-from axpo_envs.python_sandbox.tracing import HoldError, Rest
+from axpo_envs.python_sandbox.tracing import HoldError, NoForkError, Rest
 from axpo_envs.python_sandbox.ward import Ward
 
 _SPARE: Final = 3
 """File descriptors from here on are given to a branch for a moment, in place of its parent's files."""
 _HERE: Final = b"."
 _CREDENTIALS_SIZE: Final = 12
-
-
-class ForkRefusedError(Exception):
-    """The kernel would not fork: the machine is out of memory or processes."""
 
 
 async def come_to_rest(ward: Ward, deadline: float) -> None:
@@ -56,16 +52,18 @@ async def fork(parent: Ward, prepared: Prepared, output: Output, supervisor: Sup
 
     Raises:
         TamperedError: it cannot be done.
-        ForkRefusedError: the kernel refused.
+        NoForkError: the kernel refused.
     """
     rest = parent.rest
     assert rest is not None
     async with _orders(supervisor, parent.process):
         try:
             process = await tracing.fork(parent.process, rest, supervisor.answer_waiting)
-        except HoldError as error:
+        except (HoldError, NoForkError) as error:
             await parent.end()
-            raise ForkRefusedError(str(error)) from error
+            if isinstance(error, HoldError):
+                raise TamperedError(str(error)) from error
+            raise
     ours, theirs = socket.socketpair()
     with theirs:
         names = frozenset({_name_of(theirs.fileno()), output.name})
@@ -131,8 +129,8 @@ async def replace(ward: Ward, supervisor: Supervisor, deadline: float) -> Ward:
         deadline: when to give up, by the monotonic clock.
 
     Raises:
-        TamperedError: it did not do as it was told.
-        ForkRefusedError: the kernel refused.
+        TamperedError: it did not do as it was told, or says that the kernel refused: a fault of the machine is not
+            believed of those who gain by one.
     """
     ward.allowance.set(fork=True)
     try:
@@ -182,7 +180,6 @@ async def settle(ward: Ward, branching: Branching, supervisor: Supervisor, start
 
     Raises:
         TamperedError: it is not as an untampered one would be, and was ended.
-        ForkRefusedError: the kernel refused.
     """
     # It may not start anything once it has been looked at.
     ward.allowance.set()
@@ -215,7 +212,7 @@ async def _greeting(link: socket.socket) -> int:
             loop.remove_reader(number)
     said, extra, _, _ = link.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS_SIZE))
     if said == NO_FORK:
-        raise ForkRefusedError("the machine is out of memory or processes")
+        raise TamperedError("its threads did not end, and it could not go on without them")
     if said != READY or not extra:
         raise TamperedError("it did not come up")
     return int.from_bytes(extra[0][2][:4], "little")

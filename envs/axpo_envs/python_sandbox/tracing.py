@@ -58,6 +58,10 @@ class HoldError(Exception):
     """A process does not come to a stop as it should, or does other things than it is told."""
 
 
+class NoForkError(Exception):
+    """The kernel would not fork a process: the machine is out of memory or processes."""
+
+
 _awaited: Final[set[asyncio.Future[None]]] = set()
 
 
@@ -207,6 +211,7 @@ async def fork(process: int, rest: Rest, pump: Callable[[], None]) -> int:
 
     Raises:
         HoldError: it did not.
+        NoForkError: the kernel refused.
     """
     clone_parent = 0x8000
     deadline = time.monotonic() + _PATIENCE_S
@@ -215,7 +220,7 @@ async def fork(process: int, rest: Rest, pump: Callable[[], None]) -> int:
         await _expect(process, _AT_CALL, deadline, pump)
         stop = await _step(process, deadline, pump)
         if stop != _AT_FORK:
-            raise HoldError(f"it could not be forked ({_complaint(process)})")
+            raise _complaint(process)
         child = ctypes.c_ulong()
         _ptrace(_EVENT_MESSAGE, process, 0, ctypes.addressof(child))
         await _expect(process, _AT_CALL, deadline, pump)
@@ -311,9 +316,11 @@ def wake() -> None:
             change.set_result(None)
 
 
-def _complaint(process: int) -> str:
+def _complaint(process: int) -> Exception:
     result = (1 << 64) - _words(_registers(process))[_machine().result]
-    return os.strerror(result) if result in errno.errorcode else "no child came of it"
+    if result in (errno.EAGAIN, errno.ENOMEM):
+        return NoForkError(f"an interpreter could not be forked ({os.strerror(result)})")
+    return HoldError("no child came of it")
 
 
 def _machine() -> _Machine:
