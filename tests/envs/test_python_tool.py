@@ -152,6 +152,51 @@ class TestFigures:
         assert "ValueError" in str(result.content[0])
 
 
+class TestPictures:
+    def test_are_shown_as_a_value_and_by_show_in_order(self, session: Session) -> None:
+        code = """
+            from PIL import Image
+            Image.new("RGB", (3, 2), "red").show()
+            Image.new("RGBA", (2, 2), (0, 0, 255, 0))
+        """
+        first, second = session.run(code).content
+        assert isinstance(first, ImageRef)
+        assert isinstance(second, ImageRef)
+        assert (first.pixels == np.array((255, 0, 0), np.uint8)).all()
+        # What is transparent is seen on white.
+        assert (second.pixels == 255).all()
+
+    def test_that_are_large_are_shown_smaller_and_many_are_cut(self, session: Session) -> None:
+        text, *images = session.run(
+            "from PIL import Image\nfor _ in range(9): Image.new('L', (3000, 3000)).show()\n"
+        ).content
+        assert text == "[1 of 9 figures left out]\n"
+        assert {
+            image.width * image.height <= LIMITS.figure_pixels for image in images if isinstance(image, ImageRef)
+        } == {True}
+
+    def test_of_the_episode_are_given_once_each_and_stay_in_branches(self, tool: PythonTool) -> None:
+        red, blue = (ImageRef(np.full((2, 3, 3), colour, np.uint8)) for colour in ((255, 0, 0), (0, 0, 255)))
+
+        def step(state: PythonState, code: str, *images: ImageRef) -> tuple[str, PythonState]:
+            context = ToolContext(question=QUESTION, images=images, seed=3)
+            result, after = tool.step({"code": code}, state, context)
+            return "".join(part for part in result.content if isinstance(part, str)), after
+
+        look = "[image.getpixel((0, 0)) for image in _pil_images]"
+        text, one = step(PythonState(), look, red)
+        assert text == "[(255, 0, 0)]\n"
+        text, two = step(one, "_pil_images[0].putpixel((0, 0), (7, 7, 7)); import PIL.Image as P\n" + look, red, blue)
+        assert text == "[(7, 7, 7), (0, 0, 255)]\n"
+        assert step(one, look, red)[0] == "[(255, 0, 0)]\n"
+        assert step(two, "P.open(_images[1]).size, len(_images)", red, blue)[0] == "((3, 2), 2)\n"
+        tool.close()
+        assert step(two, look, red, blue)[0] == "[(7, 7, 7), (0, 0, 255)]\n"
+        tool.close()
+        with pytest.raises(ReplayFault, match="the images that cell 1 of 2 was given are not there"):
+            step(two, look, blue)
+
+
 class TestState:
     def test_variables_files_and_open_files_stay(self, session: Session) -> None:
         session.run("x = [1]; f = open('log', 'w+'); f.write('one ')")
