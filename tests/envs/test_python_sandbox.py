@@ -202,7 +202,9 @@ class TestSettings:
             SandboxSettings(readable=(Path("data"),))
         with pytest.raises(EnvConfigError, match="preload and readable must be tuples; got 'numpy'"):
             sandbox_of(preload="numpy")
-        with pytest.raises(EnvConfigError, match="isolation must be one of bubblewrap, namespaces, landlock, none, or"):
+        with pytest.raises(
+            EnvConfigError, match="isolation must be one of bubblewrap, namespaces, landlock, engine, none, or"
+        ):
             sandbox_of(isolation="docker")
 
     @pytest.mark.parametrize("isolation", [None, Isolation.LANDLOCK])

@@ -87,10 +87,10 @@ def overtime(limits: SandboxLimits) -> Verdict:
 async def _converse(ward: Ward, cell: Frame, limits: SandboxLimits) -> Frame:
     await asyncio.get_running_loop().sock_sendall(ward.link, frames.pack(cell.header, cell.body))
     bounds = Bounds(_REPORT + _FIGURE * limits.figures, 3 * limits.figure_pixels * limits.figures)
-    return await frames.receive_async(ward.link, bounds, body_of=lambda header: _body_of(header, limits))
+    return await frames.receive_async(ward.link, bounds, body_of=lambda header: body_of(header, limits))
 
 
-def _body_of(header: frames.Header, limits: SandboxLimits) -> int:
+def body_of(header: frames.Header, limits: SandboxLimits) -> int:
     """How many bytes the figures of a report take, which may be forged."""
     sizes = header.get("figures")
     if not isinstance(sizes, list) or len(sizes) > limits.figures or not isinstance(header.get("succeeded"), bool):

@@ -70,8 +70,8 @@ def receive(link: socket.socket, bounds: Bounds = _TRUSTED) -> Frame:
     """
     data, descriptors, _, _ = socket.recv_fds(link, _LENGTHS.size, _MOST_DESCRIPTORS)
     data += _receive_exactly(link, _LENGTHS.size - len(data)) if data else b""
-    header_length, body_length = _lengths(data, bounds)
-    header = _read_header(_receive_exactly(link, header_length))
+    header_length, body_length = lengths(data, bounds)
+    header = read_header(_receive_exactly(link, header_length))
     return Frame(header, bytes(_receive_exactly(link, body_length)), tuple(descriptors))
 
 
@@ -85,8 +85,8 @@ async def receive_async(
         bounds: how long it may be.
         body_of: how long its body must be, by its header; it raises FrameError where the header makes no sense.
     """
-    header_length, body_length = _lengths(await _receive_exactly_async(link, _LENGTHS.size), bounds)
-    header = _read_header(await _receive_exactly_async(link, header_length))
+    header_length, body_length = lengths(await _receive_exactly_async(link, _LENGTHS.size), bounds)
+    header = read_header(await _receive_exactly_async(link, header_length))
     if body_of is not None and body_of(header) != body_length:
         raise FrameError(f"expected {body_of(header)} bytes after the header; {body_length} were announced")
     return Frame(header, bytes(await _receive_exactly_async(link, body_length)))
@@ -119,7 +119,13 @@ def _read_exactly(descriptor: int, count: int) -> bytes:
     return bytes(data)
 
 
-def _lengths(data: bytes | bytearray, bounds: Bounds) -> tuple[int, int]:
+def lengths(data: bytes | bytearray, bounds: Bounds) -> tuple[int, int]:
+    """How long header and body of a frame are, from its first 8 bytes.
+
+    Raises:
+        EOFError: there are none.
+        FrameError: they are longer than their bounds.
+    """
     if not data:
         raise EOFError("the other end was closed")
     header_length, body_length = _LENGTHS.unpack(data)
@@ -131,7 +137,12 @@ def _lengths(data: bytes | bytearray, bounds: Bounds) -> tuple[int, int]:
     return header_length, body_length
 
 
-def _read_header(data: bytes | bytearray) -> Header:
+def read_header(data: bytes | bytearray) -> Header:
+    """A frame's header.
+
+    Raises:
+        FrameError: it is no JSON object.
+    """
     try:
         header = json.loads(bytes(data))
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.images import ImageRef
+from axpo_envs.python_sandbox.engine import Engine
 from axpo_envs.python_sandbox.frames import Frame
 from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
 from axpo_envs.python_sandbox.protocol import Request, Status
@@ -64,7 +65,7 @@ class Sandbox:
         self._allow_unsandboxed = allow_unsandboxed
         self._held: weakref.WeakValueDictionary[int, PythonState] = weakref.WeakValueDictionary()
         self._begin()
-        self._started: Started | None
+        self._started: Started | Engine | None
         self._started, self._report = start(limits, settings, allow_unsandboxed=allow_unsandboxed)
         trusting = self._report.isolation in (Isolation.LANDLOCK, Isolation.NONE)
         _LOGGER.log(logging.WARNING if trusting else logging.INFO, "Python sandbox: %s", self._report)
@@ -170,7 +171,7 @@ class Sandbox:
             raise InfrastructureFault(f"the Python sandbox failed: {answer.header['note']}")
         return answer
 
-    def _running(self) -> Started:
+    def _running(self) -> Started | Engine:
         """The warden, started anew if it is gone."""
         with self._lock:
             if self._started is None:
@@ -181,7 +182,7 @@ class Sandbox:
                     raise InfrastructureFault(f"the Python sandbox cannot be started again: {error}") from error
             return self._started
 
-    def _give_up(self, started: Started) -> None:
+    def _give_up(self, started: Started | Engine) -> None:
         with self._lock:
             if self._started is started:
                 self._started = None

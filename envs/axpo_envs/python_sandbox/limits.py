@@ -86,7 +86,11 @@ class SandboxSettings:
     concurrent: int = 16
     """Cells executed at the same time, and at most half of `live`; the clock of those that wait does not run."""
     isolation: Isolation | None = None
-    """The sandbox to use; None for the best that this machine has."""
+    """The sandbox to use; None for the best that this machine has without an engine."""
+    engine_image: str = ""
+    """For the isolation `engine`: the image of its containers, with `python3` and the packages that cells use."""
+    engine_runtime: str = "runsc"
+    """For the isolation `engine`: the runtime of its containers, `runsc` of gVisor or `kata`, say."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.preload, tuple) or not isinstance(self.readable, tuple):

@@ -25,6 +25,9 @@ LEAVE_ROOT: Final = _BOOTSTRAP.format(module="unprivileged")
 """What is executed before it where the host runs as root, with the arguments PACKAGE ARENA PATHS COMMAND...: see
 `unprivileged`."""
 
+ENGINE_GUEST: Final = _BOOTSTRAP.format(module="engine_guest")
+"""What a container's process executes, with the argument PACKAGE."""
+
 FAMILY: Final = b"F"
 """The packet that comes with a socket for a new family, and the one that comes back with its pidfd."""
 RUN: Final = b"R"

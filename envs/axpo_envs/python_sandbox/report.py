@@ -17,6 +17,8 @@ class Isolation(StrEnum):
     LANDLOCK = "landlock"
     """Landlock confines files, the filter on system calls the rest; takes Linux 5.13 and no privileges. Contents are
     out of reach, yet code can tell whether a path exists; changes of permissions and times are not made at all."""
+    ENGINE = "engine"
+    """Containers of Docker or Podman, with a runtime that has a kernel of its own; only where it is asked for."""
     NONE = "none"
     """Nothing but resource limits: the code can do whatever this process can."""
 

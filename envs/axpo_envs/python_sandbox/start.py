@@ -18,6 +18,7 @@ from typing import IO, Final
 
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.python_sandbox import frames
+from axpo_envs.python_sandbox.engine import Engine, EngineRefusedError
 from axpo_envs.python_sandbox.families import Families, FamilyRefusedError
 from axpo_envs.python_sandbox.frames import FrameError, Header
 from axpo_envs.python_sandbox.installation import hidden_paths, readable_paths
@@ -138,7 +139,7 @@ class Started:
 
 def start(
     limits: SandboxLimits, settings: SandboxSettings, *, allow_unsandboxed: bool
-) -> tuple[Started, SandboxReport]:
+) -> tuple[Started | Engine, SandboxReport]:
     """Starts a sandbox; returns it and says which isolation is in force.
 
     Args:
@@ -184,12 +185,16 @@ def _candidates(settings: SandboxSettings, *, allow_unsandboxed: bool) -> Iterat
             continue
         if isolation is Isolation.NONE and not allow_unsandboxed:
             continue
+        if isolation is Isolation.ENGINE and settings.isolation is None:
+            continue
         yield isolation
 
 
 def _start_with(
     isolation: Isolation, limits: SandboxLimits, settings: SandboxSettings, refusals: list[str]
-) -> tuple[Started, SandboxReport]:
+) -> tuple[Started | Engine, SandboxReport]:
+    if isolation is Isolation.ENGINE:
+        return _start_engine(limits, settings)
     readable = (*readable_paths(), *settings.readable)
     places = find_ways(readable).places
     hidden = [path.resolve() for path in hidden_paths()]
@@ -234,6 +239,15 @@ def _start_with(
         isolation=isolation, mechanisms=mechanisms, branching=branching, shortcomings=tuple(refusals), missing=missing
     )
     return started, report
+
+
+def _start_engine(limits: SandboxLimits, settings: SandboxSettings) -> tuple[Engine, SandboxReport]:
+    try:
+        engine = Engine(limits, settings)
+    except EngineRefusedError as error:
+        raise _RefusedError(str(error)) from None
+    mechanisms = (f"containers of {settings.engine_image} with the runtime {settings.engine_runtime}",)
+    return engine, SandboxReport(isolation=Isolation.ENGINE, mechanisms=mechanisms, branching=BranchingKind.REPLAY)
 
 
 def _spawn(command: Iterable[str], arena: Path, errors: IO[bytes]) -> Started:
