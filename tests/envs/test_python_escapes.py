@@ -89,6 +89,15 @@ LATER = {
     "fadvise64": (0, 0, 0, 4),
     "seccomp": (1, 0, 0),
     "chroot": (0,),
+    "getpgid": (1,),
+    "getsid": (1,),
+    "get_robust_list": (1, 0, 0),
+    "sched_getaffinity": (1, 8, 0),
+    "getpriority": (2, 1000),
+    "clock_gettime": (~1 << 3 | 2, 0),
+    "capget": (0, 0),
+    "sendto": (200, 0, 0, 1, 0, 0),
+    "recvfrom": (200, 0, 0, 1, 0, 0),
     "unshare": (0x10000000,),
 }
 """System calls that act later or on others, with arguments."""
@@ -130,6 +139,19 @@ class TestCalls:
             "ZeroDivisionError",
             "ValueError",
         )
+
+    def test_that_wait_on_pages_of_files_return_at_once(self, sandbox: Sandbox, start: PythonState) -> None:
+        code = f"""
+            {textwrap.indent(SYSCALL, " " * 12).strip()}
+            libc.mmap.restype = ctypes.c_void_p
+            f = os.open(os.__file__, os.O_RDONLY)
+            page = libc.mmap(None, ctypes.c_size_t(4096), 1, 2, f, ctypes.c_long(0))
+            value = ctypes.c_uint32.from_address(page).value
+            shared_wait, shared_wake = 0, 1
+            futex = {number("futex")}
+            print(call(futex, page, shared_wait, value, 0, 0, 0), call(futex, page, shared_wake, 9))
+        """
+        assert run(sandbox, textwrap.dedent(code), seed=6).text == "0 0\n"
 
     def test_that_lock_files_tell_nobody(self, sandbox: Sandbox, start: PythonState) -> None:
         lock = "import fcntl, os\nf = open(os.__file__)\nfcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB), fcntl.lockf"
@@ -267,6 +289,11 @@ TREES = {
     "full": ("for i in range(3000): open(f'f{i}', 'w').close()", "len(os.listdir())"),
     "renamed": ("f = open('a', 'w+'); f.write('abc'); f.flush(); os.rename('a', 'b')", "f.seek(0), f.read()"),
     "twice open": ("f = open('a', 'w+'); g = open('a'); f.write('abc'); f.flush()", "g.read()"),
+    "deleted and open twice": (
+        "f = open('d', 'wb+'); f.write(bytes(5 << 20)); f.flush(); g = open('d', 'rb'); os.remove('d')",
+        "os.fstat(f.fileno()).st_ino == os.fstat(g.fileno()).st_ino",
+    ),
+    "a closed top": ("open('f', 'w').write('x'); os.chmod('.', 0)", "1 + 1"),
     "strange names": ("open('a\\n(deleted)', 'w').write('x'); open(b'\\xff', 'w').close()", "sorted(os.listdir())"),
 }
 """Scratch folders within the limits, and what shows that a branch has them."""

@@ -15,7 +15,6 @@ from axpo_envs.python_sandbox.lines import Line
 from axpo_envs.python_sandbox.nursery import Roots
 from axpo_envs.python_sandbox.report import BranchingKind
 from axpo_envs.python_sandbox.supervision import TamperedError, View, check_view
-from axpo_envs.python_sandbox.trees import OpenFile
 from axpo_envs.python_sandbox.views import DEVICES, SCRATCH, Root
 from axpo_envs.python_sandbox.ward import Ward
 
@@ -100,9 +99,7 @@ class Forking:
                 folder=view.folder,
                 deadline=deadline,
             )
-            for file in view.files:
-                if file.deleted or not file.inode:
-                    copied.files.append((_reopen(parent, file, root), file.number))
+            await _reopen_others(parent, root, copied, deadline)
             folder = copied.folder
             if folder is None:
                 folder = _find_folder(root, view.path)
@@ -120,30 +117,40 @@ class Forking:
         return check_view(ward.process, ward.place, ward.own)
 
 
-def _reopen(parent: Ward, file: OpenFile, root: Root) -> int:
-    """Opens a file again that no name in the scratch folder leads to: one of the installation, or one deleted."""
-    entry = os.open(f"/proc/{parent.process}/fd/{file.number}", os.O_PATH | os.O_CLOEXEC)
+async def _reopen_others(parent: Ward, root: Root, copied: trees.Copied, deadline: float) -> None:
+    """Opens files again that no name in the scratch folder leads to: those of the installation, and those deleted."""
+    deleted: dict[int, int] = {}
     try:
-        if not file.deleted or not file.inode:
-            return trees.reopen(entry, file)
-        return _copy_deleted(entry, file, root)
+        for file in parent.view.files:
+            if file.inode and not file.deleted:
+                continue
+            entry = os.open(f"/proc/{parent.process}/fd/{file.number}", os.O_PATH | os.O_CLOEXEC)
+            try:
+                if file.inode and file.inode not in deleted:
+                    deleted[file.inode] = await _copy_deleted(entry, root, deadline)
+                copied.files.append((trees.reopen(deleted.get(file.inode, entry), file), file.number))
+            finally:
+                os.close(entry)
     finally:
-        os.close(entry)
+        for copy in deleted.values():
+            os.close(copy)
 
 
-def _copy_deleted(entry: int, file: OpenFile, root: Root) -> int:
+async def _copy_deleted(entry: int, root: Root, deadline: float) -> int:
+    handle = Path(f"/proc/self/fd/{entry}")
     mode = os.fstat(entry).st_mode
-    Path(f"/proc/self/fd/{entry}").chmod(0o600)
-    source = os.open(f"/proc/self/fd/{entry}", os.O_RDONLY | os.O_CLOEXEC)
+    handle.chmod(0o600)
+    source = os.open(handle, os.O_RDONLY | os.O_CLOEXEC)
     target = os.open(SCRATCH.lstrip("/"), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=root.tree)
     try:
-        for _ in trees.copy_data(source, target, os.fstat(source).st_size):
-            pass
-        return trees.reopen(target, file)
-    finally:
-        Path(f"/proc/self/fd/{entry}").chmod(mode & 0o7777)
-        os.close(source)
+        await trees.in_slices(trees.copy_data(source, target, os.fstat(source).st_size), deadline)
+    except BaseException:
         os.close(target)
+        raise
+    finally:
+        handle.chmod(mode & 0o7777)
+        os.close(source)
+    return target
 
 
 def _find_folder(root: Root, path: str) -> int:

@@ -85,6 +85,11 @@ _PRCTLS: Final = (2, 3, 15, 16, 23, 38, 39)
 """Reads the signal at a parent's end, whether one is dumpable, the bounding set and no_new_privs; sets that; names."""
 _SOCKET_OPTIONS: Final = (3, 4, 7, 8, 30, 38, 39)
 """Type, error, buffer sizes, whether it listens, protocol, domain."""
+_FUTEX_PRIVATE: Final = 128
+_NOT_SENT: Final = 0xFFFFFFFF & ~(0x40 | 0x4000 | 0x8000)
+"""All flags but MSG_DONTWAIT, MSG_NOSIGNAL and MSG_MORE."""
+_NOT_RECEIVED: Final = 0xFFFFFFFF & ~(0x02 | 0x40 | 0x100)
+"""All flags but MSG_PEEK, MSG_DONTWAIT and MSG_WAITALL."""
 _ADVICE: Final = (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21)
 """All but those that poison pages or let the kernel merge equal pages of different processes."""
 
@@ -127,14 +132,22 @@ _PROCESSES: Final = (
     _row("kill tgkill", "signals to itself", verdict=Verdict.ASK),
     _row("chroot", "made by the warden in the process's place when it is a new branch", verdict=Verdict.ASK),
     _row("exit exit_group wait4 waitid", "ends"),
-    _row("futex set_robust_list get_robust_list set_tid_address rseq arch_prctl sched_yield getcpu", "threads"),
+    _row("futex", "threads wait for threads of their own process", _is(1, _FUTEX_PRIVATE, mask=_FUTEX_PRIVATE)),
+    _row(
+        "futex",
+        "on a page of a file it would wake other processes; who waits so looks again, until a thread has ended",
+        verdict=Verdict.PRETEND,
+    ),
+    _row("set_robust_list set_tid_address rseq arch_prctl sched_yield getcpu", "threads"),
     _row("rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigsuspend rt_sigtimedwait", "own signals"),
     _row("sigaltstack pause restart_syscall", "own signals"),
-    _row("getpid gettid getppid getpgid getpgrp getsid getuid geteuid getgid getegid", "who one is"),
-    _row("getresuid getresgid getgroups capget uname", "who one is"),
-    _row("getrlimit getrusage times getpriority getitimer", "what one uses; timers cannot be set"),
-    _row("sched_getaffinity sched_getparam sched_getscheduler", "how one is scheduled"),
-    _row("sched_get_priority_max sched_get_priority_min sched_rr_get_interval", "how one is scheduled"),
+    _row("getpid gettid getppid getpgrp getuid geteuid getgid getegid", "who one is"),
+    _row("getresuid getresgid getgroups uname", "who one is"),
+    _row("getrlimit getrusage times getitimer", "what one uses; timers cannot be set"),
+    _row("getpgid getsid get_robust_list", "of oneself: of others they tell that they exist", _is(0, 0)),
+    _row("sched_getaffinity sched_getparam sched_getscheduler sched_rr_get_interval", "the same", _is(0, 0)),
+    _row("getpriority", "the same", _is(0, 0), _is(1, 0)),
+    _row("sched_get_priority_max sched_get_priority_min", "what priorities there are"),
     _row("prlimit64", "its own limit on memory, below that which it was given", _is(0, 0), _is(1, _RLIMIT_AS)),
     _row("prlimit64", "its own limits, read", _is(0, 0), _is(2, 0, wide=True)),
     _row("prctl", "names, and reading what one is", _is(0, *_PRCTLS)),
@@ -142,8 +155,12 @@ _PROCESSES: Final = (
     _row("prctl", "PR_SET_VMA, by which the C library names its memory", _is(0, 0x53564D41)),
 )
 _WAITING: Final = (
-    _row("clock_gettime clock_getres gettimeofday time", "the time"),
-    _row("nanosleep clock_nanosleep", "sleep, which ends with a call and by no signal"),
+    _row("gettimeofday time nanosleep", "the time, and sleep, which ends with a call and by no signal"),
+    _row(
+        "clock_gettime clock_getres clock_nanosleep",
+        "the same by the clocks that have names; numbers above are those of other processes' work",
+        _is(0, 0, mask=0xFFFFFFF0),
+    ),
     _row("poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl", "waiting for own descriptors"),
     _row("epoll_wait epoll_pwait epoll_pwait2", "waiting for own descriptors"),
     _row("getrandom", "random numbers"),
@@ -157,8 +174,14 @@ _CONNECTIONS: Final = (
         _is(0, int(socket.AF_UNIX)),
         _is(1, int(socket.SOCK_STREAM), mask=0xF),
     ),
-    _row("sendto", "its data, to no other address; sendmsg would pass descriptors", _is(4, 0, wide=True)),
-    _row("recvfrom shutdown getsockname getpeername", "its data"),
+    _row(
+        "sendto",
+        "its data, in order and to no other address; sendmsg would pass descriptors",
+        _is(3, 0, mask=_NOT_SENT),
+        _is(4, 0, wide=True),
+    ),
+    _row("recvfrom", "its data, in order", _is(3, 0, mask=_NOT_RECEIVED)),
+    _row("shutdown getsockname getpeername", "its ends"),
     _row("getsockopt", "what it is", _is(1, int(socket.SOL_SOCKET)), _is(2, *_SOCKET_OPTIONS)),
 )
 _METADATA: Final = "chmod chown fchmod fchmodat fchown fchownat futimesat lchown utime utimensat utimes"

@@ -89,21 +89,30 @@ async def copy_tree(
         OSError: it cannot be copied.
     """
     copy = _Copy(used, folder)
-    slice_end = time.monotonic() + _SLICE_S
     try:
-        for _ in copy.steps(source, target, name):
-            now = time.monotonic()
-            if now > deadline:
-                raise TimeoutError("its files take too long to copy")
-            if now > slice_end:
-                await asyncio.sleep(0)
-                slice_end = time.monotonic() + _SLICE_S
+        await in_slices(copy.steps(source, target, name), deadline)
         return copy.copied
     except BaseException:
         copy.copied.close()
         raise
     finally:
         copy.close()
+
+
+async def in_slices(steps: Iterator[None], deadline: float) -> None:
+    """Does all steps, with other work in between.
+
+    Raises:
+        TimeoutError: the deadline, by the monotonic clock, has passed.
+    """
+    slice_end = time.monotonic() + _SLICE_S
+    for _ in steps:
+        now = time.monotonic()
+        if now > deadline:
+            raise TimeoutError("its files take too long to copy")
+        if now > slice_end:
+            await asyncio.sleep(0)
+            slice_end = time.monotonic() + _SLICE_S
 
 
 class _Copy:
