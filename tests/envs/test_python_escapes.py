@@ -89,6 +89,7 @@ LATER = {
     "fadvise64": (0, 0, 0, 4),
     "seccomp": (1, 0, 0),
     "chroot": (0,),
+    "renameat2": (-100, 0, -100, 0, 4),
     "getpgid": (1,),
     "getsid": (1,),
     "get_robust_list": (1, 0, 0),

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,7 +95,9 @@ async def _equip(
             await tracing.call(process, rest, pump, "fchdir", numbers[prepared.root])
             await tracing.call(process, rest, pump, "chroot", rest.scratch())
         if prepared.folder is not None:
-            await tracing.call(process, rest, pump, "fchdir", numbers[prepared.folder])
+            # One that its owner may not enter any more is left alone; the child is at the top of its root.
+            with suppress(tracing.CallFailedError):
+                await tracing.call(process, rest, pump, "fchdir", numbers[prepared.folder])
         if prepared.confinement is not None:
             await tracing.call(process, rest, pump, "landlock_restrict_self", numbers[prepared.confinement], 0)
         for number in numbers.values():

@@ -14,7 +14,7 @@ from typing import Final
 from axpo_envs.python_sandbox import seccomp
 from axpo_envs.python_sandbox.interpreter import LINK
 from axpo_envs.python_sandbox.trees import KEPT_FLAGS, OpenFile
-from axpo_envs.python_sandbox.views import Root
+from axpo_envs.python_sandbox.views import SCRATCH, Root
 
 _CLONE_THREAD: Final = 0x10000
 _CLONE_NAMESPACES: Final = 0x7E020000
@@ -165,7 +165,7 @@ class View:
     folder: int = 0
     """The number of its working folder in its scratch folder; 0 where it is elsewhere."""
     path: str = "."
-    """The path of its working folder, from the top of its root; of use where it is not in the scratch folder."""
+    """The path of a working folder to have where its own cannot be found by number."""
 
 
 def check_view(process: int, root: Root, own: frozenset[str]) -> View:
@@ -198,7 +198,7 @@ def check_view(process: int, root: Root, own: frozenset[str]) -> View:
                 raise TamperedError("it holds on to something that is not its own")
         where = (folder / "cwd").stat()
         inside = where.st_dev == root.device
-        path = "." if inside else str((folder / "cwd").readlink().relative_to("/"))
+        path = SCRATCH.lstrip("/") if inside else str((folder / "cwd").readlink().relative_to("/"))
     except (OSError, ValueError) as error:
         raise TamperedError(f"it cannot be looked into ({str(error)[:100]})") from error
     return View(files=tuple(files), folder=where.st_ino if inside else 0, path=path)

@@ -58,6 +58,10 @@ class HoldError(Exception):
     """A process does not come to a stop as it should, or does other things than it is told."""
 
 
+class CallFailedError(HoldError):
+    """The kernel refused a system call that a process was made to make; it is as it was before."""
+
+
 class NoForkError(Exception):
     """The kernel would not fork a process: the machine is out of memory or processes."""
 
@@ -237,7 +241,8 @@ async def call(process: int, rest: Rest, pump: Callable[[], None], name: str, *a
     """Has a held process make a system call and be as it was before.
 
     Raises:
-        HoldError: the call failed, or was not made.
+        CallFailedError: the call failed.
+        HoldError: it was not made.
     """
     deadline = time.monotonic() + _PATIENCE_S
     try:
@@ -249,7 +254,7 @@ async def call(process: int, rest: Rest, pump: Callable[[], None], name: str, *a
     except OSError as error:
         raise HoldError(f"it cannot be made to call {name} ({error.strerror})") from error
     if result >> 63:
-        raise HoldError(f"{name} failed ({os.strerror((1 << 64) - result)})")
+        raise CallFailedError(f"{name} failed ({os.strerror((1 << 64) - result)})")
 
 
 def put(process: int, address: int, data: bytes) -> None:
