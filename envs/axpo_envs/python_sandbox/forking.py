@@ -15,9 +15,10 @@ from axpo_envs.python_sandbox import frames, tracing
 from axpo_envs.python_sandbox.branching import Branching, Prepared
 from axpo_envs.python_sandbox.interpreter import LINK, NO_FORK, READY
 from axpo_envs.python_sandbox.output import Output
+from axpo_envs.python_sandbox.registers import Rest
 from axpo_envs.python_sandbox.seccomp import ARRIVE
 from axpo_envs.python_sandbox.supervision import Supervisor, TamperedError, has_threads
-from axpo_envs.python_sandbox.tracing import HoldError, NoForkError, Rest
+from axpo_envs.python_sandbox.tracing import HoldError, NoForkError
 from axpo_envs.python_sandbox.ward import Ward
 
 _SPARE: Final = 3
@@ -91,9 +92,9 @@ async def _equip(
     async with _orders(supervisor, process, [*numbers.items()]):
         await tracing.call(process, rest, pump, ARRIVE, 0)
         if prepared.root is not None:
-            tracing.put(process, rest.scratch(), _HERE)
+            tracing.put(process, rest.free, _HERE)
             await tracing.call(process, rest, pump, "fchdir", numbers[prepared.root])
-            await tracing.call(process, rest, pump, "chroot", rest.scratch())
+            await tracing.call(process, rest, pump, "chroot", rest.free)
         if prepared.folder is not None:
             # One that its owner may not enter any more is left alone; the child is at the top of its root.
             with suppress(tracing.CallFailedError):

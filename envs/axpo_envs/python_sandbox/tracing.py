@@ -16,11 +16,11 @@ import platform
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from axpo_envs.python_sandbox import syscalls
+from axpo_envs.python_sandbox.registers import MACHINES, Rest, machine, result_of
 
 _SEIZE: Final = 0x4206
 _INTERRUPT: Final = 0x4207
@@ -43,15 +43,12 @@ _HELD: Final = 128
 """What the upper byte of a stop is that `_INTERRUPT` or the attachment of a child has caused."""
 _ALL_SIGNALS: Final = 2**64 - 1 - (1 << 31 | 1 << 32)
 """A mask that blocks all but the two that the C library keeps to itself."""
-_RESTARTS: Final = range(512, 517)
-"""Negated: what an interrupted system call returns inside the kernel, which no process ever sees."""
 _PATIENCE_S: Final = 5.0
 """For steps that take the kernel microseconds: a machine that needs longer is given up."""
 _SPIN_S: Final = 0.0001
 """How long a stop is looked for before other work is done: most come at once where a processor is free."""
 _LOOK_EVERY_S: Final = 0.1
-_BELOW_STACK: Final = 1024
-"""Beneath a stack's end, behind what the ABI lets functions use there, nothing is kept."""
+_awaited: Final[set[asyncio.Future[None]]] = set()
 
 
 class HoldError(Exception):
@@ -66,88 +63,9 @@ class NoForkError(Exception):
     """The kernel would not fork a process: the machine is out of memory or processes."""
 
 
-_awaited: Final[set[asyncio.Future[None]]] = set()
-
-
-@dataclass(frozen=True, slots=True)
-class _Machine:
-    """Where an architecture keeps what a system call is made of."""
-
-    words: int
-    """Registers of 64 bits."""
-    number: int
-    """Which of them holds the number of the call."""
-    arguments: tuple[int, ...]
-    """Those of its arguments."""
-    result: int
-    """That of its result."""
-    counter: int
-    """That of the next instruction's address."""
-    stack: int
-    """That of the stack's end."""
-    interrupted: int | None
-    """That of the number of a call that was interrupted and whose result says so; None where it is undone already."""
-    instruction: bytes
-    """The instruction that makes a system call."""
-
-
-_MACHINES: Final = {
-    "x86_64": _Machine(27, 10, (14, 13, 12, 7, 9, 8), 10, 16, 19, 15, b"\x0f\x05"),
-    "aarch64": _Machine(34, 8, (0, 1, 2, 3, 4, 5), 0, 32, 31, None, b"\x01\x00\x00\xd4"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """The registers of a process that is about to make a system call; equal ones go on alike."""
-
-    registers: bytes
-
-    @classmethod
-    def of(cls, process: int) -> Rest:
-        """Those of a held process that waits in a system call: as they were before it.
-
-        Raises:
-            HoldError: it does not wait in one.
-        """
-        machine = _machine()
-        words = _words(_registers(process))
-        if machine.interrupted is not None:
-            if 0x1_0000_0000_0000_0000 - words[machine.result] not in _RESTARTS:
-                raise HoldError("it does not wait for a call")
-            words[machine.number] = words[machine.interrupted]
-            words[machine.counter] -= len(machine.instruction)
-            # The kernel would restart the call by itself otherwise.
-            words[machine.interrupted] = (1 << 64) - 1
-        return cls(b"".join(word.to_bytes(8, "little") for word in words))
-
-    def is_before(self, process: int, call: str, first: int) -> bool:
-        """Whether the process is about to make this call with this first argument."""
-        machine, words = _machine(), _words(self.registers)
-        found = _peek(process, words[machine.counter])[: len(machine.instruction)]
-        return found == machine.instruction and (words[machine.number], words[machine.arguments[0]]) == (
-            syscalls.number(call),
-            first,
-        )
-
-    def calling(self, call: str, *arguments: int) -> bytes:
-        """The registers of a process that is about to make another call from the same place."""
-        machine, words = _machine(), _words(self.registers)
-        number = syscalls.number(call)
-        assert number is not None
-        for place, argument in zip(machine.arguments, (*arguments, 0, 0, 0, 0, 0, 0), strict=False):
-            words[place] = argument % (1 << 64)
-        words[machine.number] = number
-        return b"".join(word.to_bytes(8, "little") for word in words)
-
-    def scratch(self) -> int:
-        """An address of the process's memory at which nothing is kept."""
-        return (_words(self.registers)[_machine().stack] - _BELOW_STACK) & ~7
-
-
 def available() -> str:
     """Why processes cannot be held here; empty where they can."""
-    if platform.machine() not in _MACHINES:
+    if platform.machine() not in MACHINES:
         return f"the registers of {platform.machine()} are not known here"
     child = os.fork()
     if not child:
@@ -184,15 +102,12 @@ async def hold(process: int, call: str, first: int, deadline: float) -> Rest:
                 # Blocked signals are not delivered; it is not for the process to say which are.
                 _ptrace(_CONTINUE, process, 0, 0)
                 stop = await _next_stop(process, deadline)
-            try:
-                rest = Rest.of(process)
-                if rest.is_before(process, call, first):
-                    mask = ctypes.create_string_buffer(_ALL_SIGNALS.to_bytes(8, "little"), 8)
-                    _ptrace(_SET_SIGNAL_MASK, process, 8, ctypes.addressof(mask))
-                    _set_registers(process, rest.registers)
-                    return rest
-            except HoldError:
-                pass
+            rest = Rest.before_call(_registers(process))
+            if rest is not None and rest.makes(call, first, _peek(process, rest.counter)):
+                mask = ctypes.create_string_buffer(_ALL_SIGNALS.to_bytes(8, "little"), 8)
+                _ptrace(_SET_SIGNAL_MASK, process, 8, ctypes.addressof(mask))
+                _set_registers(process, rest.registers)
+                return rest
             if time.monotonic() > deadline:
                 raise HoldError("it did not come to rest in time")
             _ptrace(_CONTINUE, process, 0, 0)
@@ -249,12 +164,12 @@ async def call(process: int, rest: Rest, pump: Callable[[], None], name: str, *a
         _set_registers(process, rest.calling(name, *arguments))
         await _expect(process, _AT_CALL, deadline, pump)
         await _expect(process, _AT_CALL, deadline, pump)
-        result = _words(_registers(process))[_machine().result]
+        result = result_of(_registers(process))
         _set_registers(process, rest.registers)
     except OSError as error:
         raise HoldError(f"it cannot be made to call {name} ({error.strerror})") from error
-    if result >> 63:
-        raise CallFailedError(f"{name} failed ({os.strerror((1 << 64) - result)})")
+    if result < 0:
+        raise CallFailedError(f"{name} failed ({os.strerror(-result)})")
 
 
 def put(process: int, address: int, data: bytes) -> None:
@@ -322,22 +237,14 @@ def wake() -> None:
 
 
 def _complaint(process: int) -> Exception:
-    result = (1 << 64) - _words(_registers(process))[_machine().result]
+    result = -result_of(_registers(process))
     if result in (errno.EAGAIN, errno.ENOMEM):
         return NoForkError(f"an interpreter could not be forked ({os.strerror(result)})")
     return HoldError("no child came of it")
 
 
-def _machine() -> _Machine:
-    return _MACHINES[platform.machine()]
-
-
-def _words(registers: bytes) -> list[int]:
-    return [int.from_bytes(registers[at : at + 8], "little") for at in range(0, len(registers), 8)]
-
-
 def _registers(process: int) -> bytes:
-    buffer = ctypes.create_string_buffer(8 * _machine().words)
+    buffer = ctypes.create_string_buffer(8 * machine().words)
     vector = _vector(buffer)
     _ptrace(_GET_REGISTERS, process, _GENERAL, ctypes.addressof(vector))
     return buffer.raw

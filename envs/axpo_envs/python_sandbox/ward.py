@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from axpo_envs.python_sandbox.lines import Line
+from axpo_envs.python_sandbox.registers import Rest
 from axpo_envs.python_sandbox.supervision import Allowance, View
-from axpo_envs.python_sandbox.tracing import Rest
 from axpo_envs.python_sandbox.views import SCRATCH, Root
 
 _END_S: Final = 10.0
