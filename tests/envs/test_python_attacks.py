@@ -360,15 +360,19 @@ class TestPrivileges:
     def test_no_privilege_is_left(self, session: Session) -> None:
         started = session.tool._sandbox._started
         assert isinstance(started, Started)
-        held = set()
+        held, around = set(), set()
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if os.getsid(int(folder.name)) != started._process.pid:
                     continue
                 lines = (folder / "status").read_text().splitlines()
                 fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-                if "seccomp" in session.tool.report.mechanisms and fields["Seccomp"] == "2":
+                around.add((int(fields["CapEff"], 16), int(fields["Uid"].split()[0])))
+                if fields["Seccomp"] == "2":
                     held.add((*(fields[name] for name in ("CapInh", "CapPrm", "CapEff")), fields["NoNewPrivs"]))
         chroot_only, none = f"{1 << 18:016x}", f"{0:016x}"
         # The right to change the root serves the warden's branches; the filter lets only the warden make the call.
         assert held in ({(none, chroot_only, chroot_only, "1")}, {(none, none, none, "1")})
+        mount_only = 1 << 21
+        assert {capabilities for capabilities, _ in around} <= {0, 1 << 18, mount_only}
+        assert os.geteuid() or 0 not in {user for _, user in around}

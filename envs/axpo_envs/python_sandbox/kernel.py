@@ -13,6 +13,7 @@ from typing import Final
 from axpo_envs.python_sandbox import syscalls
 
 CAP_SYS_CHROOT: Final = 18
+CAP_SYS_ADMIN: Final = 21
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_CAPBSET_DROP: Final = 24

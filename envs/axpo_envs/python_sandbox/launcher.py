@@ -51,6 +51,9 @@ def main() -> None:
         frames.send(startup, {"failed": f"{type(error).__name__}: {error}"})
         return
     startup.close()
+    if rooted:
+        # What is left to do is to mount.
+        kernel.forgo_privileges(keep=(kernel.CAP_SYS_ADMIN,))
     make_root = partial(views.make_root, setup.limits["scratch_mb"] << 20) if rooted else None
     become = partial(become_family, setup=setup, make_branching=partial(_branching, setup))
     try:
@@ -97,6 +100,7 @@ def _enter_namespaces() -> None:
     Path("/proc/self/uid_map").write_text(f"{views.USER} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{views.USER} {group} 1")
     if child := os.fork():
+        kernel.forgo_privileges()
         os.closerange(3, _ALL)
         os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF)
     kernel.die_with_parent()
