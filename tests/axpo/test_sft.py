@@ -55,7 +55,7 @@ def small(out: Path, **changes: Any) -> SftConfig:
         eval_questions=2,
         eval_samples=2,
         max_turn_tokens=24,
-        max_episode_tokens=160,
+        max_episode_tokens=512,
     )
     return dataclasses.replace(config, **changes)
 
