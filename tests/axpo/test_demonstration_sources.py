@@ -220,7 +220,7 @@ def test_a_run_s_right_rollouts_are_demonstrations(tmp_path: Path) -> None:
     tiny = load_policy("tiny")
     env = VisualZoom(image_size=128, guess_rate=0.7)
     config = TrainConfig(env_args=("image_size=128", "guess_rate=0.7"))
-    sampling = config.sampling.__class__(questions=4, group_size=8, max_turn_tokens=24, max_episode_tokens=160)
+    sampling = config.sampling.__class__(questions=4, group_size=8, max_turn_tokens=24, max_episode_tokens=512)
     groups = sample_groups([env.questions.question(i) for i in range(4)], tiny, env, sampling, seed=1)
     write_rollouts(tmp_path / "rollouts", 3, groups, limit=0)
     (tmp_path / "config.toml").write_text(to_toml(config))
