@@ -20,6 +20,11 @@ from axpo.config_file import to_toml
 SMALL = ("--sampling.questions", "4", "--sampling.group-size", "4", "--sampling.max-turn-tokens", "12")
 
 
+def complaints(err: str) -> list[str]:
+    """What a command said beside how long it has been at work, which a slow machine is told, too."""
+    return [line for line in err.splitlines() if not line.endswith("so far")]
+
+
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
@@ -159,7 +164,7 @@ class TestTrain:
             "--env-args", "size=5", "pictures=true", "--device", "cpu", "--dtype", "float32", "--json", str(summary),
         )  # fmt: skip
         assert code == 0
-        assert "axpo:" not in err
+        assert complaints(err) == []
         assert "step 2/2" in out
         assert str(run / "checkpoints" / "step-000002") in out
         record = json.loads(summary.read_text())
@@ -169,7 +174,7 @@ class TestTrain:
 
         results = tmp_path / "eval.json"
         code, out, err = run_cli("eval", str(run), "--questions", "2", "--samples", "4", "--json", str(results))
-        assert (code, err) == (0, "")
+        assert (code, complaints(err)) == (0, [])
         assert "pass4" in out
         record = json.loads(results.read_text())
         assert record["settings"]["env"] == f"toy_env:{toy.ENV_ID}"
@@ -180,7 +185,7 @@ class TestTrain:
         assert (run / "report.html").exists()
 
         code, out, err = run_cli("train", "--resume", str(run))
-        assert (code, err) == (0, "")
+        assert (code, complaints(err)) == (0, [])
 
     def test_a_file_gives_the_defaults_of_the_options(self, run_cli, toy, tmp_path):
         config = tmp_path / "base.toml"
