@@ -296,3 +296,33 @@ def test_whole_floats_of_a_file_are_whole_numbers(tmp_path: Path) -> None:
     env = ToolTask(questions=tmp_path / "q.jsonl")
     env.reset(seed=0)
     assert env.step("<answer>12</answer>")[1] == 1.0
+
+
+def test_answers_of_a_set_keep_their_order_from_process_to_process() -> None:
+    assert read_answers({"b", "c", "a"}) == ("a", "b", "c")
+
+
+def test_a_number_of_single_precision_is_the_decimal_that_it_shows() -> None:
+    assert read_answers(np.float32(0.1)) == ("0.1",)
+    assert read_answers(np.float32(3)) == ("3",)
+
+
+def test_a_whole_float_counts_options_as_the_integer_does() -> None:
+    assert read_answers(1.0, ("x", "y")) == read_answers(1, ("x", "y")) == ("B",)
+
+
+def test_a_prompt_may_be_the_json_text_of_chat_messages() -> None:
+    rows = [
+        {"id": 1, "prompt": '[{"role": "user", "content": "Which?"}]', "answer": "a"},
+        {"id": 2, "prompt": "[1, 2] has how many?", "answer": "2"},
+        {"id": 3, "prompt": "[]", "answer": "0"},
+    ]
+    source = load_questions(rows)
+    assert [source.question(index).text for index in range(3)] == ["Which?", "[1, 2] has how many?", "[]"]
+
+
+def test_a_data_set_formatted_as_arrays_is_read_as_stored() -> None:
+    datasets = pytest.importorskip("datasets")
+    features = {"prompt": datasets.Value("string"), "answer": datasets.ClassLabel(names=["cat", "dog"])}
+    rows = datasets.Dataset.from_dict({"prompt": ["?"], "answer": [1]}, features=datasets.Features(features))
+    assert load_questions(rows.with_format("numpy")).question(0).answer == "dog"

@@ -33,7 +33,10 @@ def read_answers(value: Any, options: Sequence[str] = ()) -> tuple[str, ...]:
     Raises:
         FieldProblemError: there is none, or one is unusable.
     """
-    given = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    given = list(value) if isinstance(value, list | tuple) else [value]
+    if isinstance(value, set | frozenset):
+        # Their own order changes from process to process.
+        given = sorted(value, key=str)
     if hasattr(value, "tolist") and getattr(value, "shape", ()) != ():
         given = value.tolist()
     if not given:
@@ -44,6 +47,11 @@ def read_answers(value: Any, options: Sequence[str] = ()) -> tuple[str, ...]:
 def _read_answer(given: Any, options: Sequence[str]) -> str:
     is_scalar = getattr(given, "shape", None) == () and hasattr(given, "item")
     value: Any = given.item() if is_scalar else given
+    if is_scalar and isinstance(value, float):
+        # A single-precision 0.1 is 0.1, not the nearest double.
+        value = float(str(given))
+    if isinstance(value, float) and value.is_integer() and options:
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and options:
         return _letter_at(value, options)
     match value:

@@ -150,8 +150,10 @@ def _named(value: Any, names: Sequence[str]) -> Any:
 
 
 def _undecoded(rows: Any) -> Any:
-    """A Hugging Face data set with its images still encoded; decoded ones would fill the memory all at once."""
+    """A Hugging Face data set as plain values, its images still encoded: decoded ones would fill the memory at once."""
     if _is_data_set(rows):
+        # Formatted as arrays or tensors, rows would hold other types than were stored.
+        rows = rows.with_format(None) if hasattr(rows, "with_format") else rows
         for column, feature in rows.features.items():
             if (encoded := _encoded_feature(feature)) is not None:
                 rows = rows.cast_column(column, encoded)

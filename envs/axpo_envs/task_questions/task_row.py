@@ -3,7 +3,8 @@
 | field | holds |
 |---|---|
 | `id` | text or an integer; unique |
-| `prompt` | text, or chat messages (see `read_chat`); `<image>` stands for the next image, `<image2>` for the second; \
+| `prompt` | text, or chat messages (see `read_chat`), as JSON text, too; \
+`<image>` stands for the next image, `<image2>` for the second; \
 without either, images come first; `\\<image>` is the text itself |
 | `answer` | text, a number or true / false; a list of several, each of which is right |
 | `images` | optional: an image or a list of images (see `TaskImage.read`); the name `image` is taken, too |
@@ -19,6 +20,7 @@ Other fields are the question's `extra`, for rewards and tools, as far as they h
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -213,9 +215,17 @@ def _read_id(value: Any) -> str:
 
 
 def _read_prompt(value: Any, images: int) -> tuple[str, list[Any]]:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = _messages_of(json.loads(value)) or value
     if isinstance(value, list | tuple) and value:
         return read_chat(value, images)
     return read_text(value, "expected text"), []
+
+
+def _messages_of(value: Any) -> list[Any]:
+    """Chat messages that a prompt holds as JSON text; empty where it is some other text."""
+    return value if isinstance(value, list) and all(isinstance(one, Mapping) and "role" in one for one in value) else []
 
 
 def _read_images(value: Any, read_image: Callable[[Any], TaskImage]) -> tuple[TaskImage, ...]:
