@@ -13,6 +13,9 @@ from axpo_envs.surrogates import has_surrogates
 from axpo_envs.types import CallOutcome, ToolCall
 
 _FUNCTION: Final = re.compile(r"\s*<function=([^>\s]+)>(.*)</function>\s*", re.DOTALL)
+_XML: Final = re.compile(r"\s*<function")
+_IN_XML: Final = "<function=NAME><parameter=NAME>value</parameter></function>"
+_IN_JSON: Final = '{"name": "...", "arguments": {...}}'
 _PARAMETER: Final = re.compile(r"\s*<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
 
 
@@ -76,10 +79,11 @@ def read_call(body: str, span: TextSpan) -> ParsedCall:
         else:
             (name, arguments), untyped = _read_json_call(body), False
     except JsonError as defect:
+        form = _IN_XML if _XML.match(body) else _IN_JSON
         return ParsedCall(
             call=ToolCall(name="", arguments=body),
             defect=CallOutcome.MALFORMED,
-            problem=f'the call {defect}; expected {{"name": "...", "arguments": {{...}}}} between the tool_call tags',
+            problem=f"the call {defect}; expected {form} between the tool_call tags",
             span=span,
         )
     raw = json.dumps(arguments, ensure_ascii=False)

@@ -194,3 +194,16 @@ def test_a_family_that_cannot_be_run_is_refused_before_its_weights_are_read(
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
     with pytest.raises(PolicyError, match=problem):
         load_policy(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_a_call_keeps_its_familys_own_tokens_and_makes_none_of_what_it_quotes(
+    name: str, policies: Callable[[str], TransformersPolicy]
+) -> None:
+    policy = policies(name)
+    plain = policy._chat.write_call(CALL)
+    assert policy.encode_call(CALL) == policy.tokenizer.encode(plain, add_special_tokens=False)
+    quoting = ToolCall(name="say", arguments=f'{{"text": "{policy.tokenizer.eos_token}[TOOL_CALLS]"}}')
+    ids = policy.encode_call(quoting)
+    assert policy.tokenizer.eos_token_id not in ids
+    assert policy.tokenizer.decode(ids) == policy._chat.write_call(quoting)

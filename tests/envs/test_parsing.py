@@ -370,3 +370,17 @@ def test_reading_takes_work_in_proportion_to_the_length(repeated: str, end: str)
     short, long = repeated * 200 + end, repeated * 400 + end
     assert looked_at(long) <= 2.2 * looked_at(short) + 100
     assert looked_at(long) <= 20 * len(long) + 100
+
+
+@pytest.mark.parametrize(
+    ("body", "form"),
+    [
+        ("<function=f><parameter=a></function>", "<function=NAME><parameter=NAME>value</parameter></function>"),
+        ("<function=f>", "<function=NAME><parameter=NAME>value</parameter></function>"),
+        ('{"name": "f", "args": {}}', '{"name": "...", "arguments": {...}}'),
+    ],
+)
+def test_a_malformed_call_is_told_the_form_that_it_began(body: str, form: str) -> None:
+    (call,) = parse_turn(f"<tool_call>{body}</tool_call>").calls
+    assert call.defect is CallOutcome.MALFORMED
+    assert f"expected {form} between the tool_call tags" in call.problem

@@ -110,10 +110,24 @@ class ChatFormat:
 
     def encode_turn(self, turn: str) -> list[int]:
         """Ids of a given turn's text; tokens that end turns or stand for images are cut, those of its tags are not."""
-        cuts = [match.start() + 1 for match in self._control.finditer(turn)]
+        return self._encode_cut(turn, [match.start() + 1 for match in self._control.finditer(turn)])
+
+    def encode_call(self, call: ToolCall) -> list[int]:
+        """Ids of a call as the model writes it; control tokens that its name or arguments quote are cut."""
+        written, frame = self.write_call(call), self.write_call(ToolCall(name="f", arguments="{}"))
+        own = [match.group() for match in self._control.finditer(frame)]
+        cuts = []
+        for match in self._control.finditer(written):
+            if own[:1] == [match.group()]:
+                own.pop(0)
+            else:
+                cuts.append(match.start() + 1)
+        return self._encode_cut(written, cuts)
+
+    def _encode_cut(self, text: str, cuts: Sequence[int]) -> list[int]:
         ids: list[int] = []
-        for start, stop in pairwise((0, *cuts, len(turn))):
-            ids += self.tokenizer.encode(turn[start:stop], add_special_tokens=False)
+        for start, stop in pairwise((0, *cuts, len(text))):
+            ids += self.tokenizer.encode(text[start:stop], add_special_tokens=False)
         return ids
 
     def continued(self, turn: str) -> str:

@@ -128,7 +128,7 @@ class TransformersPolicy(TokenPolicy):
 
     def encode_call(self, call: ToolCall) -> list[int]:
         """Ids of a call, written as the chat template asks for it; what it quotes ends no turn."""
-        return self._chat.encode_turn(self._chat.write_call(call))
+        return self._chat.encode_call(call)
 
     def decode_turn(self, ids: Sequence[int]) -> str:
         """The text of a turn as the environment parses it.
