@@ -31,6 +31,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+
 from axpo_envs.columns import Columns
 from axpo_envs.data_classes import check_fields, field_names, is_data_class, name_of
 from axpo_envs.images import ImageRef
@@ -39,6 +41,8 @@ from axpo_envs.surrogates import has_surrogates
 Json: TypeAlias = Any
 
 _LENGTH: Final = 8
+_NUMBERS: Final = "biufc"
+"""Kinds of numpy's scalars: truth values, integers, floats and complex numbers."""
 _MAX_INTEGER: Final = 2**63
 # The modules whose types episodes, rollouts and groups are made of.
 _OWN: Final = (
@@ -125,6 +129,11 @@ class _Writer:
         if is_data_class(kind):
             fields = {name: self.write(getattr(value, name)) for name in field_names(kind)}
             return {"object": [name_of(kind), fields]}
+        return self._enum_or_number(kind, value)
+
+    def _enum_or_number(self, kind: Any, value: Any) -> Json:
+        if isinstance(value, np.generic) and value.dtype.kind in _NUMBERS and type(value) is value.dtype.type:
+            return {"numpy": [value.dtype.name, self.blob(value.tobytes())]}
         if isinstance(value, enum.Enum) and name_of(kind) and value.name in kind.__members__:
             return {"enum": [name_of(kind), value.name]}
         return self._pickled(value)
@@ -223,6 +232,15 @@ class _Reader:
             object.__setattr__(made, field, value)
         return made
 
+    def number(self, content: tuple[str, int]) -> np.generic:
+        name, block = content
+        kind = np.dtype(name)
+        if kind.kind not in _NUMBERS:
+            raise DataFormatError(f"{name} is no kind of number")
+        (value,) = np.frombuffer(self.blob(block), kind)
+        number: np.generic = value
+        return number
+
     def member(self, content: tuple[str, str]) -> Any:
         name, member = content
         kind = self._class(name)
@@ -266,6 +284,7 @@ _READERS: Final[Mapping[str, Callable[[_Reader, Any], Any]]] = {
     "enum": lambda reader, content: reader.member(content),
     "pickle": lambda reader, content: reader.unpickled(content),
     "fraction": lambda reader, content: fractions.Fraction(*map(reader.read, content)),
+    "numpy": lambda reader, content: reader.number(content),
     "decimal": lambda _, content: decimal.Decimal(content),
     "uuid": lambda _, content: uuid.UUID(content),
     "path": lambda _, content: pathlib.PurePosixPath(content),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypedDict
 
 from axpo_envs.images import ImageRef, Pixels
+from axpo_envs.surrogates import well_formed
 from axpo_envs.tags import RESPONSE_CLOSE, RESPONSE_OPEN, RESPONSE_TAGS, quote_parts
 from axpo_envs.types import CallRecord, EpisodeState, Parts
 
@@ -67,7 +68,7 @@ def transcript(state: EpisodeState) -> str:
             lines.append(f"[tools] {_in_words(wrap_results(turn.observation))}")
     if state.stop is not None:
         lines.append(f"[{state.stop.value}] reward {state.reward:g}")
-    return "\n".join(lines)
+    return well_formed("\n".join(lines))
 
 
 def _in_words(parts: Parts) -> str:

@@ -87,6 +87,9 @@ PLAIN = st.one_of(
     st.just(Colour.RED),
     st.sampled_from(ToolStatus),
     st.just(pathlib.PurePosixPath("a/b")),
+    st.integers(-(2**63), 2**63 - 1).map(np.int64),
+    st.floats(width=32, allow_nan=False).map(np.float32),
+    st.booleans().map(np.bool_),
 )
 DATA = st.recursive(
     PLAIN,
@@ -202,6 +205,19 @@ def test_what_can_neither_be_written_nor_pickled_is_told() -> None:
 
 def test_known_values_are_no_pickles() -> None:
     known = (Question(id="q", prompt=("?", image(1)), answer="1"), decimal.Decimal("1.50"), fractions.Fraction(1, 3))
-    for value in (*known, uuid.UUID(int=1), datetime.time(1, 2), datetime.date(2026, 1, 2)):
+    for value in (
+        *known,
+        np.float64(0.1),
+        np.uint8(7),
+        uuid.UUID(int=1),
+        datetime.time(1, 2),
+        datetime.date(2026, 1, 2),
+    ):
         assert b'"pickle"' not in write_data(value)
         assert read_data(write_data(value)) == pickle.loads(pickle.dumps(value))
+
+
+@pytest.mark.parametrize("kind", ["object", "datetime64[s]", "U3", "nonsense"])
+def test_numbers_of_numpy_are_numbers(kind: str) -> None:
+    with pytest.raises(DataFormatError):
+        read_data(written({"numpy": [kind, 0]}))

@@ -381,3 +381,10 @@ def test_a_tool_that_cannot_begin_is_at_fault(make_env: MakeEnv, initial_state: 
 
     with pytest.raises(ToolFault, match=message):
         make_env(tools=(keep,)).reset(options={"index": 0})
+
+
+def test_a_transcript_can_be_written_whatever_the_policy_said(make_env: MakeEnv) -> None:
+    env = make_env()
+    env.reset(seed=0)
+    env.step("<answer>half \ud83d</answer>")
+    assert "half \ufffd" in transcript(env.state).encode().decode()

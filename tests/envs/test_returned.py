@@ -58,6 +58,7 @@ PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
         ({"mean": np.float32(0.5), "of": [np.int64(3)]}, ('{"mean": 0.5, "of": [3]}',)),
         ("half \ud800", ("half \ufffd",)),
         ({"text": "half \udfff"}, ('{"text": "half \ufffd"}',)),
+        ({"half \ud800": [{"\udfff": 1}], 2: (3,)}, ('{"half \ufffd": [{"\ufffd": 1}], "2": [3]}',)),
         ([1, "a"], ('[1, "a"]',)),
         ((1, 2), ("[1, 2]",)),
         (Place("here", (1, 2)), ('{"name": "here", "at": [1, 2]}',)),

@@ -23,6 +23,8 @@ DOCUMENTS = {
     "phone": ("", "The new iPhone\u624b\u673a costs 999 yuan, tea\u8336 is free"),
     "burmese": ("", "\u101b\u1014\u103a\u1000\u102f\u1014\u103a\u1019\u103c\u102d\u102f\u1037"),
     "khmer": ("", "\u1797\u17d2\u1793\u17c6\u1796\u17c1\u1789"),
+    "seoul": ("", "\uc11c\uc6b8\uc740 \ub300\ud55c\ubbfc\uad6d\uc758 \uc218\ub3c4\uc785\ub2c8\ub2e4"),
+    "wide": ("", "\uff26\uff35\uff2c\uff2c width \uff11\uff12\uff13"),
     "lao": ("", "\u0ea7\u0ebd\u0e87\u0e88\u0eb1\u0e99"),
 }
 
@@ -52,6 +54,11 @@ def found(index: LocalIndex, query: str) -> list[str]:
         ("\u1000\u102f\u1014\u103a", ["burmese"]),
         ("\u1796\u17c1\u1789", ["khmer"]),
         ("\u0e88\u0eb1\u0e99", ["lao"]),
+        ("\uc218\ub3c4", ["seoul"]),
+        ("\ub300\ud55c\ubbfc\uad6d", ["seoul"]),
+        ("full", ["wide"]),
+        ("\uff57\uff49\uff44\uff54\uff48", ["wide"]),
+        ("123", ["wide"]),
         ("\u8336", ["phone"]),
         ("\u624b", ["phone"]),
         ("iPhone", ["phone"]),

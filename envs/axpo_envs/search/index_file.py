@@ -14,7 +14,7 @@ from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.search.corpus import corpus_digest, read_corpus
 from axpo_envs.search.spaceless import index_terms, without_runs
 
-INDEX_VERSION: Final = 2
+INDEX_VERSION: Final = 3
 """Version of tables and tokenizer; raised when either changes, so that older files are built anew."""
 
 # Documents are stored once; the full-text tables refer to them by line. Words are compared by their English stems and

@@ -1,8 +1,11 @@
 """Defines how words are found in scripts that are written without spaces: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
 
+Korean counts among them, for its spaces do not part words from the particles that follow them.
+
 No dictionary says where such words begin. A text is indexed by its *grams*, pairs of neighbouring characters, and a
 query is looked up by its *windows*: the stretches of it that are as long as a short word, each a sequence of grams. A
-window is 2 characters of Chinese or Japanese and 4 of the other scripts, or the whole run where that is shorter.
+window is 2 characters of Chinese, Japanese or Korean and 4 of the other scripts, or the whole run where that is
+shorter.
 
 Worked value: of the characters a, b, c and d, `abcd` in Chinese has the windows ab, bc and cd and the grams ab, bc, cd
 and d.
@@ -17,6 +20,7 @@ from typing import Final
 
 _EAST_ASIAN: Final = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff"
+    "\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb\uffa0-\uffdc"
     "\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
     "\U00020000-\U0003fffd"
 )
@@ -24,6 +28,7 @@ _SOUTH_EAST_ASIAN: Final = (
     "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ebd\u0ec0-\u0ece\u0edc-\u0edf\u1000-\u103f\u104c-\u108f\u109a-\u109f"
     "\u1780-\u17d3\u17dc-\u17dd\u1980-\u19c9\ua9e0-\ua9ef\uaa60-\uaa7f"
 )
+_FULL_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _RUN: Final = re.compile(f"([{_EAST_ASIAN}]+)|[{_SOUTH_EAST_ASIAN}]+")
 _EAST_ASIAN_WIDTH: Final = 2
 _SOUTH_EAST_ASIAN_WIDTH: Final = 4
@@ -35,8 +40,8 @@ def is_spaceless(character: str) -> bool:
 
 
 def without_runs(text: str) -> str:
-    """The text with a space in place of every run of a script without spaces."""
-    return _RUN.sub(" ", text)
+    """The text with a space in place of every run of a script without spaces, full-width letters as plain ones."""
+    return _RUN.sub(" ", text).translate(_FULL_WIDTH)
 
 
 def windows(text: str) -> Iterator[str]:

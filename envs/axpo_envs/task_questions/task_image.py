@@ -18,7 +18,9 @@ from axpo_envs.errors import EnvConfigError
 from axpo_envs.image_decoding import WHITE, Colour, check_image
 from axpo_envs.image_files import ImageProblemError, read_image_file
 from axpo_envs.images import ImageRef
+from axpo_envs.parsing import clip
 
+_SHOWN_CHARS: Final = 300
 _KINDS: Final = (
     "a file's path, a file's bytes, a Pillow image, a uint8 array (H, W), (H, W, 3) or (H, W, 4), an ImageRef or a "
     "data: URL"
@@ -72,7 +74,7 @@ class TaskImage:
             data = read_image_file(file)
         except (OSError, ValueError, RuntimeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise ImageProblemError(f"cannot read the image file {file}: {reason}") from None
+            raise ImageProblemError(f"cannot read the image file {clip(str(file), _SHOWN_CHARS)}: {reason}") from None
         return cls._encoded(file.absolute(), data, f"the image file {file}", background)
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -61,10 +62,28 @@ def _as_part(value: Any, background: Colour) -> str | ImageRef:
         case np.ndarray():
             return _as_image(value, background)
     try:
-        data = pydantic_core.to_jsonable_python(value, fallback=_plain)
+        data = _jsonable(value)
     except ValueError as error:
         _refuse(value, f": {error}")
     return well_formed(json.dumps(data, ensure_ascii=False))
+
+
+def _jsonable(value: Any) -> Any:
+    try:
+        return pydantic_core.to_jsonable_python(value, fallback=_plain)
+    except UnicodeEncodeError:
+        # Pydantic takes no halves of surrogate pairs for names.
+        return pydantic_core.to_jsonable_python(_with_whole_names(value), fallback=_plain)
+
+
+def _with_whole_names(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_with_whole_names(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        well_formed(name) if isinstance(name, str) else name: _with_whole_names(item) for name, item in value.items()
+    }
 
 
 def _plain(value: Any) -> Any:
