@@ -384,7 +384,7 @@ def test_a_tool_that_cannot_begin_is_at_fault(make_env: MakeEnv, initial_state: 
 
 
 def test_a_transcript_can_be_written_whatever_the_policy_said(make_env: MakeEnv) -> None:
-    env = make_env()
-    env.reset(seed=0)
+    env = make_env(render_mode="ansi")
+    env.reset(options={"index": 0})
     env.step("<answer>half \ud83d</answer>")
-    assert "half \ufffd" in transcript(env.state).encode().decode()
+    assert "half \ufffd" in env.render().encode().decode()
