@@ -14,6 +14,7 @@ import pydantic
 import pydantic_core
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.tools.argument_work import check_work
 from axpo_envs.tools.tool import ToolArgumentError, ToolContext
 
 STATE_PARAMETER: Final = "state"
@@ -38,8 +39,9 @@ class Signature:
         """The arguments as the function's types want them; left-out ones stay out, for the function's own defaults.
 
         Raises:
-            ToolArgumentError: one is missing, unknown or of another type (nothing is coerced).
+            ToolArgumentError: one is missing, unknown or of another type (nothing is coerced); or they are too many.
         """
+        check_work(arguments, self.parameters)
         try:
             model = self.arguments.model_validate_json(json.dumps(arguments), strict=True)
         except pydantic.ValidationError as error:
