@@ -89,7 +89,7 @@ def find_creator(env_id: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         entry = spec.entry_point
         return load_env_creator(entry) if isinstance(entry, str) else entry, dict(spec.kwargs)
     except gymnasium.error.Error as error:
-        raise ConfigError(f"env: {error}; `axpo envs` lists those that are known") from error
+        raise ConfigError(f"env: {str(error).rstrip('.')}; `axpo envs` lists those that are known") from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"env: {env_id} cannot be loaded: {error}") from error
 

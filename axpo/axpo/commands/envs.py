@@ -23,7 +23,7 @@ NAMESPACE = "axpo"
 class EnvsArguments:
     """List the environments of the suite and their tools."""
 
-    modules: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODULE")] = ()
+    modules: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[MODULE ...]")] = ()
     """Modules (names, or paths of their files) that register further environments; theirs are listed, too."""
 
 
