@@ -307,7 +307,8 @@ class CountedPattern:
     def match(self, text: str, position: int = 0) -> re.Match[str] | None:
         match = self.pattern.match(text, position)
         # Of those that are tried, only a string that is never closed is looked for to the end in vain.
-        vain = len(text) - position if text.startswith('"', position) else 1
+        is_string = self.pattern.pattern.startswith('"') and text.startswith('"', position)
+        vain = len(text) - position if is_string else 1
         self.looked_at += vain if match is None else match.end() - position + 1
         return match
 

@@ -19,6 +19,7 @@ from axpo_envs.search.types import SearchBackend, check_backend
 _PRINT: Final = partial(print, flush=True)
 # Whoever sends SIGTERM kills after a few seconds.
 _COMMAND_STOP_S: Final = 0.5
+_LOOK_S: Final = 0.2
 
 
 class SearchServer:
@@ -100,7 +101,9 @@ def serve_search(
         before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
         try:
             announce(f"serving {len(index)} documents of {corpus} at {server.url} (Ctrl-C stops)")
-            stop.wait()
+            # A signal that comes just before the wait begins interrupts nothing: its handler runs at the next look.
+            while not stop.wait(_LOOK_S):
+                pass
         except KeyboardInterrupt:
             pass
         finally:

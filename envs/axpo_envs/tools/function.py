@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import operator
+import pickle
 import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, overload
+
+import cloudpickle
 
 from axpo_envs.brief import brief
 from axpo_envs.errors import EnvConfigError
@@ -89,7 +92,7 @@ class FunctionTool:
 
     def __reduce__(self) -> tuple[Any, ...]:
         home, name = self.function.__module__, self.function.__qualname__
-        if _found(home, name) is self:
+        if self.has_a_name:
             return _find_tool, (home, name)
         # A tool without a name of its own travels as its function, as far as the pickler takes that.
         settings = ToolSettings(
@@ -100,6 +103,9 @@ class FunctionTool:
             timeout_s=self.timeout_s,
             errors=self.body.errors,
         )
+        if _found(home, name) is self:
+            # In another process the script that is run there may be another one.
+            return _find_or_make, (home, name, cloudpickle.dumps((self.function, settings)))
         return _make, (self.function, settings)
 
 
@@ -222,6 +228,15 @@ def _found(module: str, qualified_name: str) -> Any:
         return operator.attrgetter(qualified_name)(sys.modules[module])
     except (AttributeError, KeyError):
         return None
+
+
+def _find_or_make(module: str, qualified_name: str, data: bytes) -> FunctionTool:
+    """The tool of that name, or, where there is none, one of the function that travelled along."""
+    found = _found(module, qualified_name)
+    if isinstance(found, FunctionTool):
+        return found
+    function, settings = pickle.loads(data)
+    return _make(function, settings)
 
 
 def _find_tool(module: str, qualified_name: str) -> FunctionTool:
