@@ -17,12 +17,12 @@ import gymnasium
 import axpo
 import axpo_agents
 import axpo_envs
-from axpo.runlog import RunLog
+from axpo.records.run_log import RunLog
 from axpo_agents.rolling import roll_agent
-from axpo_envs.extras import EXTRAS, MissingExtraError
+from axpo_envs.plumbing.extras import EXTRAS, MissingExtraError
 from axpo_envs.testing import check_tool_env
 
-PROGRAMS = ("axpo_envs.reward_functions.math_worker",)
+PROGRAMS = ("axpo_envs.rewards._math_worker",)
 """Modules that are run, not imported."""
 
 

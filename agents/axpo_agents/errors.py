@@ -1,6 +1,10 @@
-"""Defines `NonFiniteError`: a number that everything rests on is infinite or not a number; and which row it was in."""
+"""Defines the errors of policies: unusable checkpoints and inputs, and numbers that are not finite."""
 
 from __future__ import annotations
+
+
+class PolicyError(ValueError):
+    """A checkpoint, a setting or an input is unusable; the message says what was expected and what was got."""
 
 
 class NonFiniteError(ArithmeticError):

@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from axpo_agents.crew import Crew
+from axpo_agents._crew import Crew
+from axpo_agents._redo import REDO, advance, redo
 from axpo_agents.errors import NonFiniteError, NonFiniteRowError
 from axpo_agents.policy import Prefix, Sampled, TextAgent, TokenPolicy
-from axpo_agents.redo import REDO, advance, redo
 from axpo_agents.starts import Lost, Start
 from axpo_agents.types import Completion, Context, FinishReason, Rollout, Sampling, TokenSequence
 from axpo_envs.digest import digest_of
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.parsing import parse_turn
+from axpo_envs.plumbing.web import Retries
 from axpo_envs.snapshot import Snapshot
-from axpo_envs.tools.tool import AsyncTool, Effects, Tool
+from axpo_envs.tool.protocol import AsyncTool, Effects, Tool
 from axpo_envs.types import Episode, EpisodeState
-from axpo_envs.web import Retries
 
 __all__ = ["Lost", "Start", "roll", "roll_agent"]
 

@@ -9,11 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from axpo.advantages import compute_advantages
-    from axpo.buffer import GroupBuffer
-    from axpo.callbacks import Callback, RunMoment, StopRun
-    from axpo.checkpoint_evaluation import evaluate_checkpoint, locate_checkpoint
-    from axpo.config import (
+    from axpo.algorithm.advantages import compute_advantages
+    from axpo.algorithm.buffer import GroupBuffer
+    from axpo.algorithm.selection import select_prefixes
+    from axpo.evaluation._checkpoints import evaluate_checkpoint, locate_checkpoint
+    from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
+    from axpo.run.callbacks import Callback, RunMoment, StopRun
+    from axpo.run.trainer import RunResult, resume, train
+    from axpo.settings._evaluation import EvalConfig
+    from axpo.settings.config import (
         AdvantageConfig,
         ConfigError,
         LogConfig,
@@ -24,10 +28,6 @@ if TYPE_CHECKING:
         SelectionConfig,
         TrainConfig,
     )
-    from axpo.eval_config import EvalConfig
-    from axpo.evaluation import Evaluation, EvaluationPlan, evaluate
-    from axpo.selection import select_prefixes
-    from axpo.trainer import RunResult, resume, train
 
 __all__ = [
     "AdvantageConfig",
@@ -57,30 +57,30 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "AdvantageConfig": "axpo.config",
-    "LogConfig": "axpo.config",
-    "LossConfig": "axpo.config",
-    "ModelConfig": "axpo.config",
-    "OptimConfig": "axpo.config",
-    "SamplingConfig": "axpo.config",
-    "SelectionConfig": "axpo.config",
-    "Callback": "axpo.callbacks",
-    "ConfigError": "axpo.config",
-    "EvalConfig": "axpo.eval_config",
-    "Evaluation": "axpo.evaluation",
-    "EvaluationPlan": "axpo.evaluation",
-    "GroupBuffer": "axpo.buffer",
-    "RunMoment": "axpo.callbacks",
-    "RunResult": "axpo.trainer",
-    "StopRun": "axpo.callbacks",
-    "TrainConfig": "axpo.config",
-    "compute_advantages": "axpo.advantages",
-    "evaluate": "axpo.evaluation",
-    "evaluate_checkpoint": "axpo.checkpoint_evaluation",
-    "locate_checkpoint": "axpo.checkpoint_evaluation",
-    "resume": "axpo.trainer",
-    "select_prefixes": "axpo.selection",
-    "train": "axpo.trainer",
+    "AdvantageConfig": "axpo.settings.config",
+    "LogConfig": "axpo.settings.config",
+    "LossConfig": "axpo.settings.config",
+    "ModelConfig": "axpo.settings.config",
+    "OptimConfig": "axpo.settings.config",
+    "SamplingConfig": "axpo.settings.config",
+    "SelectionConfig": "axpo.settings.config",
+    "Callback": "axpo.run.callbacks",
+    "ConfigError": "axpo.settings.config",
+    "EvalConfig": "axpo.settings._evaluation",
+    "Evaluation": "axpo.evaluation.evaluate",
+    "EvaluationPlan": "axpo.evaluation.evaluate",
+    "GroupBuffer": "axpo.algorithm.buffer",
+    "RunMoment": "axpo.run.callbacks",
+    "RunResult": "axpo.run.trainer",
+    "StopRun": "axpo.run.callbacks",
+    "TrainConfig": "axpo.settings.config",
+    "compute_advantages": "axpo.algorithm.advantages",
+    "evaluate": "axpo.evaluation.evaluate",
+    "evaluate_checkpoint": "axpo.evaluation._checkpoints",
+    "locate_checkpoint": "axpo.evaluation._checkpoints",
+    "resume": "axpo.run.trainer",
+    "select_prefixes": "axpo.algorithm.selection",
+    "train": "axpo.run.trainer",
 }
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
-from axpo.config import ConfigError
-from axpo.heartbeat import Heartbeat
-from axpo.interrupts import STOPPING
-from axpo.unfailing import drop_broken_output, say
-from axpo_envs.extras import require_extra
+from axpo.run._interrupts import STOPPING
+from axpo.settings.config import ConfigError
+from axpo.terminal.heartbeat import Heartbeat
+from axpo.terminal.unfailing import drop_broken_output, say
+from axpo_envs.plumbing.extras import require_extra
 
 FAILED: Final = 1
 """Exit code of a command that failed."""

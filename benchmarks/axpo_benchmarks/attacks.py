@@ -15,15 +15,15 @@ from typing import Annotated, Final
 
 import tyro
 
-from axpo.config import ConfigError
+from axpo.settings.config import ConfigError
 from axpo_envs import InfrastructureFault
-from axpo_envs.python_sandbox.host import Outcome, Sandbox
-from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.protocol import Status
-from axpo_envs.python_sandbox.report import BranchingKind, Isolation
-from axpo_envs.python_sandbox.start import available_isolations
-from axpo_envs.python_sandbox.state import PythonState
-from axpo_envs.python_sandbox.syscalls import NUMBERS, architecture
+from axpo_envs.backends.python_sandbox.host import Outcome, Sandbox
+from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.protocol import Status
+from axpo_envs.backends.python_sandbox.report import BranchingKind, Isolation
+from axpo_envs.backends.python_sandbox.start import available_isolations
+from axpo_envs.backends.python_sandbox.state import PythonState
+from axpo_envs.backends.python_sandbox.syscalls import NUMBERS, architecture
 
 _LIMITS: Final = SandboxLimits(wall_s=2.0, cpu_s=2.0, memory_mb=128, scratch_mb=4, threads=4, processes=2)
 _SLOW_S: Final = 30.0

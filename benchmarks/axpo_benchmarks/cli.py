@@ -11,8 +11,8 @@ from typing import Final
 import tyro
 
 from axpo.cli import guarded
-from axpo.config import ConfigError
-from axpo_envs.extras import require_extra
+from axpo.settings.config import ConfigError
+from axpo_envs.plumbing.extras import require_extra
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

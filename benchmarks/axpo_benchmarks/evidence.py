@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 
 from axpo.commands.arguments import check_output, write_json
-from axpo.comparison import EMBEDDED, ComparisonConfig, compare
-from axpo.config import Count, CountOrNone, Probability
-from axpo.config_file import checked
-from axpo.outcomes import Comparison
+from axpo.compare.comparison import EMBEDDED, ComparisonConfig, compare
+from axpo.compare.outcomes import Comparison
+from axpo.settings.config import Count, CountOrNone, Probability
+from axpo.settings.config_file import checked
 from axpo_benchmarks.machine import provenance
 
 

@@ -18,18 +18,18 @@ import torch
 from rich.console import Console
 
 from axpo.commands.arguments import check_output, write_json
-from axpo.config import Count, ModelConfig, NonNegative
-from axpo.config_file import checked
-from axpo.heartbeat import Heartbeat
-from axpo.unfailing import say
-from axpo.validation import check_model
+from axpo.settings.config import Count, ModelConfig, NonNegative
+from axpo.settings.config_file import checked
+from axpo.settings.validation import check_model
+from axpo.terminal.heartbeat import Heartbeat
+from axpo.terminal.unfailing import say
 from axpo_agents.policy import Prefix, Sampled, TokenPolicy
-from axpo_agents.remote_policy import RemotePolicy, RemoteSettings, load_remote_policy
+from axpo_agents.remote import RemotePolicy, RemoteSettings, load_remote_policy
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Sampling, TokenSequence
 from axpo_benchmarks.machine import provenance
 from axpo_envs.images import ImageRef
-from axpo_envs.web import EnvironmentKey
+from axpo_envs.plumbing.web import EnvironmentKey
 
 _TEMPERATURES: Final = (1.0, 0.7, 0.0)
 _QUESTIONS: Final = ("What is written on the sign?", "How many birds are there?", "Which door is open?")

@@ -12,9 +12,9 @@ import tyro
 from rich.console import Console
 
 from axpo.commands.arguments import check_output, write_json
-from axpo.fitting_table import FittingTable
-from axpo.heartbeat import Heartbeat
-from axpo.unfailing import say
+from axpo.terminal.fitting_table import FittingTable
+from axpo.terminal.heartbeat import Heartbeat
+from axpo.terminal.unfailing import say
 from axpo_benchmarks.machine import provenance
 from axpo_benchmarks.speed.left_out import LeftOut
 from axpo_benchmarks.speed.rows import Ratio, Row, as_record

@@ -10,23 +10,23 @@ from typing import Final
 import numpy as np
 from rich.console import Console
 
+from axpo.algorithm.sampling import sample_groups
+from axpo.algorithm.seeds import derive_seed
+from axpo.algorithm.types import Group
 from axpo.commands.arguments import check_output, write_json
-from axpo.comparison import EMBEDDED
-from axpo.config import Count, ModelConfig
-from axpo.config_file import checked
-from axpo.estimates import Estimate, estimate_ratio
-from axpo.heartbeat import Countdown, Heartbeat
-from axpo.metrics import evaluation_metrics
-from axpo.questions import held_out_questions
-from axpo.sampling import sample_groups
-from axpo.seeds import derive_seed
-from axpo.types import Group
-from axpo.unfailing import say
-from axpo.validation import check_model
-from axpo_agents.scripted import ZoomExpert
+from axpo.compare.comparison import EMBEDDED
+from axpo.diagnostics.estimates import Estimate, estimate_ratio
+from axpo.diagnostics.metrics import evaluation_metrics
+from axpo.run.questions import held_out_questions
+from axpo.settings.config import Count, ModelConfig
+from axpo.settings.config_file import checked
+from axpo.settings.validation import check_model
+from axpo.terminal.heartbeat import Countdown, Heartbeat
+from axpo.terminal.unfailing import say
 from axpo_agents.transformers_policy import load_policy
 from axpo_benchmarks.machine import provenance
-from axpo_envs.suite.visual_zoom import VisualZoom
+from axpo_envs.suite.visual_zoom import ZoomExpert
+from axpo_envs.suite.visual_zoom.env import VisualZoom
 
 _SHOWN: Final = (
     "well_formed_rate",

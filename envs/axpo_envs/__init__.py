@@ -1,14 +1,14 @@
 """Tool environments for vision-language agents that can be rewound to any moment; importing it registers the suite."""
 
+from axpo_envs._registration import register_envs
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError, InfrastructureFault, RewardFault, SnapshotError, ToolFault
 from axpo_envs.gate import Audit, CallRequest, Gate, Ruling, Verdict
 from axpo_envs.images import ImageRef
 from axpo_envs.observation import Observation
 from axpo_envs.parsing import AnswerFormat, ParsedCall, ParsedTurn, parse_turn
-from axpo_envs.questions import ListQuestions, QuestionSource
-from axpo_envs.registration import register_envs
-from axpo_envs.rewards import ExactMatch, FunctionReward, Reward, WeightedSum
+from axpo_envs.questions.sources import ListQuestions, QuestionSource
+from axpo_envs.rewards.reward import ExactMatch, FunctionReward, Reward, WeightedSum
 from axpo_envs.snapshot import Snapshot
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.types import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from axpo_envs.columns import Columns
 from axpo_envs.images import ImageRef
+from axpo_envs.plumbing._columns import Columns
 from axpo_envs.types import EpisodeState, Parts, Question, StopReason, Turn
 
 

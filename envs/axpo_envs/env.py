@@ -2,7 +2,7 @@
 
 An episode is an immutable `EpisodeState`; `ToolEnv.begin` and `ToolEnv.advance` are functions from state to state, and
 Gymnasium's `reset` and `step` are thin wrappers that remember the current one. Hence the state is the snapshot, and one
-environment serves any number of interleaved episodes. What a turn leads to is decided in `axpo_envs.episode_rules`.
+environment serves any number of interleaved episodes. What a turn leads to is decided in `engine._episode_rules`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any, Final, Self, cast
 import gymnasium
 from gymnasium.error import ResetNeeded
 
-from axpo_envs.episode_rules import EpisodeRules
+from axpo_envs.engine._episode_rules import EpisodeRules
+from axpo_envs.engine._vector_worker import in_vector_worker
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.observation import Observation, to_observation, transcript
-from axpo_envs.questions import QuestionSource
+from axpo_envs.questions.sources import QuestionSource
 from axpo_envs.snapshot import Snapshot
 from axpo_envs.spaces import ImagesSpace, TextSpace
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.types import EpisodeState, Question
-from axpo_envs.vector_worker import in_vector_worker
 
 __all__ = ["Observation", "ToolEnv", "ToolEnvSpec"]
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from axpo_envs.tools.schema_references import resolve
-from axpo_envs.tools.tool import Tool
+from axpo_envs.tool._schema_references import resolve
+from axpo_envs.tool.protocol import Tool
 
 BAD_TURNS: Final = (
     "",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from axpo_envs.tools.tool import Tool
+from axpo_envs.tool.protocol import Tool
 from axpo_envs.types import CallRecord, EpisodeState, ToolCall
 
 

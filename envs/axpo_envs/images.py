@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from axpo_envs.image_decoding import WHITE, Colour, Pixels, decode_image, pixels_of, pixels_of_array
-from axpo_envs.image_files import check_size, read_image_file
+from axpo_envs.imaging._decoding import WHITE, Colour, Pixels, decode_image, pixels_of, pixels_of_array
+from axpo_envs.imaging.files import check_size, read_image_file
 
 __all__ = ["ImageRef", "Pixels", "Size"]
 
@@ -54,7 +54,7 @@ class ImageRef:
 
     @classmethod
     def from_pil(cls, image: Image.Image, *, background: Colour = WHITE) -> ImageRef:
-        """Takes a Pillow image of any mode as it is meant to be seen: see `axpo_envs.image_decoding`.
+        """Takes a Pillow image of any mode as it is meant to be seen: see `axpo_envs.imaging._decoding`.
 
         Args:
             image: the image; an EXIF orientation that it still carries is applied.
@@ -76,7 +76,7 @@ class ImageRef:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, background: Colour = WHITE) -> ImageRef:
-        """Decodes the bytes of an image file: see `axpo_envs.image_files` and `axpo_envs.image_decoding`.
+        """Decodes the bytes of an image file: see `axpo_envs.imaging.files` and `axpo_envs.imaging._decoding`.
 
         Raises:
             ImageProblemError: it is no such file, too large, or damaged.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypedDict
 
 from axpo_envs.images import ImageRef, Pixels
-from axpo_envs.surrogates import well_formed
-from axpo_envs.tags import RESPONSE_CLOSE, RESPONSE_OPEN, RESPONSE_TAGS, quote_parts
+from axpo_envs.plumbing.surrogates import well_formed
+from axpo_envs.turn_format.tags import RESPONSE_CLOSE, RESPONSE_OPEN, RESPONSE_TAGS, quote_parts
 from axpo_envs.types import CallRecord, EpisodeState, Parts
 
 BETWEEN_RESPONSES: Final = f"\n{RESPONSE_CLOSE}\n{RESPONSE_OPEN}\n"

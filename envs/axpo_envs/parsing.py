@@ -33,10 +33,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from axpo_envs.boxed import BOXED, boxes, last_boxed
-from axpo_envs.call_extent import CallExtents
-from axpo_envs.call_reading import ParsedCall, TextSpan, clip, read_call, unclosed_call
-from axpo_envs.tags import ANSWER_CLOSE, ANSWER_OPEN, CALL_CLOSE, CALL_OPEN, THINK_CLOSE, THINK_OPEN
+from axpo_envs.turn_format._boxed import BOXED, boxes, last_boxed
+from axpo_envs.turn_format._call_extent import CallExtents
+from axpo_envs.turn_format._call_reading import ParsedCall, TextSpan, clip, read_call, unclosed_call
+from axpo_envs.turn_format.tags import ANSWER_CLOSE, ANSWER_OPEN, CALL_CLOSE, CALL_OPEN, THINK_CLOSE, THINK_OPEN
 
 __all__ = [
     "ANSWER_CLOSE",

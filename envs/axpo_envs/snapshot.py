@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Final
 
-from axpo_envs.data_format import DataFormatError, read_data, write_data
 from axpo_envs.errors import SnapshotError
-from axpo_envs.sealed import SealError, seal, unseal
+from axpo_envs.plumbing.data_format import DataFormatError, read_data, write_data
+from axpo_envs.plumbing.sealed import SealError, seal, unseal
 from axpo_envs.types import EpisodeState
 
 SCHEMA_VERSION: Final = 1

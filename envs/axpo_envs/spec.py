@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.gate import Audit, Gate
-from axpo_envs.image_decoding import WHITE, Colour
 from axpo_envs.images import ImageRef
+from axpo_envs.imaging._decoding import WHITE, Colour
 from axpo_envs.parsing import AnswerFormat
-from axpo_envs.questions import QuestionSource
-from axpo_envs.rewards import Reward
-from axpo_envs.surrogates import well_formed
-from axpo_envs.tools.tool import FingerprintedTool, Tool, check_views
+from axpo_envs.plumbing.surrogates import well_formed
+from axpo_envs.questions.sources import QuestionSource
+from axpo_envs.rewards.reward import Reward
+from axpo_envs.tool.protocol import FingerprintedTool, Tool, check_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

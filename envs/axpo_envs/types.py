@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from axpo_envs.columns import Columns
 from axpo_envs.images import ImageRef
-from axpo_envs.surrogates import well_formed
+from axpo_envs.plumbing._columns import Columns
+from axpo_envs.plumbing.surrogates import well_formed
 
 Parts: TypeAlias = tuple[str | ImageRef, ...]
 """Text and images in the order in which a policy reads them."""

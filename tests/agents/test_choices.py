@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.choices: logits made piece by piece score as whole ones do."""
+"""Tests of axpo_agents.engine._choices: logits made piece by piece score as whole ones do."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from axpo_agents.transformers_policy import TransformersPolicy, network
-from axpo_agents.transformers_policy.choices import Choices, choice_logprobs
+from axpo_agents.engine import network
+from axpo_agents.engine._choices import Choices, choice_logprobs
+from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.types import Truncation
 
 

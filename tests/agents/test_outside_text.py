@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.outside_text: no text from outside becomes a token of the format."""
+"""Tests of axpo_agents.formats._outside_text: no text from outside becomes a token of the format."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from axpo_agents.formats._outside_text import OutsideText
+from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.testing.checkpoints import read_template
 from axpo_agents.testing.named_tokens import GEMMA_3, LLAMA_3, MISTRAL
 from axpo_agents.testing.qwen_vocabulary import save_qwen_tokenizer
 from axpo_agents.testing.text_families import save_byte_tokenizer
 from axpo_agents.transformers_policy import PolicyError
-from axpo_agents.transformers_policy.chat import ChatFormat
-from axpo_agents.transformers_policy.outside_text import OutsideText
 from axpo_envs.images import ImageRef
 from axpo_envs.observation import BETWEEN_RESPONSES
 from axpo_envs.types import Parts

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from axpo_agents.remote_policy.placeholders import Placeholders
-from axpo_agents.transformers_policy.vision import ImageSettings
+from axpo_agents.engine.vision import ImageSettings
+from axpo_agents.remote._placeholders import Placeholders
 from axpo_envs.images import ImageRef
 
 SETTINGS = ImageSettings(patch=14, merge=2, temporal=2, min_pixels=3136, max_pixels=64 * 28 * 28)

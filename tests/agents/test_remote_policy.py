@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.remote_policy against a scripted server: faults, retries, and refusals before any work."""
+"""Tests of axpo_agents.remote against a scripted server: faults, retries, and refusals before any work."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from axpo_agents.policy import Prefix
-from axpo_agents.remote_policy import RemotePolicy, RemoteSettings, load_remote_policy
+from axpo_agents.remote import RemotePolicy, RemoteSettings, load_remote_policy
 from axpo_agents.rolling import Lost, Start, roll
 from axpo_agents.tiny import tiny_folder
 from axpo_agents.transformers_policy import PolicyError
 from axpo_agents.types import Context, FinishReason, Sampling, TokenSequence
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
-from axpo_envs.suite.visual_zoom import VisualZoom
-from axpo_envs.web import EnvironmentKey, Retries
+from axpo_envs.plumbing.web import EnvironmentKey, Retries
+from axpo_envs.suite.visual_zoom.env import VisualZoom
 
 KEY = "sk-s3cret-0123456789"
 PROMPT = Prefix(sequence=TokenSequence.of((), then=Context(ids=(5, 6, 7))))

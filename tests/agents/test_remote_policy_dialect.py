@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_agents.remote_policy.dialect import read, write
-from axpo_agents.remote_policy.messages import AnswerError, Choice, Request
-from axpo_agents.remote_policy.placeholders import Placeholders
-from axpo_agents.remote_policy.rules import TokenRules
+from axpo_agents.engine.vision import ImageSettings
+from axpo_agents.formats._contexts import expanded
+from axpo_agents.remote._dialect import read, write
+from axpo_agents.remote._messages import AnswerError, Choice, Request
+from axpo_agents.remote._placeholders import Placeholders
+from axpo_agents.remote._rules import TokenRules
 from axpo_agents.transformers_policy import PolicyError
-from axpo_agents.transformers_policy.contexts import expanded
-from axpo_agents.transformers_policy.vision import ImageSettings
 from axpo_agents.types import FinishReason
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.images import ImageRef

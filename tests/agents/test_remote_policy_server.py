@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from axpo_agents.policy import Prefix
-from axpo_agents.remote_policy import RemotePolicy, RemoteSettings, load_remote_policy
+from axpo_agents.remote import RemotePolicy, RemoteSettings, load_remote_policy
 from axpo_agents.rolling import Start, roll
 from axpo_agents.testing.completions_server import CompletionsServer
 from axpo_agents.tiny import tiny_folder
 from axpo_agents.transformers_policy import PolicyError, TransformersPolicy
 from axpo_agents.types import Context, FinishReason, Rollout, Sampling, TokenSequence
-from axpo_envs.suite.visual_zoom import VisualZoom
+from axpo_envs.suite.visual_zoom.env import VisualZoom
 
 SHORT = Sampling(max_turn_tokens=6)
 

@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.rms_norm: the library's values and gradients, and what is replaced."""
+"""Tests of axpo_agents.engine._rms_norm: the library's values and gradients, and what is replaced."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
+from axpo_agents.engine._rms_norm import FusedRMSNorm, fuse_norms
 from axpo_agents.transformers_policy import TransformersPolicy
-from axpo_agents.transformers_policy.rms_norm import FusedRMSNorm, fuse_norms
 
 
 def test_the_worked_case() -> None:

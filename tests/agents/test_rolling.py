@@ -15,15 +15,15 @@ from axpo_agents.errors import NonFiniteError
 from axpo_agents.policy import Prefix, Sampled
 from axpo_agents.rolling import Lost, Start, roll, roll_agent
 from axpo_agents.types import FinishReason, Rollout, Sampling
+from axpo_envs.backends.search import Document, Hit
 from axpo_envs.env import ToolEnv, ToolEnvSpec
 from axpo_envs.errors import InfrastructureFault
-from axpo_envs.questions import ListQuestions
-from axpo_envs.rewards import ExactMatch
-from axpo_envs.search import Document, Hit
+from axpo_envs.plumbing.web import Retries
+from axpo_envs.questions.sources import ListQuestions
+from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.tools import Effects, tool
 from axpo_envs.tools.search import Search
 from axpo_envs.types import EpisodeState, Question, RewardTerm, StopReason
-from axpo_envs.web import Retries
 
 SAMPLING = Sampling(max_turn_tokens=200, max_episode_tokens=1000)
 

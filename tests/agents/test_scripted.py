@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from axpo_agents.policy import TextAgent
-from axpo_agents.scripted import ExpertStyle, FavouriteGuesser, RandomFloor, ZoomExpert
-from axpo_agents.scripted.visual_zoom import box_around, direct_turn, reading_turn, zoom_turn
-from axpo_envs.coordinates import Coords, PixelBox
+from axpo_envs.imaging.coordinates import Coords, PixelBox
 from axpo_envs.scenes import Scene, SceneLayout, Sign
-from axpo_envs.scenes.sign_questions import asked_colour, favourites
-from axpo_envs.suite.visual_zoom import VisualZoom, is_legible
+from axpo_envs.suite.visual_zoom import ExpertStyle, FavouriteGuesser, RandomFloor, ZoomExpert
+from axpo_envs.suite.visual_zoom.env import VisualZoom, is_legible
+from axpo_envs.suite.visual_zoom.expert import box_around, direct_turn, reading_turn, zoom_turn
+from axpo_envs.suite.visual_zoom.questions import asked_colour, favourites
 from axpo_envs.types import EpisodeState, StopReason
 
 DIGITS = "0123456789"

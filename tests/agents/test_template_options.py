@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from axpo_agents.formats._template_options import with_options
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, load_policy
-from axpo_agents.transformers_policy.template_options import with_options
 
 TEMPLATE = "{% if enable_thinking is defined and not enable_thinking %}no thinking{% endif %}{{ style }}"
 

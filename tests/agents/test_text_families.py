@@ -11,12 +11,12 @@ from typing import Any
 import gymnasium
 import pytest
 
+from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.policy import Prefix
 from axpo_agents.rolling import Start, roll
 from axpo_agents.testing import save_small_llama, save_small_mistral
 from axpo_agents.testing.checkpoints import read_template
 from axpo_agents.transformers_policy import PolicyError, TransformersPolicy, load_policy
-from axpo_agents.transformers_policy.chat import ChatFormat
 from axpo_agents.types import Sampling
 from axpo_envs.env import ToolEnv
 from axpo_envs.tools import tool

@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.chat: conversations as the checkpoint's template writes them."""
+"""Tests of axpo_agents.formats.chat: conversations as the checkpoint's template writes them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.rolling import Start, roll
 from axpo_agents.testing import save_small_qwen3_vl
 from axpo_agents.transformers_policy import PolicyError, TransformersPolicy, load_policy
-from axpo_agents.transformers_policy.chat import ChatFormat
 from axpo_agents.types import Rollout, Sampling, Span
 from axpo_envs.parsing import parse_turn
-from axpo_envs.suite.visual_zoom import VisualZoom
+from axpo_envs.suite.visual_zoom.env import VisualZoom
 from axpo_envs.tools import tool
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"

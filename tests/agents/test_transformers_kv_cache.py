@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.kv_cache: slots that move, grow and are found again."""
+"""Tests of axpo_agents.engine._kv_cache: slots that move, grow and are found again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_agents.transformers_policy.kv_cache import Pick, PrefixMemory, SlotCache, SlotLayer, gather
+from axpo_agents.engine._kv_cache import Pick, PrefixMemory, SlotCache, SlotLayer, gather
 
 tokens = st.lists(st.integers(0, 2), min_size=1, max_size=8).map(tuple)
 

@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.network: batches and images as the library itself would compute them."""
+"""Tests of axpo_agents.engine.network: batches and images as the library itself would compute them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from axpo_agents.engine._image_attention import IMAGE_ATTENTION
+from axpo_agents.engine._image_features import FeatureMemory
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
-from axpo_agents.transformers_policy.image_attention import IMAGE_ATTENTION
-from axpo_agents.transformers_policy.image_features import FeatureMemory
 from axpo_envs.images import ImageRef
 
 FAMILIES = ["qwen3_vl", "qwen2_5_vl"]

@@ -20,7 +20,7 @@ from axpo_agents.policy import Prefix, TokenPolicy
 from axpo_agents.tiny import save_random_tiny
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Sampling, TokenSequence
-from axpo_envs.extras import MissingExtraError
+from axpo_envs.plumbing.extras import MissingExtraError
 
 FEW = Sampling(temperature=0.0, max_turn_tokens=6, max_episode_tokens=400)
 LORA = LoadSettings(lora_rank=2, seed=3)

@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.positions: the library's own positions, without its state."""
+"""Tests of axpo_agents.engine._positions: the library's own positions, without its state."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from axpo_agents.engine._positions import multimodal_positions, text_positions
+from axpo_agents.engine.vision import Grid
 from axpo_agents.transformers_policy import TransformersPolicy
-from axpo_agents.transformers_policy.positions import multimodal_positions, text_positions
-from axpo_agents.transformers_policy.vision import Grid
 
 
 def test_text_counts_on_every_axis() -> None:

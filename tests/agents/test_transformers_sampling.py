@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.sampling: what is shared, cut or forgotten changes no result."""
+"""Tests of axpo_agents.engine.sampler: what is shared, cut or forgotten changes no result."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from axpo_agents.engine import _prefixes as prefixes_module
+from axpo_agents.engine.random_numbers import random_numbers
+from axpo_agents.engine.sampler import Sampler, draw
 from axpo_agents.errors import NonFiniteRowError
 from axpo_agents.policy import Prefix, Sampled
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
-from axpo_agents.transformers_policy import prefixes as prefixes_module
-from axpo_agents.transformers_policy.random_numbers import random_numbers
-from axpo_agents.transformers_policy.sampling import Sampler, draw
 from axpo_agents.types import FinishReason, Sampling, TokenSequence, Truncation
 
 SHORT = Sampling(max_turn_tokens=14, max_episode_tokens=200)

@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.scoring: log-probabilities of given tokens, and their gradients."""
+"""Tests of axpo_agents.scoring._scorer: log-probabilities of given tokens, and their gradients."""
 
 from __future__ import annotations
 

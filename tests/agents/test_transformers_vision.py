@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.vision: patches as the library's own processor makes them."""
+"""Tests of axpo_agents.engine.vision: patches as the library's own processor makes them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
+from axpo_agents.engine import vision as vision_module
+from axpo_agents.engine.vision import Grid, ImageSettings, Patchifier
 from axpo_agents.transformers_policy import PolicyError
-from axpo_agents.transformers_policy import vision as vision_module
-from axpo_agents.transformers_policy.vision import Grid, ImageSettings, Patchifier
 from axpo_envs.images import ImageRef
 
 CPU = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.transformers_policy.trunks: rows that share keys attend and sample as rows with copies do."""
+"""Tests of axpo_agents.engine._trunks: rows that share keys attend and sample as rows with copies do."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from axpo_agents.engine import sampler as sampling
+from axpo_agents.engine._kv_cache import Pick, PrefixMemory, SlotCache, gather, planted
+from axpo_agents.engine._merging import merge
+from axpo_agents.engine._trunks import attend_over_trunks
 from axpo_agents.policy import Prefix
-from axpo_agents.transformers_policy import TransformersPolicy, sampling
-from axpo_agents.transformers_policy.kv_cache import Pick, PrefixMemory, SlotCache, gather, planted
-from axpo_agents.transformers_policy.merging import merge
-from axpo_agents.transformers_policy.trunks import attend_over_trunks
+from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.types import Sampling
 
 torch.set_num_threads(1)

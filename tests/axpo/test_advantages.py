@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axpo.advantages import compute_advantages, normalize, recovery_reward
-from axpo.config import AdvantageConfig
-from axpo.types import Branch, BranchPoint, Group
+from axpo.algorithm.advantages import compute_advantages, normalize, recovery_reward
+from axpo.algorithm.types import Branch, BranchPoint, Group
+from axpo.settings.config import AdvantageConfig
 from axpo_agents.errors import NonFiniteError
 from axpo_envs.types import StopReason
 

@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axpo.advantages import compute_advantages
-from axpo.batching import MiniBatch, TrainItem, build_batch, make_targets
-from axpo.config import AdvantageConfig, Aggregation, LossConfig, OptimConfig
-from axpo.loss import policy_loss
-from axpo.types import Advantage, Branch, BranchPoint, Group
+from axpo.algorithm.advantages import compute_advantages
+from axpo.algorithm.batching import MiniBatch, TrainItem, build_batch, make_targets
+from axpo.algorithm.loss import policy_loss
+from axpo.algorithm.types import Advantage, Branch, BranchPoint, Group
+from axpo.settings.config import AdvantageConfig, Aggregation, LossConfig, OptimConfig
 from axpo_agents.types import Context, Rollout
 from axpo_envs.images import ImageRef
 

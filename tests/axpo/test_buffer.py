@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axpo.buffer import BufferSettings, GroupBuffer, Slot
-from axpo.types import Branch, BranchPoint, Group
+from axpo.algorithm.buffer import BufferSettings, GroupBuffer, Slot
+from axpo.algorithm.types import Branch, BranchPoint, Group
 
 DIRECT = "<answer>1</answer>"
 

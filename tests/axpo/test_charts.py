@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from axpo.charts import LIGHT, PANELS, Line, Panel, has_data, inline_svg, trailing_mean, write_picture
+from axpo.report._charts import LIGHT, PANELS, Line, Panel, has_data, inline_svg, trailing_mean, write_picture
 
 REWARD = PANELS[0]
 TOKENS = next(panel for panel in PANELS if panel.title == "Tokens")

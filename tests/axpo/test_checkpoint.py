@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from axpo.checkpoint import (
+from axpo.algorithm.optimizer import Optimizer
+from axpo.records._manifest import manifest_hash
+from axpo.run._checkpoint import (
     CheckpointError,
     Progress,
     checkpoint_folder,
@@ -19,9 +21,7 @@ from axpo.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from axpo.config import OptimConfig
-from axpo.manifest import manifest_hash
-from axpo.optimizer import Optimizer
+from axpo.settings.config import OptimConfig
 
 PROGRESS = Progress(step=10, rollouts=1600, tokens=70_000, trained_tokens=9_000, seconds=12.5)
 

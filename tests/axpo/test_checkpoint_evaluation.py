@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 import axpo
-from axpo.checkpoint import CheckpointError
-from axpo.checkpoint_evaluation import locate_checkpoint
-from axpo.config import ConfigError, ModelConfig, SelectionConfig
-from axpo.config_file import to_toml
-from axpo.display import Silent
-from axpo.eval_config import EvalConfig
-from axpo.runlog import RunLogError
-from axpo.sft_config import RECORDED, SftConfig
+from axpo.evaluation._checkpoints import locate_checkpoint
+from axpo.records.run_log import RunLogError
+from axpo.run._checkpoint import CheckpointError
+from axpo.settings._evaluation import EvalConfig
+from axpo.settings.config import ConfigError, ModelConfig, SelectionConfig
+from axpo.settings.config_file import to_toml
+from axpo.settings.sft import RECORDED, SftConfig
+from axpo.terminal.display import Silent
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import gymnasium
 import pytest
 
 from axpo.cli import COMMANDS, main
-from axpo.config_file import to_toml
+from axpo.settings.config_file import to_toml
 
 SMALL = ("--sampling.questions", "4", "--sampling.group-size", "4", "--sampling.max-turn-tokens", "12")
 
@@ -251,7 +251,7 @@ class TestPlay:
 def test_envs_takes_the_path_of_a_modules_file(run_cli, tmp_path):
     (tmp_path / "two words").mkdir()
     module = tmp_path / "two words" / "path_of_mine.py"
-    zoom = "axpo_envs.suite.visual_zoom:VisualZoom"
+    zoom = "axpo_envs.suite.visual_zoom.env:VisualZoom"
     module.write_text(f"import gymnasium\ngymnasium.register('mine/ByPath-v0', entry_point='{zoom}')\n")
     try:
         code, out, err = run_cli("envs", str(module))

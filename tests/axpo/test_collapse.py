@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from axpo.collapse import ToolCollapse, tool_collapse
+from axpo.diagnostics._collapse import ToolCollapse, tool_collapse
 
 COLLAPSING = [0.3] * 5 + [0.2, 0.15, 0.1, 0.05, 0.0, 0.0]
 

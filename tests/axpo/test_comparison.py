@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from axpo import comparison
-from axpo.comparison import ComparisonConfig, compare, comparison_table
-from axpo.config import ConfigError, Cut, LogConfig, Method, Ranking, TrainConfig
-from axpo.outcomes import Comparison, read_comparison
-from axpo.runlog import RunLog, RunLogError
-from axpo.variants import VARIANTS, label_of, variant
+from axpo.compare import comparison
+from axpo.compare.comparison import ComparisonConfig, compare, comparison_table
+from axpo.compare.outcomes import Comparison, read_comparison
+from axpo.compare.variants import VARIANTS, label_of, variant
+from axpo.records.run_log import RunLog, RunLogError
+from axpo.settings.config import ConfigError, Cut, LogConfig, Method, Ranking, TrainConfig
 
 RunMaker = Callable[..., Path]
 PASS1 = {Method.GRPO: 0.5, Method.AXPO: 0.875}

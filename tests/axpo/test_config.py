@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo.config import (
+from axpo.run.environments import make_env, parse_env_args
+from axpo.settings.config import (
     Aggregation,
     ConfigError,
     LossConfig,
@@ -22,11 +23,10 @@ from axpo.config import (
     SelectionConfig,
     TrainConfig,
 )
-from axpo.config_file import checked, read_toml, to_toml
-from axpo.environments import make_env, parse_env_args
-from axpo.sft_config import SftConfig
-from axpo.validation import check_new_folder, effective_selection, resolved
-from axpo_envs.extras import MissingExtraError
+from axpo.settings.config_file import checked, read_toml, to_toml
+from axpo.settings.sft import SftConfig
+from axpo.settings.validation import check_new_folder, effective_selection, resolved
+from axpo_envs.plumbing.extras import MissingExtraError
 
 TOY = "toy/Checksum-v0"
 
@@ -314,7 +314,7 @@ class TestEnvironment:
             folder.mkdir()
         source = f"""
             import gymnasium
-            from axpo_envs.suite.visual_zoom import VisualZoom
+            from axpo_envs.suite.visual_zoom.env import VisualZoom
             from {name}_part import MADE
 
             gymnasium.register("mine/{name}-v0", entry_point=VisualZoom)

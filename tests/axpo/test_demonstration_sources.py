@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axpo.config import ConfigError, TrainConfig
-from axpo.config_file import to_toml
-from axpo.demonstration_sources import load_demonstrations
-from axpo.demonstrations import Demonstration, Speaker, encode, pieces
-from axpo.lessons.recorded import Recorded
-from axpo.rollout_log import write_rollouts
-from axpo.sampling import sample_groups
-from axpo.sft_config import RECORDED, DemonstrationsConfig, SftConfig
-from axpo.sft_run import run_sft
-from axpo_agents.scripted.visual_zoom import ZoomExpert
+from axpo.algorithm.sampling import sample_groups
+from axpo.records._rollout_log import write_rollouts
+from axpo.settings.config import ConfigError, TrainConfig
+from axpo.settings.config_file import to_toml
+from axpo.settings.sft import RECORDED, DemonstrationsConfig, SftConfig
+from axpo.sft._demonstrations import Demonstration, Speaker, encode, pieces
+from axpo.sft._run import run_sft
+from axpo.sft.lessons._recorded import Recorded
+from axpo.sft.sources import load_demonstrations
 from axpo_agents.testing import save_small_qwen3, save_small_qwen3_vl
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
-from axpo_envs.suite.visual_zoom import VisualZoom
+from axpo_envs.suite.visual_zoom.env import VisualZoom
+from axpo_envs.suite.visual_zoom.expert import ZoomExpert
 from axpo_envs.types import EpisodeState
 
 SCHEMA = {

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from axpo.demonstrations import DemonstratedTurn, Demonstration, Stretch, described, encode
-from axpo_agents.scripted.visual_zoom import direct_turn, zoom_turn
+from axpo.sft._demonstrations import DemonstratedTurn, Demonstration, Stretch, described, encode
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
-from axpo_envs.suite.visual_zoom import VisualZoom
+from axpo_envs.suite.visual_zoom.env import VisualZoom
+from axpo_envs.suite.visual_zoom.expert import direct_turn, zoom_turn
 
 
 @pytest.fixture(scope="module")

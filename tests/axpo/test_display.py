@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from axpo.config import TrainConfig
-from axpo.display import Display, Plain, Terminal, open_display, sparkline
+from axpo.settings.config import TrainConfig
+from axpo.terminal.display import Display, Plain, Terminal, open_display, sparkline
 
 CONFIG = TrainConfig(steps=40)
 EVALUATION = {

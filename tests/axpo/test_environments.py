@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo.config import ConfigError
-from axpo.environments import ALL, SET_ASIDE, make_asked, make_worlds
-from axpo.questions import divide
+from axpo.run.environments import ALL, SET_ASIDE, make_asked, make_worlds
+from axpo.run.questions import divide
+from axpo.settings.config import ConfigError
 from axpo_envs import ExactMatch, ListQuestions, Question, QuestionSource, ToolEnv, ToolEnvSpec
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.questions import QuestionSubset
+from axpo_envs.questions.sources import QuestionSubset
 
 TASK = "axpo/ToolTask-v0"
 OWN = "toy/Own-v0"

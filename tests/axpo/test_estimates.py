@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo.estimates import estimate_ratio, pass_at_k
+from axpo.diagnostics.estimates import estimate_ratio, pass_at_k
 
 
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_sample():

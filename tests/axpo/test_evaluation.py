@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import axpo
-from axpo.config import ConfigError, SamplingConfig
-from axpo.display import Silent
-from axpo.evaluation import EvaluationPlan, evaluate
+from axpo.evaluation.evaluate import EvaluationPlan, evaluate
+from axpo.settings.config import ConfigError, SamplingConfig
+from axpo.terminal.display import Silent
 from axpo_agents.testing.completions_server import CompletionsServer
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs import ExactMatch, ListQuestions, Question, ToolEnv, ToolEnvSpec

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from axpo.fitting_table import FittingTable
+from axpo.terminal.fitting_table import FittingTable
 
 TABLE = FittingTable(
     title="After 60 steps, on held-out questions",

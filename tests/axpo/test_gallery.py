@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from axpo.gallery import pick_branches, pick_examples, pick_pairs
-from axpo.pictures import Album
-from axpo.rollout_log import write_rollouts
-from axpo.types import Group
+from axpo.algorithm.types import Group
+from axpo.records._rollout_log import write_rollouts
+from axpo.report._gallery import pick_branches, pick_examples, pick_pairs
+from axpo.report._pictures import Album
 
 
 @pytest.fixture

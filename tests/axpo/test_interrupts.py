@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from axpo.interrupts import Interrupted, Interrupts
+from axpo.run._interrupts import Interrupted, Interrupts
 
 
 def ring(number: int = signal.SIGINT) -> None:

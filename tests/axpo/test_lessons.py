@@ -3,19 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from axpo.config import ConfigError
-from axpo.lessons import make_lesson
-from axpo.lessons.locate_and_read import LocateAndRead
-from axpo.lessons.question_pool import QuestionPool
-from axpo.lessons.trajectories import Trajectories
-from axpo.sft_config import LessonName, SftConfig, StageConfig, TrajectoryConfig
-from axpo_agents.scripted.visual_zoom import box_around, reading_turn, zoom_turn
+from axpo.settings.config import ConfigError
+from axpo.settings.sft import LessonName, SftConfig, StageConfig, TrajectoryConfig
+from axpo.sft.lessons import make_lesson
+from axpo.sft.lessons._locate_and_read import LocateAndRead
+from axpo.sft.lessons._question_pool import QuestionPool
+from axpo.sft.lessons._trajectories import Trajectories
 from axpo_envs.env import ToolEnv
-from axpo_envs.questions import ListQuestions
-from axpo_envs.rewards import ExactMatch
-from axpo_envs.scenes.sign_questions import asked_colour, favourites
+from axpo_envs.questions.sources import ListQuestions
+from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.spec import ToolEnvSpec
-from axpo_envs.suite.visual_zoom import VisualZoom
+from axpo_envs.suite.visual_zoom.env import VisualZoom
+from axpo_envs.suite.visual_zoom.expert import box_around, reading_turn, zoom_turn
+from axpo_envs.suite.visual_zoom.questions import asked_colour, favourites
 from axpo_envs.types import Question
 
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axpo.config import LossConfig
-from axpo.loss import MAX_LOG_RATIO, LossStats, Targets, policy_loss
+from axpo.algorithm.loss import MAX_LOG_RATIO, LossStats, Targets, policy_loss
+from axpo.settings.config import LossConfig
 
 PLAIN = LossConfig(kl=0.0)
 

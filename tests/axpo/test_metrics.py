@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from axpo.metrics import evaluation_metrics, step_metrics
-from axpo.types import Branch, BranchPoint, Group
+from axpo.algorithm.types import Branch, BranchPoint, Group
+from axpo.diagnostics.metrics import evaluation_metrics, step_metrics
 from axpo_agents.types import Rollout
 from axpo_envs.types import CallOutcome, CallRecord, Label, RewardTerm, StopReason, ToolResult, ToolStatus
 

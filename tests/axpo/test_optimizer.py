@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from axpo.config import Algorithm, OptimConfig, Schedule
-from axpo.optimizer import Optimizer
+from axpo.algorithm.optimizer import Optimizer
+from axpo.settings.config import Algorithm, OptimConfig, Schedule
 
 CONFIG = OptimConfig(lr=1e-3, warmup_steps=4, weight_decay=0.1)
 

@@ -10,13 +10,13 @@ import gymnasium
 import pytest
 import torch
 
-from axpo.advantages import compute_advantages
-from axpo.batching import MiniBatch, build_batch
-from axpo.config import AdvantageConfig, LossConfig, OptimConfig, SamplingConfig, SelectionConfig
-from axpo.sampling import resample, sample_groups
-from axpo.selection import select_prefixes
-from axpo.types import Advantage, Group
-from axpo.update import Objective, UpdateStats, update
+from axpo.algorithm.advantages import compute_advantages
+from axpo.algorithm.batching import MiniBatch, build_batch
+from axpo.algorithm.sampling import resample, sample_groups
+from axpo.algorithm.selection import select_prefixes
+from axpo.algorithm.types import Advantage, Group
+from axpo.algorithm.update import Objective, UpdateStats, update
+from axpo.settings.config import AdvantageConfig, LossConfig, OptimConfig, SamplingConfig, SelectionConfig
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
 
 torch.set_num_threads(1)

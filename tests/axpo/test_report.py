@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from axpo.config import Cut, Method, SelectionConfig, TrainConfig
-from axpo.outcomes import Comparison, Entry, run_outcome, start_outcome
-from axpo.page import compact, percent, tagged
-from axpo.regime import NOTES, default_regime
-from axpo.report import write_curves, write_report
-from axpo.runlog import RunLog, RunLogError
+from axpo.compare._regime import NOTES, default_regime
+from axpo.compare.outcomes import Comparison, Entry, run_outcome, start_outcome
+from axpo.records.run_log import RunLog, RunLogError
+from axpo.report._page import compact, percent, tagged
+from axpo.report._report import write_curves, write_report
+from axpo.settings.config import Cut, Method, SelectionConfig, TrainConfig
 
 RunMaker = Callable[..., Path]
 LOADING = ("src", "href", "xlink:href", "poster", "data", "action", "srcset")

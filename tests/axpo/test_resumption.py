@@ -11,13 +11,13 @@ import pytest
 
 import axpo
 from axpo.cli import main
-from axpo.config import ConfigError, TrainConfig
-from axpo.config_file import read_toml, to_toml
-from axpo.display import Silent
-from axpo.resumption import changed, differences
-from axpo.runlog import read_changes
-from axpo.sft_config import SftConfig
-from axpo.validation import located
+from axpo.records.run_log import read_changes
+from axpo.run._resumption import changed, differences
+from axpo.settings.config import ConfigError, TrainConfig
+from axpo.settings.config_file import read_toml, to_toml
+from axpo.settings.sft import SftConfig
+from axpo.settings.validation import located
+from axpo.terminal.display import Silent
 from axpo_agents.transformers_policy import LoadSettings, load_policy
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from axpo.jsonl import DamagedFileError
-from axpo.rollout_log import read_image, read_rollouts, saved_steps, step_folder, write_rollouts
-from axpo.rollout_records import Kind, SavedBranch, SavedCut, SavedImage, SavedOrigin, SavedRollout
-from axpo.types import Group
+from axpo.algorithm.types import Group
+from axpo.records._jsonl import DamagedFileError
+from axpo.records._rollout_log import read_image, read_rollouts, saved_steps, step_folder, write_rollouts
+from axpo.records._rollout_records import Kind, SavedBranch, SavedCut, SavedImage, SavedOrigin, SavedRollout
 from axpo_envs.types import CallOutcome, ToolStatus, Turn
 
 CUT = SavedCut(turn=0, token=3, characters=49, confidence=0.25)

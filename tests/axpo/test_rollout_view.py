@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from axpo.pictures import Album, Box, Picture
-from axpo.rollout_log import read_rollouts, write_rollouts
-from axpo.rollout_view import RolloutView, Tone, _pieces, view_rollout
-from axpo.types import Group
+from axpo.algorithm.types import Group
+from axpo.records._rollout_log import read_rollouts, write_rollouts
+from axpo.report._pictures import Album, Box, Picture
+from axpo.report._rollout_view import RolloutView, Tone, _pieces, view_rollout
 from axpo_agents.types import Rollout
-from axpo_envs.coordinates import Coords
 from axpo_envs.images import ImageRef
+from axpo_envs.imaging.coordinates import Coords
 from axpo_envs.types import CallOutcome, CallRecord, Question, ToolCall, ToolResult, ToolStatus
 
 FROZEN = "<think>I cannot read it: zoom in.</think>\n<tool_call>"

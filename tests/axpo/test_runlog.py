@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from axpo.jsonl import JsonLines
-from axpo.runlog import RunLog, RunLogError, read_steps
-from axpo.types import Group
+from axpo.algorithm.types import Group
+from axpo.records._jsonl import JsonLines
+from axpo.records.run_log import RunLog, RunLogError, read_steps
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from axpo.config import SamplingConfig, SelectionConfig
-from axpo.sampling import resample, sample_groups
-from axpo.selection import select_prefixes
-from axpo.types import Group
+from axpo.algorithm.sampling import resample, sample_groups
+from axpo.algorithm.selection import select_prefixes
+from axpo.algorithm.types import Group
+from axpo.settings.config import SamplingConfig, SelectionConfig
 from axpo_agents.rolling import Lost
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.env import ToolEnv, ToolEnvSpec
 from axpo_envs.errors import InfrastructureFault, SnapshotError
-from axpo_envs.questions import ListQuestions
-from axpo_envs.rewards import ExactMatch
+from axpo_envs.questions.sources import ListQuestions
+from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.tools import ToolContext, tool
 from axpo_envs.types import Question
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from axpo.config import OptimConfig, Schedule
-from axpo.schedule import learning_rate
+from axpo.algorithm._schedule import learning_rate
+from axpo.settings.config import OptimConfig, Schedule
 
 
 def rates(steps: int, **settings: object) -> list[float]:

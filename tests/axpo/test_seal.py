@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from axpo.checked_json import DamagedFileError
-from axpo.config import TrainConfig
-from axpo.jsonl import JsonLines
-from axpo.report import write_report
-from axpo.rollout_log import read_image, read_rollouts
-from axpo.rollout_records import SavedImage
-from axpo.runlog import RunLog, RunLogError, check_run, read_evaluations, read_steps
+from axpo.records._checked_json import DamagedFileError
+from axpo.records._jsonl import JsonLines
+from axpo.records._rollout_log import read_image, read_rollouts
+from axpo.records._rollout_records import SavedImage
+from axpo.records.run_log import RunLog, RunLogError, check_run, read_evaluations, read_steps
+from axpo.report._report import write_report
+from axpo.settings.config import TrainConfig
 
 RunMaker = Callable[..., Path]
 

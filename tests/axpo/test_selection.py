@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axpo.config import Cut, Ranking, SelectionConfig
-from axpo.selection import is_triggered, prefix_budget, select_prefixes
-from axpo.types import Group
+from axpo.algorithm.selection import is_triggered, prefix_budget, select_prefixes
+from axpo.algorithm.types import Group
+from axpo.settings.config import Cut, Ranking, SelectionConfig
 
 TOOL = "<think>t</think><tool_call>{}</tool_call>"
 DIRECT = "<think>t</think><answer>1</answer>"

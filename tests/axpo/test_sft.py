@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from axpo.checked_json import DamagedFileError
-from axpo.config import ConfigError
-from axpo.config_file import read_toml
-from axpo.demonstrations import Piece
-from axpo.jsonl import JsonLines
-from axpo.sft import learning_rate, weighted_loss
-from axpo.sft_config import LessonName, SftConfig, StageConfig, TrajectoryConfig
-from axpo.sft_run import run_sft
+from axpo.records._checked_json import DamagedFileError
+from axpo.records._jsonl import JsonLines
+from axpo.settings.config import ConfigError
+from axpo.settings.config_file import read_toml
+from axpo.settings.sft import LessonName, SftConfig, StageConfig, TrajectoryConfig
+from axpo.sft._demonstrations import Piece
+from axpo.sft._run import run_sft
+from axpo.sft._training import learning_rate, weighted_loss
 
 
 class Recorder:

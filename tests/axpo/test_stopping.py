@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from axpo.stopping import best_step, is_exhausted
+from axpo.run._stopping import best_step, is_exhausted
 
 
 def evaluations(*values: float | None) -> list[dict[str, Any]]:

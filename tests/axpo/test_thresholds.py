@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from axpo.thresholds import threshold_problem
+from axpo.diagnostics._thresholds import threshold_problem
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 import axpo
-import axpo.evaluation
-from axpo.checkpoint import CheckpointError, newest_checkpoint
-from axpo.config import ConfigError, Method, ModelConfig, OptimConfig, SamplingConfig, TrainConfig
-from axpo.config_file import read_toml
-from axpo.display import Silent
-from axpo.interrupts import Interrupted
-from axpo.sampling import sample_groups
-from axpo.trainer import RunResult, load_settings
-from axpo.update import DivergenceError
+import axpo.evaluation.evaluate
+from axpo.algorithm.sampling import sample_groups
+from axpo.algorithm.update import DivergenceError
+from axpo.run._checkpoint import CheckpointError, newest_checkpoint
+from axpo.run._interrupts import Interrupted
+from axpo.run.trainer import RunResult, load_settings
+from axpo.settings.config import ConfigError, Method, ModelConfig, OptimConfig, SamplingConfig, TrainConfig
+from axpo.settings.config_file import read_toml
+from axpo.terminal.display import Silent
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.errors import InfrastructureFault
 
@@ -174,7 +174,7 @@ class TestBest:
             return replace(found, metrics={**found.metrics, "pass1": pass1})
 
         actual = axpo.evaluation.evaluate
-        monkeypatch.setattr("axpo.run_evaluations.evaluate", evaluate)
+        monkeypatch.setattr("axpo.run._evaluations.evaluate", evaluate)
 
     def test_the_best_checkpoint_is_kept_beside_the_newest(self, toy, tmp_path, monkeypatch):
         self.scripted(monkeypatch, 0.9, 0.1, 0.6, 0.3, 0.2)
@@ -312,7 +312,7 @@ class TestFaults:
                 raise InfrastructureFault("the server is gone")
             return sample_groups(*arguments, **options)
 
-        monkeypatch.setattr("axpo.training_step.sample_groups", sample)
+        monkeypatch.setattr("axpo.algorithm.step.sample_groups", sample)
         with pytest.raises(InfrastructureFault, match="the server is gone"):
             train(toy.toy_config(tmp_path / "run"))
         checkpoint = newest_checkpoint(tmp_path / "run" / "checkpoints", warn=pytest.fail)

@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 import axpo
-from axpo.display import Plain, Silent
-from axpo.heartbeat import Countdown, Heartbeat, duration
-from axpo.terminal import printable
-from axpo.unfailing import Unfailing
+from axpo.terminal._escaping import printable
+from axpo.terminal.display import Plain, Silent
+from axpo.terminal.heartbeat import Countdown, Heartbeat, duration
+from axpo.terminal.unfailing import Unfailing
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_a_closed_pipe_leaves_a_finished_run(toy, tmp_path):
     os.close(reader)
     code = (
         "import sys, toy_env\nfrom pathlib import Path\n"
-        "from axpo.config_file import to_toml\nfrom axpo.cli import main\n"
+        "from axpo.settings.config_file import to_toml\nfrom axpo.cli import main\n"
         "Path('c.toml').write_text(to_toml(toy_env.toy_config(Path('run'), steps=3)))\n"
         "sys.exit(main(['train', '--config', 'c.toml', '--json', 'summary.json']))\n"
     )

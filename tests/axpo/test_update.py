@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from axpo.batching import MiniBatch, build_batch, make_targets
-from axpo.config import LossConfig, OptimConfig
-from axpo.loss import policy_loss
-from axpo.optimizer import Optimizer
-from axpo.types import Advantage
-from axpo.update import DivergenceError, Objective, update
+from axpo.algorithm.batching import MiniBatch, build_batch, make_targets
+from axpo.algorithm.loss import policy_loss
+from axpo.algorithm.optimizer import Optimizer
+from axpo.algorithm.types import Advantage
+from axpo.algorithm.update import DivergenceError, Objective, update
+from axpo.settings.config import LossConfig, OptimConfig
 
 OPTIM = OptimConfig(lr=1e-2, minibatches=1)
 PLAIN = LossConfig(kl=0.0)

@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from axpo.config import LogConfig, SamplingConfig, TrainConfig
+from axpo.settings.config import LogConfig, SamplingConfig, TrainConfig
 from axpo_envs import EpisodeState, ListQuestions, Question, RewardTerm, ToolEnv, ToolEnvSpec
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef

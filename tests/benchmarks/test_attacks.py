@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from axpo.config import ConfigError
+from axpo.settings.config import ConfigError
 from axpo_benchmarks.attacks import AttacksConfig, _calls, _files, run_attacks
-from axpo_envs.python_sandbox.start import available_isolations
+from axpo_envs.backends.python_sandbox.start import available_isolations
 
 
 def test_rounds_are_a_function_of_their_seed() -> None:

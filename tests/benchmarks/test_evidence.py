@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from axpo.comparison import ComparisonConfig
-from axpo.outcomes import Comparison, Entry, Outcome, RunOutcome
+from axpo.compare.comparison import ComparisonConfig
+from axpo.compare.outcomes import Comparison, Entry, Outcome, RunOutcome
 from axpo_benchmarks import evidence
 from axpo_benchmarks.cli import main
 

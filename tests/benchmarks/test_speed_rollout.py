@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from axpo.environments import make_worlds
+from axpo.run.environments import make_worlds
 from axpo_agents.policy import Prefix
 from axpo_agents.rolling import Start, roll
 from axpo_agents.tiny import tiny_folder

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from axpo_envs.strict_json import MAX_DEPTH
-from axpo_envs.tools.argument_types import type_arguments
+from axpo_envs.plumbing.strict_json import MAX_DEPTH
+from axpo_envs.tool._argument_types import type_arguments
 
 OBJECT = {"type": "object", "properties": {"x": {"type": "integer"}}}
 DEEP: dict[str, Any] = {"$defs": {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(50)}}

@@ -7,8 +7,8 @@ from typing import Any
 import pydantic
 import pytest
 
+from axpo_envs.tool.protocol import ToolArgumentError
 from axpo_envs.tools import tool
-from axpo_envs.tools.tool import ToolArgumentError
 
 
 class Leaf(pydantic.BaseModel):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from axpo_envs.image_decoding import decode_image, pixels_of
 from axpo_envs.images import ImageRef
+from axpo_envs.imaging._decoding import decode_image, pixels_of
 
 
 def profile_of(space: str) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_envs.coordinates import Coords, PixelBox, Size, describe, extent, pixel_box, written_box
+from axpo_envs.imaging.coordinates import Coords, PixelBox, Size, describe, extent, pixel_box, written_box
 from axpo_envs.tools import ToolError
 
 # A 4000 x 2000 photograph that the policy saw at 1000 x 500.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_envs.data_urls import is_data_url, read_base64, read_data_url
-from axpo_envs.image_files import ImageProblemError
+from axpo_envs.imaging._data_urls import is_data_url, read_base64, read_data_url
+from axpo_envs.imaging.files import ImageProblemError
 
 # Its base64 has both letters that differ between the alphabets, and padding.
 BYTES = b"\xfb\xef\xff\x00"

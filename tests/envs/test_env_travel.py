@@ -10,9 +10,9 @@ import gymnasium
 import pytest
 
 import axpo_envs  # noqa: F401 - registers the environments
-from axpo_envs.env_travel import check_travel
+from axpo_envs.conformance._travel import check_travel
 from axpo_envs.examples import call_turn
-from axpo_envs.suite.tool_task import ToolTask
+from axpo_envs.suite.tool_task.env import ToolTask
 from axpo_envs.tools import tool
 
 QUESTIONS = [{"id": "q", "prompt": "?", "answer": "6"}]

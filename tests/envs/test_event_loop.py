@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from axpo_envs import ExactMatch, ListQuestions, Question, ToolEnv, ToolEnvSpec
-from axpo_envs.event_loop import run_coroutine
+from axpo_envs.engine._event_loop import run_coroutine
 from axpo_envs.examples import call_turn
 from axpo_envs.tools import ToolStatus, ToolTimeout, tool
 
@@ -62,7 +62,7 @@ def test_waiting_for_the_loop_on_the_loop_is_refused() -> None:
 
 
 def test_a_coroutine_that_nothing_can_stop_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axpo_envs.event_loop.GRACE_S", 0.02)
+    monkeypatch.setattr("axpo_envs.engine._event_loop.GRACE_S", 0.02)
     release = threading.Event()
 
     async def block() -> None:
@@ -91,7 +91,7 @@ def test_an_async_tool_past_its_limit_is_an_observation() -> None:
 
 LEAVING = """
 import asyncio, os
-from axpo_envs.event_loop import run_coroutine
+from axpo_envs.engine._event_loop import run_coroutine
 
 async def begin():
     begin.task = asyncio.get_running_loop().create_task(asyncio.Event().wait())

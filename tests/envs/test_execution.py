@@ -17,11 +17,11 @@ from axpo_envs import (
     ToolFault,
     Verdict,
 )
+from axpo_envs.engine._execution import Executor, call_seed
+from axpo_envs.engine._toolbox import Toolbox
 from axpo_envs.errors import RewardFault
 from axpo_envs.examples import call_turn
-from axpo_envs.execution import Executor, call_seed
 from axpo_envs.parsing import parse_turn
-from axpo_envs.toolbox import Toolbox
 from axpo_envs.tools import Effects, ToolContext, ToolError, ToolTimeout, tool
 from axpo_envs.types import CallOutcome, CallRecord, ToolResult, ToolStatus, Turn
 

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from axpo_envs import EnvConfigError
-from axpo_envs.extras import EXTRAS, MissingExtraError, require_extra, requiring
+from axpo_envs.plumbing.extras import EXTRAS, MissingExtraError, require_extra, requiring
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
 

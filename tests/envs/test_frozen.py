@@ -15,7 +15,7 @@ import pydantic
 import pytest
 
 from axpo_envs import ImageRef
-from axpo_envs.frozen import find_mutable
+from axpo_envs.engine._frozen import find_mutable
 
 
 @dataclass(frozen=True, slots=True)

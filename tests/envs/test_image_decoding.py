@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, features
 
-from axpo_envs.image_decoding import check_image, decode_image, pixels_of, pixels_of_array, read_colour
-from axpo_envs.image_files import ImageProblemError
+from axpo_envs.imaging._decoding import check_image, decode_image, pixels_of, pixels_of_array, read_colour
+from axpo_envs.imaging.files import ImageProblemError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 LOSSLESS = ("PNG", "TIFF", "WEBP")

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axpo_envs import image_files
-from axpo_envs.image_files import (
+from axpo_envs.images import ImageRef
+from axpo_envs.imaging import files as image_files
+from axpo_envs.imaging.files import (
     MAX_IMAGES,
     MAX_PIXELS,
     ImageProblemError,
@@ -24,7 +25,6 @@ from axpo_envs.image_files import (
     open_image,
     read_image_file,
 )
-from axpo_envs.images import ImageRef
 
 
 def test_a_regular_file_and_a_link_to_it_are_read(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from axpo_envs.coordinates import Coords, PixelBox, Size
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
+from axpo_envs.imaging.coordinates import Coords, PixelBox, Size
 from axpo_envs.tools import Effects, Tool, ToolArgumentError, ToolContext, ToolError
 from axpo_envs.tools.image_zoom_in import ImageZoomIn, crop_to_view, shown_size, view_image
 from axpo_envs.types import Question, ToolStatus

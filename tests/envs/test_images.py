@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from axpo_envs import ImageRef
-from axpo_envs.image_files import ImageProblemError
+from axpo_envs.imaging.files import ImageProblemError
 
 
 def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from axpo_envs.mcp.argument_schema import MAX_DEPTH, MAX_PARTS, ArgumentSchema
-from axpo_envs.tools.tool import ToolArgumentError, ToolTimeout
+from axpo_envs.backends.mcp._argument_schema import MAX_DEPTH, MAX_PARTS, ArgumentSchema
+from axpo_envs.tool.protocol import ToolArgumentError, ToolTimeout
 
 TWOFOLD: dict[str, Any] = {
     "$defs": {"n": {"anyOf": [{"properties": {"a": {"$ref": "#/$defs/n"}}, "required": ["z"]}] * 2}},

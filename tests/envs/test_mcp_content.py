@@ -13,9 +13,9 @@ from mcp import types
 from PIL import Image
 
 from axpo_envs import ImageRef
-from axpo_envs.image_files import open_image
-from axpo_envs.mcp import content
-from axpo_envs.mcp.content import parts_of
+from axpo_envs.backends.mcp import _content as content
+from axpo_envs.backends.mcp._content import parts_of
+from axpo_envs.imaging.files import open_image
 from axpo_envs.types import Parts
 
 

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from axpo_envs.mcp import McpServer, mcp_tools
-from axpo_envs.tools.tool import ToolContext
+from axpo_envs.backends.mcp import McpServer, mcp_tools
+from axpo_envs.tool.protocol import ToolContext
 from axpo_envs.types import Question
 
 HALF = r"price: 5 \ud83d"

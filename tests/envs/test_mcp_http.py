@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from axpo_envs import EnvConfigError, ImageRef, InfrastructureFault, Question, ToolStatus
-from axpo_envs.mcp import McpServer, McpTools, mcp_tools
+from axpo_envs.backends.mcp import McpServer, McpTools, mcp_tools
+from axpo_envs.plumbing.web._retries import Retries
+from axpo_envs.tool.protocol import ToolTimeout
 from axpo_envs.tools import ToolContext, ToolResult
-from axpo_envs.tools.tool import ToolTimeout
-from axpo_envs.web.retries import Retries
 
 PROGRAM = str(Path(__file__).with_name("mcp_server.py"))
 CONTEXT = ToolContext(question=Question(id="q", prompt=("?",), answer=""), images=(), seed=0)

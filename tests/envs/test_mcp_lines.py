@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_envs.mcp import lines
-from axpo_envs.mcp.lines import ENCODING, WholeLines
+from axpo_envs.backends.mcp import _lines as lines
+from axpo_envs.backends.mcp._lines import ENCODING, WholeLines
 
 
 @given(st.lists(st.binary(max_size=6) | st.sampled_from([b"\n", b"a\nb", b"\n\n", b""])))

@@ -15,15 +15,15 @@ import pytest
 from mcp import types
 from mcp.shared.message import SessionMessage
 
+from axpo_envs.backends.mcp import McpServer, McpTools, mcp_tools
+from axpo_envs.backends.mcp._connection import Connection
+from axpo_envs.backends.mcp._messages import CallResults, RepairedBody
+from axpo_envs.engine._event_loop import run_coroutine
 from axpo_envs.errors import InfrastructureFault
-from axpo_envs.event_loop import run_coroutine
 from axpo_envs.images import ImageRef
-from axpo_envs.mcp import McpServer, McpTools, mcp_tools
-from axpo_envs.mcp.connection import Connection
-from axpo_envs.mcp.messages import CallResults, RepairedBody
-from axpo_envs.tools.tool import ToolContext, ToolError, ToolTimeout
+from axpo_envs.plumbing.web._retries import Retries
+from axpo_envs.tool.protocol import ToolContext, ToolError, ToolTimeout
 from axpo_envs.types import Question, ToolStatus
-from axpo_envs.web.retries import Retries
 
 PROGRAM = str(Path(__file__).with_name("mcp_faulty_server.py"))
 COMMAND = (sys.executable, PROGRAM)

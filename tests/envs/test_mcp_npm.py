@@ -19,10 +19,10 @@ import gymnasium
 import pytest
 
 from axpo_envs import ImageRef, Question, ToolEnv
+from axpo_envs.backends.mcp import McpServer, McpTools, mcp_tools
 from axpo_envs.examples import call_turn
-from axpo_envs.mcp import McpServer, McpTools, mcp_tools
+from axpo_envs.plumbing.web._retries import Retries
 from axpo_envs.tools import ToolContext, ToolResult
-from axpo_envs.web.retries import Retries
 
 PACKAGES = ("@modelcontextprotocol/server-everything@2026.8.31", "@modelcontextprotocol/server-memory@2026.8.31")
 CONTEXT = ToolContext(question=Question(id="q", prompt=("?",), answer=""), images=(), seed=0)

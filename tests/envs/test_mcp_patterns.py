@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_envs.mcp.patterns import MAX_PATTERN_CHARS, compile_pattern
+from axpo_envs.backends.mcp._patterns import MAX_PATTERN_CHARS, compile_pattern
 
 
 @pytest.mark.parametrize(

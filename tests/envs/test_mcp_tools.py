@@ -18,12 +18,12 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from axpo_envs import EnvConfigError, ImageRef, InfrastructureFault, Question, ToolEnv, ToolStatus
+from axpo_envs.backends.mcp import McpServer, McpTools, mcp_tools
 from axpo_envs.examples import call_turn
-from axpo_envs.mcp import McpServer, McpTools, mcp_tools
+from axpo_envs.plumbing.web._retries import Retries
 from axpo_envs.testing import check_tool, check_tool_env
+from axpo_envs.tool.protocol import ToolTimeout
 from axpo_envs.tools import Effects, ToolArgumentError, ToolContext, ToolResult
-from axpo_envs.tools.tool import ToolTimeout
-from axpo_envs.web.retries import Retries
 
 PROGRAM = str(Path(__file__).with_name("mcp_server.py"))
 SERVER = (sys.executable, PROGRAM)
@@ -312,7 +312,7 @@ def test_a_forgotten_server_ends() -> None:
 
 def test_a_server_ends_with_the_program_that_started_it() -> None:
     script = f"""
-from axpo_envs.mcp import mcp_tools
+from axpo_envs.backends.mcp import mcp_tools
 from axpo_envs.tools import ToolContext
 tools = mcp_tools({SERVER!r}, only=("pid",))
 print(tools[0].step({{}}, None, None)[0].content[0])
@@ -367,7 +367,7 @@ import sys
 sys.modules["mcp"] = None
 import axpo_envs
 try:
-    from axpo_envs.mcp import mcp_tools
+    from axpo_envs.backends.mcp import mcp_tools
 except axpo_envs.EnvConfigError as error:
     print(error)
 """

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from axpo_envs import call_extent, parsing
+from axpo_envs import parsing
 from axpo_envs.examples import BAD_TURNS, call_turn
 from axpo_envs.parsing import AnswerFormat, parse_turn
+from axpo_envs.turn_format import _call_extent as call_extent
 from axpo_envs.types import CallOutcome, ToolCall
 
 CALL = '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>'

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.start import Started, available_isolations
-from axpo_envs.python_sandbox.state import PythonState
-from axpo_envs.python_sandbox.syscalls import number
+from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.start import Started, available_isolations
+from axpo_envs.backends.python_sandbox.state import PythonState
+from axpo_envs.backends.python_sandbox.syscalls import number
+from axpo_envs.tool.protocol import ToolContext
 from axpo_envs.tools.python import PythonTool
-from axpo_envs.tools.tool import ToolContext
 from axpo_envs.types import Question, ToolResult, ToolStatus
 
 SECRET = "the answer is 271828"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from axpo_envs.backends.python_sandbox.host import Outcome, Sandbox
+from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.protocol import Status
+from axpo_envs.backends.python_sandbox.report import Isolation
+from axpo_envs.backends.python_sandbox.state import PythonState
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.python_sandbox.host import Outcome, Sandbox
-from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.protocol import Status
-from axpo_envs.python_sandbox.report import Isolation
-from axpo_envs.python_sandbox.state import PythonState
 
 LIMITS = SandboxLimits(wall_s=3.0, output_bytes=1000)
 SETTINGS = SandboxSettings(isolation=Isolation.ENGINE, preload=(), engine_image="cells:1", live=4)

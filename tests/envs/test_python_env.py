@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.report import BranchingKind, Isolation
+from axpo_envs.backends.python_sandbox.start import available_isolations
+from axpo_envs.backends.python_sandbox.state import PythonState
 from axpo_envs.env import ToolEnv, ToolEnvSpec
-from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.report import BranchingKind, Isolation
-from axpo_envs.python_sandbox.start import available_isolations
-from axpo_envs.python_sandbox.state import PythonState
-from axpo_envs.questions import ListQuestions
-from axpo_envs.rewards import ExactMatch
+from axpo_envs.questions.sources import ListQuestions
+from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.snapshot import Snapshot
 from axpo_envs.testing import check_tool, check_tool_env
 from axpo_envs.tools import Effects, Tool, ToolArgumentError

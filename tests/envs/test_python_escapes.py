@@ -8,15 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from axpo_envs.python_sandbox import policy, seccomp
-from axpo_envs.python_sandbox.host import Outcome, Sandbox
-from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.policy import Verdict
-from axpo_envs.python_sandbox.protocol import Status
-from axpo_envs.python_sandbox.report import BranchingKind
-from axpo_envs.python_sandbox.start import available_isolations
-from axpo_envs.python_sandbox.state import PythonState
-from axpo_envs.python_sandbox.syscalls import number
+from axpo_envs.backends.python_sandbox import _policy as policy
+from axpo_envs.backends.python_sandbox import _seccomp as seccomp
+from axpo_envs.backends.python_sandbox._policy import Verdict
+from axpo_envs.backends.python_sandbox.host import Outcome, Sandbox
+from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.protocol import Status
+from axpo_envs.backends.python_sandbox.report import BranchingKind
+from axpo_envs.backends.python_sandbox.start import available_isolations
+from axpo_envs.backends.python_sandbox.state import PythonState
+from axpo_envs.backends.python_sandbox.syscalls import number
 
 LIMITS = SandboxLimits(wall_s=10.0, memory_mb=192, scratch_mb=8, threads=16)
 SYSCALL = """

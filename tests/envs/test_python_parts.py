@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from axpo_envs.python_sandbox import frames
-from axpo_envs.python_sandbox.digests import output_digest
-from axpo_envs.python_sandbox.frames import Bounds
-from axpo_envs.python_sandbox.lines import Line
-from axpo_envs.python_sandbox.views import find_ways, leave_out
+from axpo_envs.backends.python_sandbox import _frames as frames
+from axpo_envs.backends.python_sandbox._digests import output_digest
+from axpo_envs.backends.python_sandbox._frames import Bounds
+from axpo_envs.backends.python_sandbox._lines import Line
+from axpo_envs.backends.python_sandbox._views import find_ways, leave_out
 
 
 def test_frames_carry_objects_bytes_and_open_files() -> None:

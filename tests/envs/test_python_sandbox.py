@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 import axpo_envs
+from axpo_envs.backends.python_sandbox.host import Outcome, Sandbox
+from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.protocol import Status
+from axpo_envs.backends.python_sandbox.report import BranchingKind, Isolation
+from axpo_envs.backends.python_sandbox.state import PythonState
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
-from axpo_envs.python_sandbox.host import Outcome, Sandbox
-from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.protocol import Status
-from axpo_envs.python_sandbox.report import BranchingKind, Isolation
-from axpo_envs.python_sandbox.state import PythonState
 
 LIMITS = SandboxLimits(wall_s=20.0, memory_mb=128)
 
@@ -114,7 +114,7 @@ class TestIsolation:
             Sandbox(LIMITS, SandboxSettings(), allow_unsandboxed=allowed)
 
     def test_what_was_chosen_is_logged_and_no_isolation_is_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level("INFO", logger="axpo_envs.python_sandbox.host")
+        caplog.set_level("INFO", logger="axpo_envs.backends.python_sandbox.host")
         sandboxed = sandbox_of()
         settings = SandboxSettings(isolation=Isolation.NONE, preload=())
         unsandboxed = Sandbox(LIMITS, settings, allow_unsandboxed=True)
@@ -128,9 +128,9 @@ class TestIsolation:
     def test_goes_down_the_ladder_where_namespaces_are_forbidden(self) -> None:
         code = """
             import os, pathlib
-            from axpo_envs.python_sandbox import kernel
-            from axpo_envs.python_sandbox.host import Sandbox
-            from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
+            from axpo_envs.backends.python_sandbox import kernel
+            from axpo_envs.backends.python_sandbox.host import Sandbox
+            from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
             try:
                 user = os.geteuid()
                 kernel.unshare(kernel.Namespaces.USER)
@@ -223,7 +223,7 @@ class TestSettings:
     def test_this_project_is_hidden_where_it_is_installed_too(self, isolation: Isolation | None) -> None:
         installed = Path(axpo_envs.__file__).parents[1]
         sandbox = sandbox_of(readable=(installed,), isolation=isolation)
-        code = f"import sys; sys.path.insert(0, {str(installed)!r})\nimport axpo_envs.questions"
+        code = f"import sys; sys.path.insert(0, {str(installed)!r})\nimport axpo_envs.questions.sources"
         assert run(sandbox, code).text.splitlines()[-1].partition(":")[0] in ("ModuleNotFoundError", "PermissionError")
         sandbox.close()
 
@@ -270,10 +270,10 @@ class TestEnd:
     def test_killing_the_host_ends_every_process(self, isolation: Isolation | None, shared_folder: Path) -> None:
         code = """
             import sys, threading, time
-            from axpo_envs.python_sandbox.host import Sandbox
-            from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-            from axpo_envs.python_sandbox.state import PythonState
-            from axpo_envs.python_sandbox.report import Isolation
+            from axpo_envs.backends.python_sandbox.host import Sandbox
+            from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+            from axpo_envs.backends.python_sandbox.state import PythonState
+            from axpo_envs.backends.python_sandbox.report import Isolation
             isolation = Isolation(sys.argv[1]) if sys.argv[1] else None
             sandbox = Sandbox(SandboxLimits(wall_s=60, processes=5), SandboxSettings(preload=(), isolation=isolation))
             state = sandbox.run(PythonState(), "import os, time", seed=1).state
@@ -365,9 +365,9 @@ class TestEnd:
     def test_a_forked_host_starts_its_own(self) -> None:
         code = """
             import os
-            from axpo_envs.python_sandbox.host import Sandbox
-            from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-            from axpo_envs.python_sandbox.state import PythonState
+            from axpo_envs.backends.python_sandbox.host import Sandbox
+            from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+            from axpo_envs.backends.python_sandbox.state import PythonState
             sandbox = Sandbox(SandboxLimits(), SandboxSettings(preload=()))
             state = sandbox.run(PythonState(), "x = 1", seed=1).state
             child = os.fork()

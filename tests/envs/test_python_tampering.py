@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from axpo_envs.python_sandbox.host import Outcome, Sandbox
-from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.protocol import Status
-from axpo_envs.python_sandbox.report import BranchingKind
-from axpo_envs.python_sandbox.seccomp import Question
-from axpo_envs.python_sandbox.start import available_isolations
-from axpo_envs.python_sandbox.state import PythonState
-from axpo_envs.python_sandbox.supervision import Allowance
-from axpo_envs.python_sandbox.syscalls import number
+from axpo_envs.backends.python_sandbox._seccomp import Question
+from axpo_envs.backends.python_sandbox._supervision import Allowance
+from axpo_envs.backends.python_sandbox.host import Outcome, Sandbox
+from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.protocol import Status
+from axpo_envs.backends.python_sandbox.report import BranchingKind
+from axpo_envs.backends.python_sandbox.start import available_isolations
+from axpo_envs.backends.python_sandbox.state import PythonState
+from axpo_envs.backends.python_sandbox.syscalls import number
 
 LIMITS = SandboxLimits(memory_mb=192, scratch_mb=8, threads=16, processes=2)
 FIND = """
@@ -218,7 +218,7 @@ class TestSurroundings:
 
     def test_this_project_cannot_be_imported(self, sandbox: Sandbox, start: PythonState) -> None:
         code = """
-            for name in ("axpo_envs", "axpo_envs.questions", "axpo_agents", "axpo", "axpo_benchmarks"):
+            for name in ("axpo_envs", "axpo_envs.questions.sources", "axpo_agents", "axpo", "axpo_benchmarks"):
                 try:
                     __import__(name)
                 except Exception as error:

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.start import available_isolations
+from axpo_envs.backends.python_sandbox.state import Cell, PythonState, ReplayFault
 from axpo_envs.images import ImageRef
-from axpo_envs.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.start import available_isolations
-from axpo_envs.python_sandbox.state import Cell, PythonState, ReplayFault
+from axpo_envs.tool.protocol import ToolContext
 from axpo_envs.tools.python import PythonTool
-from axpo_envs.tools.tool import ToolContext
 from axpo_envs.types import Question, ToolResult, ToolStatus
 
 LIMITS = SandboxLimits(wall_s=30.0, memory_mb=256, scratch_mb=8)
@@ -370,7 +370,7 @@ class TestReplay:
         pickled.write_bytes(pickle.dumps((session.tool, session.state)))
         code = """
             import pickle, sys
-            from axpo_envs.tools.tool import ToolContext
+            from axpo_envs.tool.protocol import ToolContext
             from axpo_envs.types import Question
             tool, state = pickle.load(open(sys.argv[1], "rb"))
             context = ToolContext(question=Question(id="q", prompt=(), answer=""), images=(), seed=9)

@@ -16,17 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import EnvConfigError
-from axpo_envs.mcp.last_words import LastWords
-from axpo_envs.mcp.server import McpServer
-from axpo_envs.web import EnvironmentKey, redact, register_secret
-from axpo_envs.web.redaction import _SECRETS
+from axpo_envs.backends.mcp._last_words import LastWords
+from axpo_envs.backends.mcp._server import McpServer
+from axpo_envs.plumbing.web import EnvironmentKey, redact, register_secret
+from axpo_envs.plumbing.web.redaction import _SECRETS
 
 SECRET = "sk-Ab+9/x&Z0=q~7Kp"
 
 
 @pytest.fixture(autouse=True)
 def secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axpo_envs.web.redaction._SECRETS", {})
+    monkeypatch.setattr("axpo_envs.plumbing.web.redaction._SECRETS", {})
     monkeypatch.setenv("MY_KEY", SECRET)
     EnvironmentKey("MY_KEY")
 

@@ -6,7 +6,7 @@ import gymnasium
 import pytest
 
 from axpo_envs import ToolEnv, register_envs
-from axpo_envs.registration import ENTRY_POINTS
+from axpo_envs._registration import ENTRY_POINTS
 
 
 def test_importing_registers_the_suite_and_doing_so_again_changes_nothing() -> None:

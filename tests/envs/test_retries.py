@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from axpo_envs import EnvConfigError
-from axpo_envs.web.retries import Retries, asked_seconds
+from axpo_envs.plumbing.web._retries import Retries, asked_seconds
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from axpo_envs import EnvConfigError, EpisodeState, InfrastructureFault, Question
-from axpo_envs.reward_functions import make_reward
-from axpo_envs.reward_functions.llm_judge import MAX_ANSWER_CHARS, LLMJudge, grading_request, read_verdict
-from axpo_envs.web.retries import Retries
+from axpo_envs.plumbing.web._retries import Retries
+from axpo_envs.rewards import make_reward
+from axpo_envs.rewards._llm_judge import MAX_ANSWER_CHARS, LLMJudge, grading_request, read_verdict
 
 QUESTION = Question(id="capital", prompt=("What is the capital of France?",), answer="Paris")
 STATE = EpisodeState(question=QUESTION, seed=0)

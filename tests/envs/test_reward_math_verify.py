@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import EnvConfigError, EpisodeState, InfrastructureFault, Question
-from axpo_envs.reward_functions import math_equality, math_workers
-from axpo_envs.reward_functions.math_equality import MAX_ANSWER_CHARS, MathVerify, plain_verdict
-from axpo_envs.reward_functions.math_text import as_latex, marked_part
-from axpo_envs.reward_functions.math_workers import Reply, ask_worker
-from axpo_envs.reward_functions.numeric import Numeric
+from axpo_envs.rewards import _math_equality as math_equality
+from axpo_envs.rewards import _math_workers as math_workers
+from axpo_envs.rewards._math_equality import MAX_ANSWER_CHARS, MathVerify, plain_verdict
+from axpo_envs.rewards._math_text import as_latex, marked_part
+from axpo_envs.rewards._math_workers import Reply, ask_worker
+from axpo_envs.rewards._numeric import Numeric
 
 LIMITS = (5.0, 600.0)
 
@@ -117,7 +118,7 @@ def test_the_processes_see_no_keys_and_end_with_their_owner(monkeypatch: pytest.
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     script = """
 import threading
-from axpo_envs.reward_functions import math_workers
+from axpo_envs.rewards import math_workers
 worker = math_workers._Worker()
 assert worker.ask("1", "1", 5.0, 600.0)["equal"]
 pid = worker._process.pid

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import EpisodeState, Question
-from axpo_envs.reward_functions.multiple_choice import MultipleChoice, chosen_letter, read_options
+from axpo_envs.rewards._multiple_choice import MultipleChoice, chosen_letter, read_options
 
 ANIMALS = {"A": "a cat", "B": "a dog", "C": "the dog"}
 LINES = "Which animal?\n(A) a cat\n(B) a dog\n(C) the dog\nAnswer with the option's letter."

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import EnvConfigError, EpisodeState, Question
-from axpo_envs.reward_functions.numeric import Numeric
-from axpo_envs.reward_functions.quantity import Quantity, read_quantity
+from axpo_envs.rewards._numeric import Numeric
+from axpo_envs.rewards._quantity import Quantity, read_quantity
 
 
 def score(reference: str, answer: str | None, **parameters: float) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from axpo_envs import EpisodeState, Question
-from axpo_envs.reward_functions import make_reward
+from axpo_envs.rewards import make_reward
 
 PAIRS = tomllib.loads(Path(__file__).with_name("reward_pairs.toml").read_text(encoding="utf-8"))
 OPTIONS = "Which?\nA. a cat\nB. a dog\nC. 102\nD. 10²\nE. 5!\nF. 5\nG. f'\nH. -5"

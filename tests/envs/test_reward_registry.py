@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from axpo_envs import EnvConfigError, EpisodeState, ExactMatch, Question, RewardTerm, WeightedSum
-from axpo_envs.reward_functions import (
+from axpo_envs.rewards import (
     REWARDS,
     ChecksAnswers,
     MultipleChoice,
@@ -19,7 +19,7 @@ from axpo_envs.reward_functions import (
     describe_reward,
     make_reward,
 )
-from axpo_envs.reward_functions.math_equality import MathVerify
+from axpo_envs.rewards._math_equality import MathVerify
 
 QUESTION = Question(id="q", prompt=("?",), answer="4")
 STATE = EpisodeState(question=QUESTION, seed=0)

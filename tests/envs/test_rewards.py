@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import EnvConfigError, EpisodeState, ExactMatch, FunctionReward, InfrastructureFault, Question
-from axpo_envs.answer_text import normalize_answer
 from axpo_envs.errors import RewardFault
-from axpo_envs.rewards import WeightedSum, score
+from axpo_envs.rewards._answer_text import normalize_answer
+from axpo_envs.rewards.reward import WeightedSum, score
 from axpo_envs.types import RewardTerm
 
 QUESTION = Question(id="q", prompt=("?",), answer="Blue Whale")

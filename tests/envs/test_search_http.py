@@ -19,16 +19,16 @@ from typing import Any
 import pytest
 
 from axpo_envs import EnvConfigError, InfrastructureFault, Question
-from axpo_envs.search import Document, Hit, Recorder
-from axpo_envs.search.retrieval_server import RetrievalServer
-from axpo_envs.search.tavily import Tavily, TavilyOptions
+from axpo_envs.backends.search import Document, Hit, Recorder
+from axpo_envs.backends.search.retrieval_server import RetrievalServer
+from axpo_envs.backends.search.tavily import Tavily, TavilyOptions
+from axpo_envs.plumbing.web import service
+from axpo_envs.plumbing.web._environment_key import EnvironmentKey
+from axpo_envs.plumbing.web._retries import Retries
+from axpo_envs.plumbing.web.service import ServiceRefusedError
 from axpo_envs.tools import Effects, ToolContext, ToolError
 from axpo_envs.tools.open_document import OpenDocument
 from axpo_envs.tools.search import Search
-from axpo_envs.web import service
-from axpo_envs.web.environment_key import EnvironmentKey
-from axpo_envs.web.retries import Retries
-from axpo_envs.web.service import ServiceRefusedError
 
 KEY = "tvly-s3cret-0123456789"
 CONTEXT = ToolContext(question=Question(id="q", prompt=("?",), answer=""), images=(), seed=0)
@@ -317,9 +317,9 @@ def test_threads_and_copies_share_nothing_that_breaks(fake: FakeService, server:
 
 def test_without_httpx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
-    monkeypatch.delitem(sys.modules, "axpo_envs.web.service")
+    monkeypatch.delitem(sys.modules, "axpo_envs.plumbing.web.service")
     with pytest.raises(EnvConfigError, match=r"pip install 'axpo\[search\]'"):
-        importlib.import_module("axpo_envs.web.service")
+        importlib.import_module("axpo_envs.plumbing.web.service")
 
 
 def test_a_time_limit_must_be_positive() -> None:

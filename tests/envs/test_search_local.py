@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import EnvConfigError, InfrastructureFault
-from axpo_envs.search import LocalIndex, index_file
+from axpo_envs.backends.search import LocalIndex
+from axpo_envs.backends.search import _index_file as index_file
 from axpo_envs.tools import ToolError
 
 ROWS = [
@@ -232,7 +233,7 @@ def test_threads_may_need_the_index_at_once(tmp_path: Path) -> None:
 BUILDER = """
 import sys, time
 from pathlib import Path
-from axpo_envs.search import LocalIndex
+from axpo_envs.backends.search import LocalIndex
 corpus, cache, gate = map(Path, sys.argv[1:])
 print("ready", flush=True)
 while not gate.exists():

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_envs.search.query import MAX_TERMS, clean_query, extract, query_terms
-from axpo_envs.surrogates import well_formed
+from axpo_envs.backends.search._query import MAX_TERMS, clean_query, extract, query_terms
+from axpo_envs.plumbing.surrogates import well_formed
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from axpo_envs import EnvConfigError, InfrastructureFault
-from axpo_envs.search import Document, Hit, Recorder, RecordMode, SearchBackend
+from axpo_envs.backends.search import Document, Hit, Recorder, RecordMode, SearchBackend
 from axpo_envs.tools import Effects, ToolError
 
 
@@ -188,7 +188,7 @@ def test_threads_that_record_the_same_request_get_one_answer(path: Path) -> None
 ASKER = """
 import os, sys, time
 from pathlib import Path
-from axpo_envs.search import Document, Hit, Recorder
+from axpo_envs.backends.search import Document, Hit, Recorder
 from axpo_envs.tools import Effects
 
 class Mine:

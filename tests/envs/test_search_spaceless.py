@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_envs.search import LocalIndex
-from axpo_envs.search.query import extract, query_terms
-from axpo_envs.search.spaceless import index_terms, is_spaceless, windows, without_runs
+from axpo_envs.backends.search import LocalIndex
+from axpo_envs.backends.search._query import extract, query_terms
+from axpo_envs.backends.search._spaceless import index_terms, is_spaceless, windows, without_runs
 
 DOCUMENTS = {
     "tokyo": ("\u4e1c\u4eac", "\u4e1c\u4eac\u662f\u65e5\u672c\u7684\u9996\u90fd\u3002"),

@@ -21,7 +21,7 @@ from axpo_envs import (
     ToolEnvSpec,
     ToolStatus,
 )
-from axpo_envs.search import Document, Hit, LocalIndex
+from axpo_envs.backends.search import Document, Hit, LocalIndex
 from axpo_envs.testing import check_tool, check_tool_env
 from axpo_envs.tools import Effects, ToolArgumentError, ToolContext, ToolError
 from axpo_envs.tools.open_document import OpenDocument

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import EnvConfigError
-from axpo_envs.search import Document, Hit, Recorder, SearchServer
-from axpo_envs.search.types import check_backend, finite_score
+from axpo_envs.backends.search import Document, Hit, Recorder, SearchServer
+from axpo_envs.backends.search._types import check_backend, finite_score
 from axpo_envs.tools import Effects
 from axpo_envs.tools.search import Search
 

@@ -22,11 +22,26 @@ from urllib.parse import urlsplit
 import pytest
 
 from axpo_envs import EnvConfigError, InfrastructureFault
-from axpo_envs.search import Document, Hit, LocalIndex, SearchServer, local, retrieval_http
-from axpo_envs.search.retrieval_http import RetrievalHTTPServer
-from axpo_envs.search.retrieval_server import RetrievalServer
+from axpo_envs.backends.search import (
+    Document,
+    Hit,
+    LocalIndex,
+    SearchServer,
+)
+from axpo_envs.backends.search import (
+    _local as local,
+)
+from axpo_envs.backends.search import (
+    _retrieval_http as retrieval_http,
+)
+from axpo_envs.backends.search._retrieval_http import RetrievalHTTPServer
+from axpo_envs.backends.search.retrieval_server import RetrievalServer
 from axpo_envs.tools import Effects
 
+PROGRAM = (
+    "import sys; from axpo_envs.backends.search import serve_search; "
+    "serve_search(sys.argv[1], port=0, cache=sys.argv[2])"
+)
 ROWS = [
     {"id": "lima", "contents": "Lima\nLima is the capital of Peru."},
     {"id": "cusco", "contents": "Cusco\nCusco is a city of Peru."},
@@ -367,7 +382,7 @@ def test_a_query_past_its_time_limit_is_a_fault(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_ends_while_a_client_is_connected(corpus: Path, ending: signal.Signals) -> None:
     program = (
-        "import sys; from axpo_envs.search import serve_search; serve_search(sys.argv[1], port=0, cache=sys.argv[2])"
+        "import sys; from axpo_envs.backends import search; search.serve_search(sys.argv[1], port=0, cache=sys.argv[2])"
     )
     command = [sys.executable, "-c", program, str(corpus), str(corpus.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -382,7 +397,7 @@ def test_the_command_ends_while_a_client_is_connected(corpus: Path, ending: sign
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_told_to_stop(corpus: Path, ending: signal.Signals) -> None:
     program = (
-        "import sys; from axpo_envs.search import serve_search; serve_search(sys.argv[1], port=0, cache=sys.argv[2])"
+        "import sys; from axpo_envs.backends import search; search.serve_search(sys.argv[1], port=0, cache=sys.argv[2])"
     )
     command = [sys.executable, "-c", program, str(corpus), str(corpus.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from axpo_envs import EnvConfigError, ExactMatch, ImageRef, ListQuestions, Question, Snapshot, ToolEnvSpec
-from axpo_envs import showing as showing_module
 from axpo_envs.examples import call_turn
-from axpo_envs.showing import Showing
-from axpo_envs.suite.tool_task import ENV_ID, ToolTask
+from axpo_envs.imaging import showing as showing_module
+from axpo_envs.imaging.showing import Showing
+from axpo_envs.suite.tool_task.env import ENV_ID, ToolTask
 from axpo_envs.tools import ToolContext, tool
 from axpo_envs.tools.image_zoom_in import ImageZoomIn
 from axpo_envs.types import Parts, ToolStatus

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from axpo_envs import ImageRef, ListQuestions, Question, ToolEnv
 from axpo_envs.examples import call_turn
+from axpo_envs.plumbing.surrogates import well_formed
 from axpo_envs.spaces import ImagesSpace, Mailboxes, TextSpace
-from axpo_envs.surrogates import well_formed
 
 MakeEnv = Callable[..., ToolEnv]
 

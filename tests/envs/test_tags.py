@@ -1,4 +1,4 @@
-"""Tests of axpo_envs.tags and of where it is used: nothing that others wrote holds a tag of the turn format."""
+"""Tests of axpo_envs.turn_format.tags and of its use: nothing that others wrote holds a tag of the turn format."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from axpo_envs.env import ToolEnv, ToolEnvSpec
 from axpo_envs.examples import call_turn
 from axpo_envs.images import ImageRef
 from axpo_envs.observation import BETWEEN_RESPONSES
-from axpo_envs.questions import ListQuestions
-from axpo_envs.rewards import ExactMatch
-from axpo_envs.tags import RESPONSE_TAGS, TAGS, quote_parts, quote_text
+from axpo_envs.questions.sources import ListQuestions
+from axpo_envs.rewards.reward import ExactMatch
+from axpo_envs.tool.protocol import ToolError
 from axpo_envs.tools import ToolResult, tool
-from axpo_envs.tools.tool import ToolError
+from axpo_envs.turn_format.tags import RESPONSE_TAGS, TAGS, quote_parts, quote_text
 from axpo_envs.types import Parts, Question
 
 IMAGE = ImageRef(np.zeros((2, 2, 3), np.uint8))

@@ -20,9 +20,9 @@ import pytest
 from PIL import Image
 
 from axpo_envs import EnvConfigError, ImageRef, Label, Question, QuestionSource
-from axpo_envs.task_questions import TaskQuestions, load_questions
-from axpo_envs.task_questions.problems import MAX_SHOWN
-from axpo_envs.task_questions.task_row import lay_out
+from axpo_envs.questions import TaskQuestions, load_questions
+from axpo_envs.questions._task_row import lay_out
+from axpo_envs.questions.problems import MAX_SHOWN
 
 
 def row(**fields: Any) -> dict[str, Any]:

@@ -20,15 +20,16 @@ import pytest
 from PIL import Image
 
 from axpo_envs import EnvConfigError, EpisodeState, Question
-from axpo_envs.columns import Columns, UnfrozenError
 from axpo_envs.digest import question_fields
-from axpo_envs.image_files import ImageProblemError
 from axpo_envs.images import ImageRef
-from axpo_envs.reward_functions import REWARDS, answer_problem, make_reward
-from axpo_envs.suite.tool_task import ToolTask
-from axpo_envs.task_questions import image_addresses, load_questions
-from axpo_envs.task_questions.image_addresses import fetch_image
-from axpo_envs.task_questions.reference import FieldProblemError, read_answers, read_option_texts
+from axpo_envs.imaging.files import ImageProblemError
+from axpo_envs.plumbing._columns import Columns, UnfrozenError
+from axpo_envs.questions import _image_addresses as image_addresses
+from axpo_envs.questions import load_questions
+from axpo_envs.questions._image_addresses import fetch_image
+from axpo_envs.questions._reference import FieldProblemError, read_answers, read_option_texts
+from axpo_envs.rewards import REWARDS, answer_problem, make_reward
+from axpo_envs.suite.tool_task.env import ToolTask
 
 
 def only(row: dict[str, Any], **settings: Any) -> Question:

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from axpo.environments import make_env, parse_env_args
+from axpo.run.environments import make_env, parse_env_args
 from axpo_envs import EnvConfigError, EpisodeState, ExactMatch, ImageRef, Question, RewardTerm, Snapshot, StopReason
-from axpo_envs.questions import QuestionSubset
-from axpo_envs.suite.tool_task import ENV_ID, ToolTask
+from axpo_envs.questions.sources import QuestionSubset
+from axpo_envs.suite.tool_task.env import ENV_ID, ToolTask
 from axpo_envs.testing import check_tool_env
 from axpo_envs.tools import Effects, ToolArgumentError, ToolContext, ToolResult, tool
 

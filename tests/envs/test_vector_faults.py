@@ -11,7 +11,7 @@ import pytest
 
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.examples import call_turn
-from axpo_envs.suite.tool_task import ToolTask
+from axpo_envs.suite.tool_task.env import ToolTask
 from axpo_envs.tools import tool
 from axpo_envs.types import Question
 

@@ -11,13 +11,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from axpo_envs.coordinates import PixelBox
 from axpo_envs.errors import EnvConfigError, SnapshotError
 from axpo_envs.images import ImageRef
+from axpo_envs.imaging.coordinates import PixelBox
 from axpo_envs.scenes import Sign, colour_named
-from axpo_envs.scenes.sign_questions import TEMPLATE, asked_colour, favourites
 from axpo_envs.snapshot import Snapshot
-from axpo_envs.suite.visual_zoom import VisualZoom, VisualZoomSettings, is_legible
+from axpo_envs.suite.visual_zoom.env import VisualZoom, VisualZoomSettings, is_legible
+from axpo_envs.suite.visual_zoom.questions import TEMPLATE, asked_colour, favourites
 from axpo_envs.testing import check_tool, check_tool_env
 from axpo_envs.types import Question, StopReason
 
@@ -88,7 +88,7 @@ def test_a_wrong_answer_no_answer_and_too_many_calls_end_without_reward() -> Non
 
 def test_scenes_are_the_same_in_another_process() -> None:
     program = (
-        "from axpo_envs.suite.visual_zoom import VisualZoom\n"
+        "from axpo_envs.suite.visual_zoom.env import VisualZoom\n"
         "for backdrop in ('texture', 'photos'):\n"
         "    question = VisualZoom(backdrop=backdrop, image_size=256).questions.question(11)\n"
         "    print(question.images[0].digest, question.answer, question.source)\n"

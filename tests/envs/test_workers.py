@@ -22,9 +22,9 @@ import numpy as np
 import pytest
 
 from axpo_envs import EnvConfigError, ImageRef, InfrastructureFault, Question
+from axpo_envs.engine.workers import TimedStep, WorkerPool
+from axpo_envs.engine.workers._parcels import ToolParcel, pack, unpack
 from axpo_envs.tools import Effects, ToolContext, ToolError, ToolTimeout, tool
-from axpo_envs.workers import TimedStep, WorkerPool
-from axpo_envs.workers.parcels import ToolParcel, pack, unpack
 
 IMAGE = ImageRef(np.arange(12, dtype=np.uint8).reshape(2, 2, 3))
 CONTEXT = ToolContext(question=Question(id="q", prompt=("?", IMAGE), answer=""), images=(IMAGE,), seed=3)
@@ -81,7 +81,7 @@ def test_a_worker_is_kept_for_the_next_call_and_replaced_after_it_was_killed(poo
 
 
 def test_a_worker_forgets_tools_when_it_has_many(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axpo_envs.workers.pool.MAX_TOOLS", 2)
+    monkeypatch.setattr("axpo_envs.engine.workers._pool.MAX_TOOLS", 2)
     jobs = [Job(lambda number=number: number) for number in range(3)]
     parcels = [ToolParcel(name="job", tool=job, home=__name__) for job in jobs]
     order = (0, 1, 0, 2, 2, 0, 1, 2)
@@ -309,7 +309,7 @@ def script(body: str) -> list[str]:
     opening = """
         import os, subprocess, sys, time
         from axpo_envs.tools import tool
-        from axpo_envs.workers import TimedStep
+        from axpo_envs.engine.workers import TimedStep
     """
     return [sys.executable, "-W", "error", "-c", textwrap.dedent(opening) + textwrap.dedent(body)]
 

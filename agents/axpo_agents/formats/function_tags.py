@@ -6,7 +6,7 @@ import json
 
 from axpo_agents.formats.call_format import WrittenCall
 from axpo_envs.parsing import TextSpan, parse_turn
-from axpo_envs.tags import CALL_CLOSE, CALL_OPEN
+from axpo_envs.turn_format.tags import CALL_CLOSE, CALL_OPEN
 from axpo_envs.types import ToolCall
 
 

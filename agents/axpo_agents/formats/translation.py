@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from axpo_agents.formats.call_format import CallFormat
 from axpo_envs.parsing import TextSpan
-from axpo_envs.tags import CALL_OPEN, THINK_CLOSE, THINK_OPEN
+from axpo_envs.turn_format.tags import CALL_OPEN, THINK_CLOSE, THINK_OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

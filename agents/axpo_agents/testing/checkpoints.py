@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from axpo_agents.testing.qwen_vocabulary import save_qwen_tokenizer
-from axpo_envs.extras import requiring
+from axpo_envs.plumbing.extras import requiring
 
 _TOKENS: Final = {
     "image_token_id": 151655,

@@ -18,12 +18,12 @@ from typing import Any, Final, Self
 
 from PIL import Image
 
+from axpo_agents.engine.sampler import draw
+from axpo_agents.formats._contexts import expanded
 from axpo_agents.transformers_policy import TransformersPolicy
-from axpo_agents.transformers_policy.contexts import expanded
-from axpo_agents.transformers_policy.sampling import draw
 from axpo_agents.types import Truncation
-from axpo_envs.extras import requiring
 from axpo_envs.images import ImageRef
+from axpo_envs.plumbing.extras import requiring
 
 with requiring("train", "a server of completions"):
     import torch

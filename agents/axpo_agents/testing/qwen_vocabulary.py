@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from axpo_agents.testing.byte_letters import byte_letters
-from axpo_envs.extras import require_extra, requiring
+from axpo_envs.plumbing.extras import require_extra, requiring
 
 _CONTROL: Final = (
     "<|endoftext|>",

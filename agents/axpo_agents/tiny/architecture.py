@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from axpo_agents.tiny.vocabulary import SPECIAL_TOKENS, TAGS, UNKNOWN, tokens
-from axpo_envs.extras import requiring
+from axpo_envs.plumbing.extras import requiring
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3VLForConditionalGeneration

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from axpo_envs.extras import requiring
+from axpo_envs.plumbing.extras import requiring
 
 with requiring("train", "a policy of the Transformers library"):
-    from axpo_agents.transformers_policy.errors import PolicyError
-    from axpo_agents.transformers_policy.loading import LoadSettings, load_policy
+    from axpo_agents.errors import PolicyError
+    from axpo_agents.scoring._scorer import Packing
+    from axpo_agents.scoring._token_tree import Segment, TokenTree
+    from axpo_agents.transformers_policy._loading import LoadSettings, load_policy
     from axpo_agents.transformers_policy.policy import TransformersPolicy
-    from axpo_agents.transformers_policy.scoring import Packing
-    from axpo_agents.transformers_policy.token_tree import Segment, TokenTree
 
 __all__ = ["LoadSettings", "Packing", "PolicyError", "Segment", "TokenTree", "TransformersPolicy", "load_policy"]

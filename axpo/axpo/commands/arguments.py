@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
 
-from axpo import atomic
-from axpo.config import ConfigError
+from axpo.records import _atomic as atomic
+from axpo.settings.config import ConfigError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

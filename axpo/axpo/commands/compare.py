@@ -10,9 +10,9 @@ from typing import Annotated
 import tyro
 
 from axpo.commands.arguments import check_output, parse, path_option, write_json
-from axpo.comparison import ComparisonConfig, compare
-from axpo.config import TrainConfig
-from axpo.config_file import checked, read_toml
+from axpo.compare.comparison import ComparisonConfig, compare
+from axpo.settings.config import TrainConfig
+from axpo.settings.config_file import checked, read_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

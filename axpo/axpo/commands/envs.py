@@ -11,9 +11,9 @@ import tyro
 
 import axpo_envs  # registers the suite
 from axpo.commands.arguments import parse
-from axpo.config import ConfigError
-from axpo.env_making import import_by_name, make_env
-from axpo.terminal import printable
+from axpo.run._env_making import import_by_name, make_env
+from axpo.settings.config import ConfigError
+from axpo.terminal._escaping import printable
 
 NAMESPACE = "axpo"
 """Namespace of the suite's ids."""

@@ -14,10 +14,10 @@ from rich.progress import Progress
 
 import axpo
 from axpo.commands.arguments import check_output, parse, write_json
-from axpo.eval_config import EvalConfig
-from axpo.fitting_table import FittingTable
-from axpo.heartbeat import Countdown, Heartbeat
-from axpo.unfailing import Unfailing, say
+from axpo.settings._evaluation import EvalConfig
+from axpo.terminal.fitting_table import FittingTable
+from axpo.terminal.heartbeat import Countdown, Heartbeat
+from axpo.terminal.unfailing import Unfailing, say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from axpo.commands.arguments import parse
-from axpo.config import ConfigError, CountOrNone, Name
-from axpo.config_file import checked
-from axpo.env_making import make_env, parse_env_args
-from axpo.terminal import printable
+from axpo.run._env_making import make_env, parse_env_args
+from axpo.settings.config import ConfigError, CountOrNone, Name
+from axpo.settings.config_file import checked
+from axpo.terminal._escaping import printable
 from axpo_envs.env import ToolEnv
 from axpo_envs.observation import Observation
 from axpo_envs.snapshot import Snapshot

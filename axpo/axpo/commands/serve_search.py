@@ -11,8 +11,8 @@ import tyro
 from pydantic import Field
 
 from axpo.commands.arguments import parse
-from axpo.config_file import checked
-from axpo_envs.search.serve import serve_search
+from axpo.settings.config_file import checked
+from axpo_envs.backends.search.serve import serve_search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.text import Text
 
 from axpo.commands.arguments import check_output, parse, path_option, write_json
-from axpo.config_file import read_toml
-from axpo.demonstrations import Piece
-from axpo.heartbeat import Heartbeat
-from axpo.sft_config import RECORDED, SftConfig
-from axpo.sft_run import run_sft
-from axpo.terminal import printable
-from axpo.unfailing import say, tell
+from axpo.settings.config_file import read_toml
+from axpo.settings.sft import RECORDED, SftConfig
+from axpo.sft._demonstrations import Piece
+from axpo.sft._run import run_sft
+from axpo.terminal._escaping import printable
+from axpo.terminal.heartbeat import Heartbeat
+from axpo.terminal.unfailing import say, tell
 
 _SHOWN: Final = (
     "pass1",

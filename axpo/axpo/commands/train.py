@@ -11,12 +11,12 @@ import tyro
 
 import axpo
 from axpo.commands.arguments import check_output, parse, path_option, write_json
-from axpo.config import ConfigError, TrainConfig
-from axpo.config_file import checked, read_toml
-from axpo.resumption import differences
-from axpo.run_folder import CONFIG
-from axpo.trainer import run_settings
-from axpo.unfailing import tell
+from axpo.records._folder import CONFIG
+from axpo.run._resumption import differences
+from axpo.run.trainer import run_settings
+from axpo.settings.config import ConfigError, TrainConfig
+from axpo.settings.config_file import checked, read_toml
+from axpo.terminal.unfailing import tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

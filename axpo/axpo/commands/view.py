@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from axpo.commands.arguments import parse
-from axpo.report import write_report
+from axpo.report._report import write_report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ import numpy as np
 from axpo_benchmarks.speed.rows import Absolute, Ratio, Row, median_seconds
 from axpo_envs.env import ToolEnv
 from axpo_envs.images import ImageRef
-from axpo_envs.questions import ListQuestions
-from axpo_envs.rewards import ExactMatch
+from axpo_envs.questions.sources import ListQuestions
+from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.tools import tool
 from axpo_envs.types import Question

@@ -10,14 +10,14 @@ from typing import Any, Final
 import torch
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
+from axpo_agents.engine.network import Network
+from axpo_agents.engine.vision import Patchifier
+from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.tiny.architecture import build_tokenizer
 from axpo_agents.transformers_policy import TransformersPolicy
-from axpo_agents.transformers_policy.chat import ChatFormat
-from axpo_agents.transformers_policy.checkpoint import Checkpoint
-from axpo_agents.transformers_policy.network import Network
+from axpo_agents.transformers_policy.model_files import ModelFiles
 from axpo_agents.transformers_policy.policy import Computing
 from axpo_agents.transformers_policy.silence import no_progress_bars
-from axpo_agents.transformers_policy.vision import Patchifier
 
 LETTERS: Final = "bcdfghjklmnpqrstvwxz"
 """Letters that form no word of the vocabulary: each is one token."""
@@ -96,7 +96,7 @@ def save_vision_model(folder: Path) -> Path:
 
 def endless(folder: Path) -> TransformersPolicy:
     """A policy of such a model that never ends a turn by itself: every turn has as many tokens as it may."""
-    checkpoint = Checkpoint(str(folder))
+    checkpoint = ModelFiles(str(folder))
     tokenizer = checkpoint.tokenizer()
     image_token = "<|image_pad|>" if checkpoint.shows_images else None
     chat = ChatFormat(tokenizer, tokenizer.chat_template, (), image_token)

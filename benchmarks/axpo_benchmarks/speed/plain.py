@@ -11,13 +11,13 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import GenerationConfig, LogitsProcessor
 
-from axpo_agents.passes import Pass
+from axpo_agents.engine.random_numbers import random_numbers
+from axpo_agents.engine.sampler import draw
+from axpo_agents.engine.vision import Patchifier
 from axpo_agents.policy import Prefix, Sampled, TokenPolicy, TurnSpans
+from axpo_agents.scoring.passes import Pass
 from axpo_agents.transformers_policy import TransformersPolicy
-from axpo_agents.transformers_policy.checkpoint import Checkpoint
-from axpo_agents.transformers_policy.random_numbers import random_numbers
-from axpo_agents.transformers_policy.sampling import draw
-from axpo_agents.transformers_policy.vision import Patchifier
+from axpo_agents.transformers_policy.model_files import ModelFiles
 from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, TokenSequence, Truncation
 from axpo_envs.images import ImageRef
 from axpo_envs.types import EpisodeState, Parts
@@ -41,7 +41,7 @@ class PlainPolicy(TokenPolicy):
         self._policy = policy
         self._model = cast(Any, policy.model)
         self._model.set_attn_implementation({"text_config": "sdpa"})
-        self._patchifier = Patchifier(Checkpoint(str(folder)).image_settings())
+        self._patchifier = Patchifier(ModelFiles(str(folder)).image_settings())
         config = self._model.config
         self._image_token: int = config.image_token_id
         named = (config.image_token_id, config.video_token_id, config.vision_start_token_id, config.vision_end_token_id)

@@ -8,11 +8,11 @@ from typing import Final
 
 from axpo_benchmarks.speed.rows import Absolute, Ratio, Row, median_seconds
 from axpo_envs import EnvConfigError
-from axpo_envs.python_sandbox.host import Sandbox
-from axpo_envs.python_sandbox.limits import DEFAULT_LIMITS, DEFAULT_SETTINGS, SandboxSettings
-from axpo_envs.python_sandbox.protocol import Status
-from axpo_envs.python_sandbox.report import BranchingKind
-from axpo_envs.python_sandbox.state import PythonState
+from axpo_envs.backends.python_sandbox.host import Sandbox
+from axpo_envs.backends.python_sandbox.limits import DEFAULT_LIMITS, DEFAULT_SETTINGS, SandboxSettings
+from axpo_envs.backends.python_sandbox.protocol import Status
+from axpo_envs.backends.python_sandbox.report import BranchingKind
+from axpo_envs.backends.python_sandbox.state import PythonState
 
 _CELLS: Final = ("import numpy as np; table = np.ones((1000, 1000))", *("sum(i * i for i in range(100_000))",) * 7)
 """The session that is branched: it holds 8 MB, and its cells compute for a few milliseconds each."""

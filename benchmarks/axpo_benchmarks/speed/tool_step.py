@@ -12,17 +12,17 @@ from dataclasses import replace
 from statistics import median
 from typing import Final
 
-from axpo.advantages import compute_advantages
-from axpo.batching import build_batch
-from axpo.comparison import EMBEDDED
-from axpo.config import TrainConfig
-from axpo.environments import make_worlds
-from axpo.optimizer import Optimizer
-from axpo.questions import training_questions
-from axpo.sampling import resample, sample_groups
-from axpo.selection import select_prefixes
-from axpo.types import Group
-from axpo.update import Objective, update
+from axpo.algorithm.advantages import compute_advantages
+from axpo.algorithm.batching import build_batch
+from axpo.algorithm.optimizer import Optimizer
+from axpo.algorithm.sampling import resample, sample_groups
+from axpo.algorithm.selection import select_prefixes
+from axpo.algorithm.types import Group
+from axpo.algorithm.update import Objective, update
+from axpo.compare.comparison import EMBEDDED
+from axpo.run.environments import make_worlds
+from axpo.run.questions import training_questions
+from axpo.settings.config import TrainConfig
 from axpo_agents.policy import TokenPolicy
 from axpo_agents.tiny import tiny_folder
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy

@@ -13,10 +13,10 @@ from axpo_agents.rolling import Start, roll
 from axpo_agents.types import WHOLE, Context, FinishReason, Rollout, Sampling, TokenSequence, Truncation
 from axpo_benchmarks.speed.rows import Absolute, Row, median_seconds
 from axpo_envs import EpisodeState, ExactMatch, ListQuestions, Parts, Question, ToolEnv, ToolEnvSpec
+from axpo_envs.engine.workers import TimedStep
 from axpo_envs.examples import call_turn
+from axpo_envs.tool.protocol import ToolTimeout
 from axpo_envs.tools import FunctionTool, ToolContext, tool
-from axpo_envs.tools.tool import ToolTimeout
-from axpo_envs.workers import TimedStep
 
 if TYPE_CHECKING:
     import torch

@@ -13,9 +13,9 @@ from statistics import median
 import torch
 
 import axpo
-from axpo.comparison import EMBEDDED
-from axpo.config import LogConfig
-from axpo.display import Silent
+from axpo.compare.comparison import EMBEDDED
+from axpo.settings.config import LogConfig
+from axpo.terminal.display import Silent
 from axpo_benchmarks.speed.rows import Absolute, Row
 
 STEPS = 12

@@ -22,20 +22,20 @@ from typing import Any, Final
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 
-from axpo.advantages import compute_advantages
-from axpo.batching import build_batch
-from axpo.config import AdvantageConfig, LossConfig, OptimConfig, SamplingConfig
-from axpo.optimizer import Optimizer
-from axpo.sampling import sample_groups
-from axpo.types import Group
-from axpo.update import Objective, update
+from axpo.algorithm.advantages import compute_advantages
+from axpo.algorithm.batching import build_batch
+from axpo.algorithm.optimizer import Optimizer
+from axpo.algorithm.sampling import sample_groups
+from axpo.algorithm.types import Group
+from axpo.algorithm.update import Objective, update
+from axpo.settings.config import AdvantageConfig, LossConfig, OptimConfig, SamplingConfig
 from axpo_agents.transformers_policy.silence import no_progress_bars
 from axpo_benchmarks.speed.left_out import LeftOut
 from axpo_benchmarks.speed.models import endless, letters, save_text_model
 from axpo_benchmarks.speed.pairs import Pairs
 from axpo_benchmarks.speed.rows import Absolute, Row
 from axpo_envs import EpisodeState, ListQuestions, Question, RewardTerm, ToolEnv, ToolEnvSpec
-from axpo_envs.extras import MissingExtraError, require_extra
+from axpo_envs.plumbing.extras import MissingExtraError, require_extra
 
 GROUP: Final = 8
 """Responses to a prompt."""

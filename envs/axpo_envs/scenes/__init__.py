@@ -1,6 +1,6 @@
 """Scenes with ground truth: signs, their drawing, and the backdrops beneath them."""
 
-from axpo_envs.scenes.backdrops import PHOTOS, TEXTURE, Photographs, backdrop_fingerprint, find_backdrop
+from axpo_envs.scenes._backdrops import PHOTOS, TEXTURE, Photographs, backdrop_fingerprint, find_backdrop
 from axpo_envs.scenes.scene import (
     COLOURS,
     FONT_HEIGHT,

@@ -1,7 +1,7 @@
 """Tools: the protocol, and `@tool`, which makes one of a typed function."""
 
-from axpo_envs.tools.function import FunctionTool, tool
-from axpo_envs.tools.tool import (
+from axpo_envs.tool._function import FunctionTool, tool
+from axpo_envs.tool.protocol import (
     AsyncTool,
     Effects,
     FingerprintedTool,

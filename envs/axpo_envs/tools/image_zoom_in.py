@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from axpo_envs.brief import brief
-from axpo_envs.coordinates import Coords, PixelBox, Size, describe, pixel_box
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
-from axpo_envs.showing import resized, shown_size, view_image
-from axpo_envs.tools.arguments import read_integer
-from axpo_envs.tools.tool import Effects, ToolArgumentError, ToolContext, ToolError
+from axpo_envs.imaging.coordinates import Coords, PixelBox, Size, describe, pixel_box
+from axpo_envs.imaging.showing import resized, shown_size, view_image
+from axpo_envs.plumbing.brief import brief
+from axpo_envs.tool._arguments import read_integer
+from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext, ToolError
 from axpo_envs.types import Question, ToolResult
 
 __all__ = ["CROP_TEXT", "ImageZoomIn", "crop_to_view", "shown_size", "view_image"]

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from axpo_envs.backends.python_sandbox.host import Outcome, Sandbox
+from axpo_envs.backends.python_sandbox.limits import DEFAULT_LIMITS, DEFAULT_SETTINGS, SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.protocol import Status
+from axpo_envs.backends.python_sandbox.report import SandboxReport
+from axpo_envs.backends.python_sandbox.state import PythonState
 from axpo_envs.images import ImageRef
-from axpo_envs.python_sandbox.host import Outcome, Sandbox
-from axpo_envs.python_sandbox.limits import DEFAULT_LIMITS, DEFAULT_SETTINGS, SandboxLimits, SandboxSettings
-from axpo_envs.python_sandbox.protocol import Status
-from axpo_envs.python_sandbox.report import SandboxReport
-from axpo_envs.python_sandbox.state import PythonState
-from axpo_envs.tools.tool import Effects, ToolArgumentError, ToolContext
+from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext
 from axpo_envs.types import Question, ToolResult, ToolStatus
 
 _MOST_CODE: Final = 100_000

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from axpo_envs.brief import brief
+from axpo_envs.backends.search._query import clean_query, extract
+from axpo_envs.backends.search._types import Hit, SearchBackend
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.search.query import clean_query, extract
-from axpo_envs.search.types import Hit, SearchBackend
-from axpo_envs.tools.arguments import read_integer, refuse_unknown
-from axpo_envs.tools.backend_tool import BackendTool, heading
-from axpo_envs.tools.tool import ToolArgumentError, ToolContext
+from axpo_envs.plumbing.brief import brief
+from axpo_envs.tool._arguments import read_integer, refuse_unknown
+from axpo_envs.tool.protocol import ToolArgumentError, ToolContext
+from axpo_envs.tools._backend_tool import BackendTool, heading
 from axpo_envs.types import ToolResult
 
 MAX_QUERY_CHARS: Final = 1000

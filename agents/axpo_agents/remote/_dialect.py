@@ -1,0 +1,136 @@
+"""Defines the wire forms: `write`, a request in the words of servers, and `read`, what they answered.
+
+Text goes to `/v1/completions` as OpenAI defined it, with what vLLM and SGLang add: `token_ids` in return for
+`return_token_ids`. Neither takes images there, so prompts with images go to vLLM's `/inference/v1/generate`. The ids
+that llama.cpp puts beside its log-probabilities are not read: it leaves out tokens that end within a character.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from axpo_agents.remote._messages import Answer, AnswerError, Choice, Request
+from axpo_envs.images import ImageRef
+
+_TOP: Final = 2
+"""Alternatives asked for beside each token: the fewest from which a distribution's sharpness can be told."""
+
+
+class Message(NamedTuple):
+    """A request as it is sent."""
+
+    path: str
+    """Where to, after the server's address."""
+    body: dict[str, Any]
+    """The JSON."""
+
+
+def write(request: Request, model: str | None) -> Message:
+    """The request as servers understand it.
+
+    Everything that shapes the distribution is stated, because servers take what is left out from the checkpoint's
+    generation config. `top_k` is off at -1 everywhere (at 0 not in SGLang).
+
+    Args:
+        request: what is asked.
+        model: the model's name at the server; None leaves it out.
+    """
+    named = {} if model is None else {"model": model}
+    sampling = {
+        "n": request.count,
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.truncation.top_p,
+        "top_k": request.truncation.top_k or -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "seed": request.seed,
+        "logit_bias": {str(token): bias for token, bias in request.bias.items()},
+        "stop_token_ids": list(request.stop_ids),
+        "logprobs": _TOP,
+    }
+    if not request.images:
+        extras = {"echo": request.scored, "return_token_ids": True}
+        return Message("/v1/completions", {**named, "prompt": list(request.ids), **sampling, **extras})
+    if request.scored:
+        sampling["prompt_logprobs"] = 0
+    images = [{"type": "image_url", "url": _data_url(image)} for image in request.images]
+    body = {"token_ids": list(request.ids), "content_parts": images, "sampling_params": sampling}
+    return Message("/inference/v1/generate", {**named, **body, "return_token_ids": True})
+
+
+def read(data: Any, request: Request) -> Answer:
+    """What a server answered to the request.
+
+    Raises:
+        AnswerError: ids or log-probabilities are missing, or there are not as many turns as were asked for.
+    """
+    try:
+        choices = sorted(data["choices"], key=lambda choice: int(choice["index"]))
+        if len(choices) != request.count:
+            raise AnswerError(f"has {len(choices)} turns; expected {request.count}")
+        # vLLM's two paths differ in where they tell the prompt.
+        told = choices[0].get("prompt_token_ids") or data.get("prompt_token_ids")
+        prompt_ids = None if told is None else tuple(int(token) for token in told)
+        return Answer(
+            choices=tuple(_choice(choice) for choice in choices),
+            prompt_ids=prompt_ids,
+            prompt_logprobs=_prompt_logprobs(data, request, prompt_ids) if request.scored else None,
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise AnswerError(f"cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _choice(choice: Mapping[str, Any]) -> Choice:
+    ids, logprobs = choice.get("token_ids"), choice.get("logprobs")
+    if not ids:
+        raise AnswerError("has no token ids (`choices[].token_ids`)")
+    if not logprobs:
+        raise AnswerError("has no log-probabilities")
+    entries = logprobs.get("content")
+    if entries is None:
+        # An echoed prompt stands in front.
+        values = logprobs["token_logprobs"][-len(ids) :]
+        top = logprobs["top_logprobs"][-len(ids)].values() if values else ()
+    else:
+        values = [entry["logprob"] for entry in entries]
+        top = [other["logprob"] for other in entries[0]["top_logprobs"]]
+    if len(values) != len(ids):
+        raise AnswerError(f"has {len(values)} log-probabilities for {len(ids)} tokens")
+    return Choice(
+        ids=tuple(int(token) for token in ids),
+        logprobs=tuple(_finite(value) for value in values),
+        top=tuple(sorted((float(value) for value in top), reverse=True)),
+        finish=str(choice.get("finish_reason")),
+    )
+
+
+def _prompt_logprobs(
+    data: Mapping[str, Any], request: Request, prompt_ids: tuple[int, ...] | None
+) -> tuple[float, ...] | None:
+    if request.images:
+        rows = data.get("prompt_logprobs")
+        if rows is None or prompt_ids is None:
+            return None
+        pairs = zip(rows[1:], prompt_ids[1:], strict=True)
+        return tuple(_finite(row[str(token)]["logprob"]) for row, token in pairs)
+    values = data["choices"][0]["logprobs"].get("token_logprobs") or ()
+    if len(values) <= len(request.ids):
+        return None
+    return tuple(_finite(value) for value in values[1 : len(request.ids)])
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not -math.inf < number <= 1e-3:
+        raise AnswerError(f"has {number} for a log-probability")
+    return min(number, 0.0)
+
+
+@lru_cache(maxsize=64)
+def _data_url(image: ImageRef) -> str:
+    return f"data:image/png;base64,{base64.b64encode(image.to_png()).decode('ascii')}"

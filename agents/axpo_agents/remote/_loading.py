@@ -1,0 +1,73 @@
+"""Defines `load_remote_policy`: a policy from a checkpoint's tokenizer and a server that runs its model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from axpo_agents.formats._contexts import ContextEncoder, never_sampled
+from axpo_agents.formats.chat import ChatFormat
+from axpo_agents.remote._model import RemoteModel
+from axpo_agents.remote._placeholders import Placeholders
+from axpo_agents.remote._policy import RemotePolicy
+from axpo_agents.remote._probe import check_server
+from axpo_agents.remote._rules import TokenRules
+from axpo_agents.remote._server import InferenceServer
+from axpo_agents.remote._settings import RemoteSettings
+from axpo_agents.tiny import tiny_folder
+from axpo_agents.transformers_policy.model_files import ModelFiles
+from axpo_agents.transformers_policy.silence import no_progress_bars
+from axpo_envs.images import ImageRef
+
+
+def load_remote_policy(tokenizer: str, settings: RemoteSettings) -> RemotePolicy:
+    """Loads a policy, and makes sure that the server can do what it needs.
+
+    Args:
+        tokenizer: the checkpoint that the server runs, or its config, tokenizer and preprocessor config alone: a folder
+            in Hugging Face layout, `tiny`, or a Hugging Face id. No weights are read.
+        settings: which server is asked, and how.
+
+    Raises:
+        PolicyError: the checkpoint is unsuited, or the server cannot take or give token ids, log-probabilities or
+            images; the message says what was expected and found.
+        EnvConfigError: a setting is unusable, or the key is missing.
+        InfrastructureFault: the server stayed unreachable.
+    """
+    server = InferenceServer(settings)
+    model = _load_model(tokenizer, images=settings.images)
+    policy = RemotePolicy(server, model)
+    try:
+        _check(server, model, "Ready?")
+        if policy.supports_images:
+            _check(server, model, ImageRef(np.full((64, 64, 3), 128, np.uint8)), "Ready?")
+    except BaseException:
+        policy.close()
+        raise
+    return policy
+
+
+def _load_model(name: str, *, images: bool) -> RemoteModel:
+    with no_progress_bars():
+        checkpoint = ModelFiles(str(tiny_folder()) if name == "tiny" else name)
+        tokenizer = checkpoint.tokenizer()
+        settings = checkpoint.image_settings() if images and checkpoint.shows_images else None
+    token = None if settings is None else checkpoint.config.image_token_id
+    image_text = None if token is None else tokenizer.convert_ids_to_tokens(token)
+    chat = ChatFormat(tokenizer, tokenizer.chat_template, checkpoint.stop_ids(tokenizer), image_text)
+    vocabulary = max(tokenizer.get_vocab().values()) + 1
+    return RemoteModel(
+        chat=chat,
+        contexts=ContextEncoder(chat, settings, token),
+        rules=TokenRules(
+            stop_ids=chat.stop_ids,
+            forbidden=frozenset(never_sampled(checkpoint.config, vocabulary)),
+            vocabulary=vocabulary,
+        ),
+        placeholders=None if settings is None or token is None else Placeholders(settings=settings, token=token),
+    )
+
+
+def _check(server: InferenceServer, model: RemoteModel, *parts: str | ImageRef) -> None:
+    context = model.contexts.encode_observation(parts, after=())
+    prompt = model.request(context.ids, context.images)
+    check_server(server, prompt, expected=context.ids, turn_end=model.chat.turn_end)

@@ -1,0 +1,41 @@
+"""Defines `RemoteSettings`: which server is asked, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing.web import EnvironmentKey, Retries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteSettings:
+    """Which server is asked, and how."""
+
+    url: str
+    """Where its API begins, such as `http://host:8000/v1`."""
+    model: str | None = None
+    """The model's name at the server; None leaves the choice to a server that has just one."""
+    key: EnvironmentKey | None = None
+    """Names the environment variable that holds the server's key; None for a server without one."""
+    timeout_s: float = 600.0
+    """Seconds for a whole request: the server may first finish those of others."""
+    retries: Retries = field(default_factory=Retries)
+    """How often a request is tried that met no connection, status 408, 425, 429 or 5xx, and how long is waited."""
+    concurrency: int = 32
+    """Requests under way at a time."""
+    samples_per_request: int = 16
+    """Turns after one prefix that are asked for at a time; at most what the server serves side by side. 1 is for
+    servers that give all samples of a request the same seed."""
+    images: bool = True
+    """Send images, if the model sees them; False is for servers that take text only."""
+    raw_logprobs: bool = False
+    """Accept a server that reports log-probabilities as they were before temperature and bias. Evaluation does not read
+    them; training on them is wrong at any temperature but 1."""
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1 or self.samples_per_request < 1:
+            raise EnvConfigError(
+                "expected concurrency and samples_per_request of at least 1; "
+                f"got {self.concurrency} and {self.samples_per_request}"
+            )

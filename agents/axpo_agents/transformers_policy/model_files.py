@@ -1,0 +1,175 @@
+"""Defines `ModelFiles`: the files of a model folder or a Hugging Face id, read one by one, every defect named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+from transformers.utils import cached_file
+
+from axpo_agents.engine._image_attention import IMAGE_ATTENTION
+from axpo_agents.engine._rms_norm import fuse_norms
+from axpo_agents.engine._text_attention import TEXT_ATTENTION
+from axpo_agents.engine.vision import ImageSettings
+from axpo_agents.errors import PolicyError
+
+IMAGE_FAMILIES: Final = ("qwen3_vl", "qwen2_5_vl")
+"""Model types whose image tower, placeholders and positions this policy knows."""
+
+_IMAGE_FILES: Final = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+"""Files that neither model nor tokenizer writes; a saved policy carries them on."""
+
+
+class ModelFiles:
+    """A checkpoint that is being loaded.
+
+    Args:
+        name: a folder in Hugging Face layout, or a Hugging Face id.
+
+    Raises:
+        PolicyError: there is no such folder or id.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        path = Path(name).expanduser()
+        if path.is_dir():
+            self.name = str(path)
+        elif path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+            raise PolicyError(
+                f"expected a checkpoint folder at {name}; there is {'a file' if path.exists() else 'nothing'}"
+            )
+        self.config = self._load_config()
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether the model has an image tower."""
+        return self.config.model_type in IMAGE_FAMILIES
+
+    def image_settings(self) -> ImageSettings:
+        """How the model wants its images, from the preprocessor's config of any age."""
+        name = "preprocessor_config.json"
+        config = self._json(name)
+        if config is None:
+            name = "processor_config.json"
+            config = (self._json(name) or {}).get("image_processor")
+        if config is None:
+            raise PolicyError(
+                f"{self.name}: expected preprocessor_config.json beside a model that reads images; it is missing"
+            )
+        return ImageSettings.from_config(config, where=f"{self.name}/{name}")
+
+    def image_files(self) -> dict[str, bytes]:
+        """Name and content of the files that say how images are prepared."""
+        paths = {name: self._find(name) for name in _IMAGE_FILES}
+        return {name: path.read_bytes() for name, path in paths.items() if path is not None}
+
+    def tokenizer(self) -> Any:
+        """The tokenizer, its chat template the one that belongs to the whole model."""
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.name)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise PolicyError(f"{self.name}: the tokenizer cannot be loaded: {error}") from error
+        # Models with images used to keep their template in a file of its own; the tokenizer's is for text alone then.
+        if self.shows_images and self._find("chat_template.jinja") is None:
+            processor = self._json("chat_template.json") or {}
+            tokenizer.chat_template = processor.get("chat_template", tokenizer.chat_template)
+        if isinstance(tokenizer.chat_template, dict):
+            named = tokenizer.chat_template
+            tokenizer.chat_template = named.get("tool_use") or named.get("default")
+        if not tokenizer.chat_template:
+            raise PolicyError(
+                f"{self.name}: expected a chat template (chat_template.jinja or tokenizer_config.json); none is there"
+            )
+        size, rows = max(tokenizer.get_vocab().values()) + 1, self.config.get_text_config().vocab_size
+        if size > rows:
+            raise PolicyError(
+                f"{self.name}: expected embeddings for all {size} tokens of the tokenizer; got {rows} rows"
+            )
+        return tokenizer
+
+    def stop_ids(self, tokenizer: Any) -> tuple[int, ...]:
+        """Tokens that end generation, according to tokenizer and generation config."""
+        generation = self._json("generation_config.json") or {}
+        named = generation.get("eos_token_id")
+        ids = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
+        return tuple(sorted(ids))
+
+    def model(self, dtype: torch.dtype, device: torch.device) -> Any:
+        """The model with its weights, in evaluation mode.
+
+        Raises:
+            PolicyError: weights are missing, damaged, or do not fit the config.
+        """
+        loader = AutoModelForImageTextToText if self.shows_images else AutoModelForCausalLM
+        try:
+            model, report = loader.from_pretrained(
+                self.name,
+                config=self.config,
+                dtype=dtype,
+                attn_implementation="sdpa",
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise PolicyError(f"{self.name}: the weights cannot be loaded: {error}") from error
+        if absent := sorted(report["missing_keys"]):
+            raise PolicyError(
+                f"{self.name}: expected weights for all of the model; {len(absent)} are missing, as {absent[0]}"
+            )
+        for weight, found, expected in report["mismatched_keys"]:
+            raise PolicyError(f"{self.name}: expected {weight} of shape {tuple(expected)}; got {tuple(found)}")
+        if self.shows_images:
+            tower = IMAGE_ATTENTION if self.config.model_type == "qwen3_vl" else "sdpa"
+            model.set_attn_implementation({"text_config": TEXT_ATTENTION, "vision_config": tower})
+        else:
+            model.set_attn_implementation(TEXT_ATTENTION)
+        model = model.to(device).eval()
+        fuse_norms(model)
+        return model
+
+    def _load_config(self) -> Any:
+        try:
+            config = AutoConfig.from_pretrained(self.name)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise PolicyError(
+                f"{self.name}: no config can be loaded; expected a checkpoint folder or id: {error}"
+            ) from error
+        if config.model_type not in IMAGE_FAMILIES and getattr(config, "vision_config", None) is not None:
+            known = ", ".join(IMAGE_FAMILIES)
+            raise PolicyError(
+                f"{self.name}: expected a text model or one of {known}; got model type {config.model_type}"
+            )
+        kinds = set(getattr(config.get_text_config(), "layer_types", None) or ()) - {"full_attention"}
+        if kinds:
+            raise PolicyError(f"{self.name}: expected full attention in every layer; got {', '.join(sorted(kinds))}")
+        if (window := _window(config.get_text_config())) is not None:
+            raise PolicyError(f"{self.name}: expected full attention in every layer; got a window of {window} tokens")
+        return config
+
+    def _find(self, name: str) -> Path | None:
+        found = cached_file(self.name, name, _raise_exceptions_for_missing_entries=False)
+        return None if found is None else Path(found)
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        path = self._find(name)
+        if path is None:
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise PolicyError(f"{self.name}/{name}: expected JSON; {error}") from error
+        if not isinstance(content, dict):
+            raise PolicyError(f"{self.name}/{name}: expected a JSON object; got {type(content).__name__}")
+        return content
+
+
+def _window(config: Any) -> int | None:
+    """How many tokens every layer sees, for families that say so for all layers at once; None for all of them."""
+    window: int | None = getattr(config, "sliding_window", None)
+    used = getattr(config, "use_sliding_window", True) and getattr(config, "layer_types", None) is None
+    return window if used and window is not None and window < config.max_position_embeddings else None

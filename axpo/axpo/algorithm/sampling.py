@@ -1,0 +1,163 @@
+"""Defines how groups are sampled, and how branches are grown from the points that were selected."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from axpo.algorithm.buffer import BufferSettings, GroupBuffer, Slot
+from axpo.algorithm.seeds import derive_seed
+from axpo.algorithm.types import Branch, BranchPoint, Group
+from axpo.settings.config import SamplingConfig
+from axpo_agents.policy import TokenPolicy
+from axpo_agents.rolling import Lost, Start, roll
+from axpo_agents.types import Sampling
+from axpo_envs.env import ToolEnv
+from axpo_envs.plumbing.web import Retries
+from axpo_envs.types import Question
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_S: Final = 30.0
+"""No wait before a faulty turn is executed again is longer."""
+
+
+def _forget(_lost: Lost) -> None:
+    """Keeps no count of what was lost."""
+
+
+def sample_groups(
+    questions: Sequence[Question],
+    policy: TokenPolicy,
+    env: ToolEnv,
+    config: SamplingConfig,
+    *,
+    seed: int,
+    on_lost: Callable[[Lost], None] = _forget,
+) -> tuple[Group, ...]:
+    """Samples `config.group_size` episodes of every question, each with its own environment seed.
+
+    What an episode becomes depends on the seed, its question's id and its number in the group, not on which other
+    questions are asked beside it. A turn that met an infrastructure fault is executed again with the same tokens, up to
+    `config.fault_retries` times; then the episode is dropped, its group shrinks, and vanishes with its last episode. No
+    episode is ever begun anew: those that call a faulty tool would be replaced by some that do not.
+
+    Args:
+        questions: what is asked.
+        policy: samples the turns.
+        env: executes them.
+        config: how many episodes, and how they are sampled.
+        seed: of everything.
+        on_lost: told of every episode that was dropped.
+
+    Returns:
+        The groups in the order of the questions.
+
+    Raises:
+        InfrastructureFault: every episode was lost for good; the last fault.
+        NonFiniteError: the policy's logits, or a reward, are infinite or not a number.
+    """
+    families = []
+    asked: Counter[str] = Counter()
+    for question in questions:
+        seeds = [
+            derive_seed(seed, "episode", question.id, asked[question.id], number) for number in range(config.group_size)
+        ]
+        families.append([Start(state=env.begin(question, seed=own), seed=own) for own in seeds])
+        asked[question.id] += 1
+    groups, lost = _finish(families, policy, env, config, seed=derive_seed(seed, "groups"))
+    if lost and not any(group.rollouts for group in groups):
+        raise lost[-1].fault
+    _report(lost, on_lost)
+    return tuple(group for group in groups if group.rollouts)
+
+
+def resample(  # noqa: PLR0913  (what `sample_groups` takes, and the points)
+    groups: Sequence[Group],
+    points: Sequence[BranchPoint],
+    policy: TokenPolicy,
+    env: ToolEnv,
+    config: SamplingConfig,
+    *,
+    seed: int,
+    on_lost: Callable[[Lost], None] = _forget,
+) -> tuple[Group, ...]:
+    """Grows a branch of continuations from every point: step 3 of "One training step" (algorithm.md).
+
+    Every continuation starts from the environment's snapshot before the point's turn and from the source's token
+    ids up to the cut. Faulty turns are executed again, and lost continuations dropped, as in `sample_groups`. A point
+    that lost all of them is given up, which is logged: it gets no branch, as if it had not been selected.
+
+    Returns:
+        The same groups with the branches, in the order of the points.
+
+    Raises:
+        SnapshotError: a point's snapshot cannot be restored in this environment.
+        NonFiniteError: the policy's logits, or a reward, are infinite or not a number.
+    """
+    families = []
+    for point in points:
+        env.check(point.snapshot)
+        source = groups[point.group].rollouts[point.rollout]
+        start = Start.within(source, turn=point.turn, token=point.token)
+        seeds = [derive_seed("continuation", point.group, point.rollout, k) for k in range(point.continuations)]
+        families.append([replace(start, seed=own) for own in seeds])
+    grown: list[list[Branch]] = [list(group.branches) for group in groups]
+    finished, lost = _finish(families, policy, env, config, seed=derive_seed(seed, "branches"))
+    _report(lost, on_lost)
+    for point, family in zip(points, finished, strict=True):
+        if family.rollouts:
+            grown[point.group].append(Branch(point=point, continuations=family.rollouts))
+        else:
+            logger.warning(
+                "a prefix of question %r is given up: infrastructure faults took all of its %d continuations",
+                family.question.id,
+                point.continuations,
+            )
+    return tuple(group.with_branches(tuple(branches)) for group, branches in zip(groups, grown, strict=True))
+
+
+def sampling_of(config: SamplingConfig, policy: TokenPolicy) -> Sampling:
+    """How a policy's turns are sampled: no episode becomes longer than what its model was made for."""
+    most = getattr(policy, "max_tokens", None)
+    sampling = config.sampling
+    return sampling if most is None else replace(sampling, max_episode_tokens=min(sampling.max_episode_tokens, most))
+
+
+def _finish(
+    families: Sequence[Sequence[Start]], policy: TokenPolicy, env: ToolEnv, config: SamplingConfig, *, seed: int
+) -> tuple[tuple[Group, ...], list[Lost]]:
+    """Runs all episodes to their ends; one group per family, without those that were lost, and these."""
+    buffer = GroupBuffer(BufferSettings(fault_retries=0, min_size=0))
+    starts: dict[Slot, Start] = {}
+    for family in families:
+        starts.update(zip(buffer.open(family[0].state.question, len(family)), family, strict=True))
+    retries = Retries(
+        attempts=config.fault_retries + 1, first_wait_s=config.fault_wait_s, longest_wait_s=LONGEST_WAIT_S
+    )
+    sampling = sampling_of(config, policy)
+    outcomes = roll(policy, env, list(starts.values()), sampling, seed=seed, retries=retries)
+    lost = []
+    for slot, outcome in zip(starts, outcomes, strict=True):
+        if isinstance(outcome, Lost):
+            lost.append(outcome)
+            buffer.lose(slot)
+        else:
+            buffer.deliver(slot, outcome)
+    return buffer.take(len(families)), lost
+
+
+def _report(lost: Sequence[Lost], on_lost: Callable[[Lost], None]) -> None:
+    if lost:
+        acted = sum(episode.used_tool for episode in lost)
+        logger.warning(
+            "%d episodes were lost to infrastructure faults, %d of them after they had called a tool; last: %r",
+            len(lost),
+            acted,
+            lost[-1].fault,
+        )
+    for episode in lost:
+        on_lost(episode)

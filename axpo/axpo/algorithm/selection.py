@@ -1,0 +1,133 @@
+"""Defines which failed rollouts are cut, and where, so that continuations can be sampled from their prefixes."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from axpo.algorithm.types import BranchPoint, Group
+from axpo.settings.config import Cut, Ranking, SelectionConfig
+from axpo_agents.types import Completion, Rollout
+
+
+def select_prefixes(groups: Sequence[Group], config: SelectionConfig, *, seed: int) -> tuple[BranchPoint, ...]:
+    """Chooses the prefixes of one step: step 2 of "One training step" (algorithm.md).
+
+    Candidates are the sources of triggered groups: groups whose tool-using rollouts exist and are all
+    wrong. A source that wrote nothing behind its cut had no room for a token there, no more than its continuations
+    would: it is no candidate. The budget of floor(r * B * N / K) prefixes, with B * N the rollouts that there are, is
+    spent breadth first: round d takes the d-th candidate of every question that has one. Within a question and
+    within a round the least confident goes first, so a budget that ends within a round drops that round's
+    most confident candidates (where the paper is silent); ties go to the earlier group, then rollout.
+
+    `Ranking.RANDOM` draws both orders from the seed. `Cut.QUESTION` takes the same sources and freezes
+    nothing of them. `Cut.NO_TOOL` mirrors the rule (where the paper is silent): a group is triggered if its
+    no-tool rollouts exist and are all wrong; they are cut behind their thinking, ranked by the mean
+    probability of the tokens behind the cut, and those that never got beyond their thinking are no candidates.
+
+    Returns:
+        The points in the order of their selection; () if the budget is below one prefix or nothing is triggered.
+    """
+    budget = prefix_budget(config, sum(len(group.rollouts) for group in groups))
+    rng = random.Random(seed)
+    queues = [_candidates(index, group, config) for index, group in enumerate(groups)]
+    for queue in queues:
+        _rank(queue, config.ranking, rng)
+    selected: list[BranchPoint] = []
+    for depth in range(max((len(queue) for queue in queues), default=0)):
+        one_each = [queue[depth] for queue in queues if len(queue) > depth]
+        _rank(one_each, config.ranking, rng)
+        selected += one_each
+        if len(selected) >= budget:
+            break
+    return tuple(selected[:budget])
+
+
+def prefix_budget(config: SelectionConfig, rollouts: int) -> int:
+    """floor(r * B * N / K) for B * N rollouts, exactly, r being the decimal as it was written.
+
+    Worked value: r = 0.29, K = 1 and 100 rollouts give 29; in binary, 0.29 * 100 is 28.999999999999996.
+    """
+    return math.floor(Fraction(str(config.budget)) * rollouts / config.continuations)
+
+
+def is_triggered(group: Group, *, success_threshold: float) -> bool:
+    """Whether the group's tool-using rollouts exist and are all wrong."""
+    rewards = [rollout.reward for rollout in group.rollouts if rollout.used_tool]
+    return bool(rewards) and max(rewards) < success_threshold
+
+
+class _Place(NamedTuple):
+    turn: int
+    token: int
+    confidence: float
+
+
+def _candidates(index: int, group: Group, config: SelectionConfig) -> list[BranchPoint]:
+    uses_tool = config.cut is not Cut.NO_TOOL
+    subgroup = [(number, r) for number, r in enumerate(group.rollouts) if r.used_tool is uses_tool]
+    if any(rollout.reward >= config.success_threshold for _, rollout in subgroup):
+        return []
+    locate = _PLACES[config.cut]
+    places = ((number, rollout, locate(rollout)) for number, rollout in subgroup)
+    return [
+        BranchPoint(
+            group=index,
+            rollout=number,
+            turn=place.turn,
+            token=place.token,
+            confidence=place.confidence,
+            snapshot=rollout.snapshots[place.turn],
+            continuations=config.continuations,
+        )
+        for number, rollout, place in places
+        if place is not None
+    ]
+
+
+def _rank(points: list[BranchPoint], ranking: Ranking, rng: random.Random) -> None:
+    if ranking is Ranking.RANDOM:
+        rng.shuffle(points)
+    else:
+        points.sort(key=lambda point: (point.confidence, point.group, point.rollout))
+
+
+def _at_tool_call(rollout: Rollout) -> _Place | None:
+    """Behind the opening tag of the first call; None where nothing follows, or where no token is known to open one."""
+    for turn, completion in enumerate(rollout.completions):
+        if completion.call is not None and completion.cut is not None:
+            if completion.cut >= len(completion.ids):
+                return None
+            return _Place(turn, completion.cut, _mean_probability(completion, *completion.call))
+    return None
+
+
+def _at_question(rollout: Rollout) -> _Place | None:
+    place = _at_tool_call(rollout)
+    return None if place is None else _Place(0, 0, place.confidence)
+
+
+def _at_answer(rollout: Rollout) -> _Place | None:
+    """Behind the thinking of the last turn (its start, if it has none); None where nothing follows."""
+    if not rollout.completions:
+        return None
+    turn = len(rollout.completions) - 1
+    completion = rollout.completions[turn]
+    token = 0 if completion.thinking is None else completion.thinking.stop
+    if token >= len(completion.ids):
+        return None
+    return _Place(turn, token, _mean_probability(completion, token, len(completion.ids)))
+
+
+def _mean_probability(completion: Completion, start: int, stop: int) -> float:
+    return math.fsum(math.exp(logprob) for logprob in completion.logprobs[start:stop]) / (stop - start)
+
+
+_PLACES: dict[Cut, Callable[[Rollout], _Place | None]] = {
+    Cut.TOOL_CALL: _at_tool_call,
+    Cut.QUESTION: _at_question,
+    Cut.NO_TOOL: _at_answer,
+}

@@ -1,0 +1,1 @@
+"""Comparisons of methods from one start on the same questions."""

@@ -1,0 +1,1 @@
+"""What is measured of rollouts: metrics, estimates with intervals, and the alarm at collapse."""

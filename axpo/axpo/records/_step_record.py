@@ -1,0 +1,80 @@
+"""Defines what the record of a step holds beside the diagnostics (losses, work, time), and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from axpo.algorithm.types import BranchPoint, Group
+from axpo.algorithm.update import UpdateStats
+from axpo.run._stopwatch import Stopwatch
+from axpo_agents.rolling import Lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """What infrastructure faults took from a step for good."""
+
+    rollouts: list[Lost] = field(default_factory=list)
+    """Rollouts."""
+    continuations: list[Lost] = field(default_factory=list)
+    """Continuations."""
+
+    def metrics(self, points: Sequence[BranchPoint], groups: Sequence[Group]) -> dict[str, float]:
+        """Counts by name; what was lost after it had called a tool is counted apart, because it biases the step.
+
+        Args:
+            points: the prefixes that were selected.
+            groups: the step's groups, with the branches that grew.
+        """
+        return {
+            "dropped_rollouts": float(len(self.rollouts)),
+            "dropped_tool_rollouts": float(sum(lost.used_tool for lost in self.rollouts)),
+            "dropped_continuations": float(len(self.continuations)),
+            "given_up_prefixes": float(len(points) - sum(len(group.branches) for group in groups)),
+        }
+
+
+def work_metrics(groups: Sequence[Group], stats: UpdateStats, watch: Stopwatch) -> dict[str, float | None]:
+    """What the update did, and how the time was spent.
+
+    `seconds_sampling` and `seconds_resampling` hold the execution of tools, which `seconds_environment` counts again
+    beside the drawing of questions; `seconds_update` is without `seconds_reference`. `prefix_sharing` is how many times
+    fewer tokens went through the model than the trained sequences have.
+    """
+    watch.add("environment", sum(map(_tool_seconds, groups)))
+    watch.add("update", -stats.seconds_reference)
+    watch.add("reference", stats.seconds_reference)
+    counts = {
+        "trained_tokens": float(stats.totals.tokens),
+        "scored_tokens": float(stats.scored_tokens),
+        "prefix_sharing": stats.sequence_tokens / stats.scored_tokens if stats.scored_tokens else None,
+    }
+    return {**stats.metrics(), **counts, **watch.metrics()}
+
+
+def warnings_of(record: Mapping[str, Any], history: Sequence[Mapping[str, Any]], *, questions: int) -> Iterator[str]:
+    """What a person should know of a step, where none before it was like that.
+
+    Args:
+        record: the step's record.
+        history: the records before it.
+        questions: questions of a step.
+    """
+    step, collapse, share = record["step"], record["tool_collapse_kind"], record["prompt_too_long"]
+    if collapse and not any(earlier.get("tool_collapse_kind") == collapse for earlier in history):
+        yield f"step {step}: the policy calls tools less than half as often as at its peak; {collapse}"
+    if share and not any(earlier.get("prompt_too_long") for earlier in history):
+        yield (
+            f"step {step}: the prompts of {share * questions:.0f} of {questions} questions leave no room for a token "
+            "and teach nothing; the metric prompt_too_long counts them"
+        )
+
+
+def _tool_seconds(group: Group) -> float:
+    """Time spent executing tools, also where calls were executed side by side."""
+    turns = [turn for rollout in group.rollouts for turn in rollout.episode.turns]
+    for branch in group.branches:
+        turns += [turn for c in branch.continuations for turn in c.episode.turns[branch.point.turn :]]
+    return sum(call.result.seconds for turn in turns for call in turn.calls)

@@ -1,0 +1,157 @@
+"""Defines the report page as its template reads it, and its rendering to one self-contained HTML file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from axpo.compare._regime import Regime
+from axpo.report._charts import DARK, LIGHT
+from axpo.report._gallery import BranchView
+from axpo.report._rollout_view import RolloutView
+
+_TAG: Final = re.compile(r"(</?(?:think|tool_call|tool_response|answer)>)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One measured share."""
+
+    label: str
+    """What was measured: a method, or a moment."""
+    role: str
+    """Its colour: a key of `charts.LIGHT`."""
+    value: float | None
+    """0 to 1; None where nothing was counted."""
+    low: float | None = None
+    """Lower end of its interval."""
+    high: float | None = None
+    """Upper end of its interval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One headline measure."""
+
+    title: str
+    """Its name."""
+    note: str
+    """What it means."""
+    bars: tuple[Bar, ...]
+    """Its values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of the headline table; its cells are text, formatted already."""
+
+    label: str
+    """A method, or a moment."""
+    role: str
+    """Its colour."""
+    cells: tuple[str, ...]
+    """As many as the table has columns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One chart."""
+
+    title: str
+    """What it shows."""
+    caption: str
+    """What a reader must know to read it."""
+    svg: Markup
+    """The chart as an SVG element; the one piece of markup that is not escaped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Legend:
+    """One entry of the charts' legend."""
+
+    label: str
+    """A method."""
+    role: str
+    """Its colour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Everything that a report shows."""
+
+    title: str
+    """The page's heading."""
+    lead: str
+    """What the page shows, in plain words."""
+    facts: tuple[str, ...]
+    """What was run, in a few words each."""
+    tiles: tuple[Tile, ...]
+    """The headline measures."""
+    columns: tuple[str, ...]
+    """Headings of the table."""
+    rows: tuple[Row, ...]
+    """The table."""
+    table_note: str
+    """How the table's numbers came about."""
+    legend: tuple[Legend, ...]
+    """The charts' legend."""
+    charts: tuple[Chart, ...]
+    """The charts."""
+    charts_note: str
+    """How the curves are drawn."""
+    regime: Regime | None
+    """What the default setting shows and what it does not; None for other settings."""
+    branches: tuple[BranchView, ...]
+    """Examples of resampled tool calls."""
+    branches_note: str
+    """What was done to their sources."""
+    pairs: tuple[Mapping[str, RolloutView], ...]
+    """Questions with one rollout of each method, by the method's label."""
+    examples: tuple[RolloutView, ...]
+    """Other rollouts."""
+    config: str
+    """The settings, as TOML."""
+    machine: Mapping[str, str]
+    """What it was run with."""
+
+
+def render(page: Page) -> str:
+    """The page as one HTML document that loads nothing from anywhere. Every text is escaped."""
+    environment = Environment(
+        loader=PackageLoader("axpo.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(tagged=tagged, percent=percent)
+    template = environment.get_template("report.html.j2")
+    return template.render(page=page, light=_variables(LIGHT), dark=_variables(DARK))
+
+
+def tagged(text: str) -> Markup:
+    """Escaped text in which the tags of the turn format are bold."""
+    parts = (Markup("<b>{}</b>").format(part) if _TAG.fullmatch(part) else part for part in _TAG.split(text))
+    return Markup("").join(parts)
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent, one digit after the point; a dash for None."""
+    return "-" if value is None else f"{100 * value:.1f}%"
+
+
+def compact(value: float) -> str:
+    """A count in a few characters.
+
+    Worked value: 7680 gives `7,680`, 1234567 gives `1.23 M`.
+    """
+    return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value:,.0f}"
+
+
+def _variables(colours: Mapping[str, str]) -> Markup:
+    return Markup(" ").join(Markup("--{}: {};").format(role, colour) for role, colour in colours.items())

@@ -1,0 +1,181 @@
+"""Defines the parts that pages of runs and of comparisons share: settings in words, bars, table rows, charts."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from axpo.compare.outcomes import Comparison, Outcome
+from axpo.compare.variants import label_of
+from axpo.records._folder import CONFIG, ROLLOUTS, RunLogError
+from axpo.report._charts import LIGHT, PANELS, WINDOW, Line, has_data, inline_svg
+from axpo.report._page import Bar, Chart, Row, Tile, compact, percent
+from axpo.report._pictures import Album
+from axpo.settings.config import TrainConfig
+from axpo_envs.imaging.coordinates import Coords
+
+TILES: Final = (
+    ("pass1", "Pass@1", "One rollout answers a question of the evaluation."),
+    ("pass4", "Pass@4", "At least one of four rollouts does."),
+    ("tool_attempt_rate", "Tool-attempt rate", "A rollout opens a tool call."),
+    (
+        "all_wrong_tool_subgroups",
+        "All-wrong tool subgroups",
+        "No rollout that called the tool was right: lower is better.",
+    ),
+)
+"""Headline measures: field of `Outcome`, title, meaning."""
+
+COLUMNS: Final = (*(title for _, title, _ in TILES), "Rollouts", "Tokens", "Seconds")
+"""Headings of the headline table."""
+
+_COSTS: Final = ("rollouts", "tokens", "seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a page says of a run's `config.toml`, read without insisting on this version's settings."""
+
+    text: str
+    """The file as it is."""
+    values: Mapping[str, Any]
+    """Its content."""
+
+    @classmethod
+    def of(cls, folder: Path) -> Settings:
+        """Reads the settings of a run.
+
+        Raises:
+            RunLogError: the file is no TOML.
+        """
+        text = (folder / CONFIG).read_text(encoding="utf-8")
+        try:
+            return cls(text=text, values=tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise RunLogError(f"{folder / CONFIG} is no TOML file: {error}") from error
+
+    def __getitem__(self, key: str) -> Any:
+        """The value of a dotted name; None where the file has none."""
+        value: Any = self.values
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def facts(self) -> tuple[str, ...]:
+        """What was run, in a few words each."""
+        size = f"{self['sampling.questions']} questions x {self['sampling.group_size']} rollouts"
+        return (str(self["env"]), f"policy {self['model']}", f"{self['steps']} steps of {size}")
+
+    def is_default(self) -> bool:
+        """Whether it is the setting that the shipped notes speak of."""
+        default = TrainConfig()
+        ours = (self["env"], self["model"], tuple(self["env_args"] or ()))
+        return ours == (default.env, default.model, default.env_args)
+
+    def album(self, folder: Path) -> Album:
+        """The run's saved rollouts."""
+        found = [arg.removeprefix("coords=").strip('"') for arg in self["env_args"] or () if arg.startswith("coords=")]
+        coords = Coords(found[-1]) if found and found[-1] in tuple(Coords) else Coords.REL1000
+        threshold = self["selection.success_threshold"]
+        return Album(
+            rollouts=folder / ROLLOUTS, coords=coords, success_threshold=0.5 if threshold is None else threshold
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Something with an outcome: the start, the end, a method."""
+
+    label: str
+    """What people read."""
+    role: str
+    """Its colour."""
+    outcome: Outcome
+    """What it achieved and cost."""
+    intervals: Mapping[str, tuple[float, float]]
+    """Intervals of its measures; empty where there are none."""
+    spread: Mapping[str, float | None] = field(default_factory=dict)
+    """Standard deviations over seeds, where there are several."""
+
+
+def measured_methods(comparison: Comparison) -> tuple[Measured, ...]:
+    """The start, if it was evaluated, and every method of a comparison."""
+    names = [entry.name for entry in comparison.entries]
+    methods = tuple(
+        Measured(
+            label=label_of(entry.name),
+            role=role,
+            outcome=entry.mean,
+            intervals=entry.runs[0].intervals if len(entry.runs) == 1 else {},
+            spread=entry.spread,
+        )
+        for entry, role in zip(comparison.entries, roles(names), strict=True)
+    )
+    if comparison.start is None:
+        return methods
+    start = comparison.start
+    return (Measured(label="Start", role="start", outcome=start.outcome, intervals=start.intervals), *methods)
+
+
+def roles(names: Sequence[str]) -> tuple[str, ...]:
+    """The methods' colours: their own where they have one, the extra ones in turn for the others."""
+    extra = cycle(role for role in LIGHT if role.startswith("extra"))
+    return tuple(name if name in LIGHT else next(extra) for name in names)
+
+
+def tiles(measured: Sequence[Measured]) -> tuple[Tile, ...]:
+    """The headline measures as bars."""
+    return tuple(
+        Tile(title=title, note=note, bars=tuple(_bar(item, name) for item in measured)) for name, title, note in TILES
+    )
+
+
+def rows(measured: Sequence[Measured]) -> tuple[Row, ...]:
+    """The headline table."""
+    return tuple(
+        Row(
+            label=item.label,
+            role=item.role,
+            cells=(
+                *(_share(item, name) for name, _, _ in TILES),
+                *(compact(getattr(item.outcome, name)) for name in _COSTS),
+            ),
+        )
+        for item in measured
+    )
+
+
+def charts(lines: Sequence[Line]) -> tuple[Chart, ...]:
+    """The charts that have anything to show."""
+    return tuple(
+        # The one place where markup is taken as such: it is drawn from numbers and this package's own titles.
+        Chart(title=panel.title, caption=panel.caption, svg=Markup(inline_svg(panel, lines)))
+        for panel in PANELS
+        if has_data(panel, lines)
+    )
+
+
+def charts_note(seeds: int) -> str:
+    """How the curves are drawn."""
+    mean = f"Bold: trailing mean over {WINDOW} steps"
+    return (
+        f"{mean}, averaged over {seeds} seeds; the band spans the seeds."
+        if seeds > 1
+        else f"{mean}. Faint: single steps."
+    )
+
+
+def _bar(item: Measured, name: str) -> Bar:
+    low, high = item.intervals.get(name, (None, None))
+    return Bar(label=item.label, role=item.role, value=getattr(item.outcome, name), low=low, high=high)
+
+
+def _share(item: Measured, name: str) -> str:
+    spread = item.spread.get(name)
+    return percent(getattr(item.outcome, name)) + ("" if spread is None else f" ± {100 * spread:.1f}")

@@ -1,0 +1,194 @@
+"""Defines `write_report`, which makes one HTML page of a run or of a comparison, and `write_curves`, its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from axpo.compare._regime import default_regime
+from axpo.compare.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, questions_of, read_comparison
+from axpo.compare.variants import label_of
+from axpo.records import _atomic as atomic
+from axpo.records._folder import CONFIG, RunLogError, is_checkpoint, is_run, is_sft_run
+from axpo.records._jsonl import DamagedFileError, Record
+from axpo.records._reading import read_changes, read_evaluations, read_steps
+from axpo.report._charts import Line, write_picture
+from axpo.report._gallery import pick_branches, pick_examples, pick_pairs
+from axpo.report._page import Legend, Page, render
+from axpo.report._page_parts import (
+    COLUMNS,
+    Measured,
+    Settings,
+    charts,
+    charts_note,
+    measured_methods,
+    roles,
+    rows,
+    tiles,
+)
+from axpo.settings.config import Cut, Method
+
+REPORT: Final = "report.html"
+_COMPARISON_LEAD: Final = (
+    "Agents that start from one checkpoint and learn from the same questions, measured on the same ones."
+)
+_METHOD_LEADS: Final = {
+    "grpo": "GRPO learns from what it happens to sample.",
+    "axpo": "AXPO also freezes the thought before a tool call that failed, and samples the call again.",
+}
+"""What is said of a method where it is compared."""
+_CUTS: Final = {
+    Cut.TOOL_CALL.value: "AXPO takes a rollout whose tool call failed, keeps its thought up to the opening of the call "
+    "and samples the rest again.",
+    Cut.QUESTION.value: "A rollout whose tool call failed is sampled again from its question; nothing of it is kept.",
+    Cut.NO_TOOL.value: "A rollout that failed without calling a tool keeps its thought, and the rest is sampled again.",
+}
+"""What a run did to the rollouts that it resampled, by where it cut them."""
+_RUN_LEAD: Final = "What one training run measured before, during and after its steps, and some of what the agent did."
+_BRANCHES: Final = 3
+
+
+def write_report(folder: Path) -> Path:
+    """Writes `report.html` into the folder of a run or of a comparison; the page loads nothing from anywhere.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        RunLogError: the folder is neither, is damaged, or cannot be written.
+    """
+    if not folder.is_dir():
+        raise RunLogError(f"there is no folder {folder}")
+    try:
+        if (folder / COMPARISON).is_file():
+            page = _comparison_page(folder)
+        elif is_checkpoint(folder):
+            run = folder.absolute().parent.parent
+            raise RunLogError(f"{folder} is a checkpoint; the report is that of its run, {run}")
+        elif is_run(folder):
+            page = _run_page(folder)
+        elif is_sft_run(folder):
+            raise RunLogError(f"{folder} is a supervised run: reports are made of training runs and comparisons")
+        else:
+            raise RunLogError(f"{folder} is neither a run ({CONFIG}) nor a comparison ({COMPARISON})")
+        atomic.write_text(folder / REPORT, render(page))
+    except (OSError, SyntaxError, DamagedFileError) as error:
+        raise RunLogError(f"cannot write the report of {folder}: {error}") from error
+    return folder / REPORT
+
+
+def write_curves(folder: Path, path: Path) -> None:
+    """Writes the reward and tool-attempt curves of a comparison as a picture, SVG or PNG by the path's suffix.
+
+    Raises:
+        RunLogError: the folder is no comparison, or is damaged.
+        ValueError: the suffix is neither.
+        OSError: the file cannot be written.
+    """
+    write_picture(_lines(folder, read_comparison(folder)), path)
+
+
+def _comparison_page(folder: Path) -> Page:
+    comparison = read_comparison(folder)
+    lines = _lines(folder, comparison)
+    first = [folder / entry.runs[0].folder for entry in comparison.entries]
+    settings = Settings.of(first[-1])
+    albums = {line.label: Settings.of(run).album(run) for line, run in zip(lines, first, strict=True)}
+    seeds = [str(run.seed) for run in comparison.entries[0].runs]
+    leads = [lead for name, lead in _METHOD_LEADS.items() if name in {entry.name for entry in comparison.entries}]
+    measured = measured_methods(comparison)
+    return Page(
+        title=" against ".join(line.label for line in reversed(lines)) if len(lines) == 2 else "Methods compared",
+        lead=" ".join((_COMPARISON_LEAD, *leads)),
+        facts=(*settings.facts(), f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"),
+        tiles=tiles(measured),
+        columns=COLUMNS,
+        rows=rows(measured),
+        table_note=_table_note(settings, read_evaluations(first[-1]), len(seeds)),
+        legend=tuple(Legend(label=line.label, role=line.role) for line in lines),
+        charts=charts(lines),
+        charts_note=charts_note(len(seeds)),
+        regime=default_regime() if settings.is_default() else None,
+        branches=tuple(view for album in albums.values() for view in pick_branches(album))[:_BRANCHES],
+        branches_note=_branches_note([Settings.of(run) for run in first]),
+        pairs=pick_pairs(albums),
+        examples=(),
+        config=settings.text,
+        machine=comparison.machine,
+    )
+
+
+def _run_page(folder: Path) -> Page:
+    settings, steps, evaluations = Settings.of(folder), read_steps(folder), read_evaluations(folder)
+    album = settings.album(folder)
+    method = str(settings["method"])
+    label, role = label_of(method), roles([method])[0]
+    measured = [
+        Measured(
+            label="Start" if record["step"] == 0 else f"Step {record['step']}",
+            role="start" if record["step"] == 0 else role,
+            outcome=outcome_of(record, [step for step in steps if step["step"] <= record["step"]]),
+            intervals=intervals_of(record),
+        )
+        for record in (*evaluations[:1], *evaluations[1:][-1:])
+    ]
+    lines = [Line(label=label, role=role, runs=(tuple(steps),))]
+    done = steps[-1]["step"] if steps else 0
+    state = () if done == settings["steps"] else (f"{done} steps done so far",)
+    return Page(
+        title=f"{label} run",
+        lead=_RUN_LEAD,
+        facts=(*settings.facts(), f"seed {settings['seed']}", *state, *_changes(folder)),
+        tiles=tiles(measured),
+        columns=COLUMNS,
+        rows=rows(measured),
+        table_note=_table_note(settings, evaluations, 1),
+        legend=tuple(Legend(label=line.label, role=line.role) for line in lines),
+        charts=charts(lines),
+        charts_note=charts_note(1),
+        regime=None,
+        branches=pick_branches(album),
+        branches_note=_branches_note([settings]),
+        pairs=(),
+        examples=pick_examples(album),
+        config=settings.text,
+        machine={},
+    )
+
+
+def _lines(folder: Path, comparison: Comparison) -> list[Line]:
+    names = [entry.name for entry in comparison.entries]
+    return [
+        Line(
+            label=label_of(entry.name),
+            role=role,
+            runs=tuple(tuple(read_steps(folder / run.folder)) for run in entry.runs),
+        )
+        for entry, role in zip(comparison.entries, roles(names), strict=True)
+    ]
+
+
+def _table_note(settings: Settings, evaluations: Sequence[Record], seeds: int) -> str:
+    last = evaluations[-1] if evaluations else {"questions": settings["log.eval_questions"]}
+    measured = f"Shares are measured on {questions_of(last)}, {settings['log.eval_samples']} rollouts each"
+    spread = (
+        f"; mean ± standard deviation over {seeds} seeds" if seeds > 1 else "; bars carry 95 % intervals over questions"
+    )
+    chosen = f" ({last['split_note']})" if last.get("split_note") else ""
+    return f"{measured}{chosen}{spread}. Rollouts, tokens and seconds are those of training."
+
+
+def _branches_note(settings: Sequence[Settings]) -> str:
+    """What was frozen, by what the runs were told to freeze."""
+    cuts = dict.fromkeys(str(each["selection.cut"]) for each in settings if each["method"] == Method.AXPO)
+    return " ".join(_CUTS[cut] for cut in cuts if cut in _CUTS)
+
+
+def _changes(folder: Path) -> tuple[str, ...]:
+    """Settings that were changed when the run was resumed."""
+    return tuple(
+        f"{name} changed from {values['before']} to {values['after']} at step {change['step']}"
+        for change in read_changes(folder)
+        for name, values in change["settings"].items()
+    )

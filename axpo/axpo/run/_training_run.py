@@ -1,0 +1,235 @@
+"""Defines `TrainingRun`: the loop of steps, evaluations and checkpoints between a run's start and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from axpo.algorithm.step import Learner, gather, learn
+from axpo.algorithm.types import Group
+from axpo.algorithm.update import DivergenceError
+from axpo.diagnostics._collapse import tool_collapse
+from axpo.diagnostics._thresholds import threshold_problem
+from axpo.diagnostics.metrics import step_metrics
+from axpo.records._folder import CHECKPOINTS
+from axpo.records._step_record import warnings_of
+from axpo.records.run_log import RunLog
+from axpo.report._report import write_report
+from axpo.run._checkpoint import CheckpointError, Progress, checkpoint_folder, kept_folders, prune, save_checkpoint
+from axpo.run._evaluations import RunEvaluations
+from axpo.run._interrupts import Interrupts
+from axpo.run._stopwatch import Stopwatch
+from axpo.run.callbacks import Callback, RunMoment, StopRun
+from axpo.settings.config_file import to_toml
+from axpo.terminal.display import Display
+from axpo_agents.errors import NonFiniteError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run left behind."""
+
+    folder: Path
+    """The run's folder."""
+    metrics: tuple[dict[str, Any], ...]
+    """One record per step, as in `metrics.jsonl`."""
+    evaluations: tuple[dict[str, Any], ...]
+    """One record per evaluation on held-out questions, as in `evaluations.jsonl`."""
+    checkpoint: Path
+    """The trained policy in Hugging Face layout."""
+    best_checkpoint: Path | None = None
+    """The policy of the evaluation with the highest `log.best_by`; None where none was asked for."""
+
+
+class Audience(NamedTuple):
+    """Who is told what happens."""
+
+    display: Display
+    callbacks: Sequence[Callback] = ()
+
+
+class TrainingRun:
+    """One run between its start (or resumption) and its end.
+
+    Args:
+        learner: what is trained, on what, and how.
+        log: the run's folder, with the records of the steps that are done.
+        audience: who is told.
+        progress: how far the run is.
+    """
+
+    def __init__(self, learner: Learner, log: RunLog, audience: Audience, progress: Progress) -> None:
+        self._learner = learner
+        self._config = learner.config
+        self._log = log
+        self._display, self._callbacks = audience
+        self._evaluations = RunEvaluations(learner, log, self._display)
+        self._interrupts = Interrupts(
+            lambda: self._display.note("the step is being finished first; asked again, the run stops at once")
+        )
+        self._progress = progress
+        self._history = log.steps()
+        self._saved = progress.step
+        self._torn = False
+        self._doing = ""
+        self._threshold_doubted = False
+
+    def run(self) -> RunResult:
+        """Makes the steps that are left.
+
+        Raises:
+            Interrupted: SIGINT, SIGTERM or SIGHUP arrived; what was finished is saved.
+            DivergenceError: loss, weights or logits are not finite; the checkpoints before are intact.
+            CheckpointError, RunLogError: the disk is full or the folder cannot be written; what was written is intact.
+        """
+        with self._interrupts.watched(), self._display:
+            self._display.start(self._config, self._progress.step)
+            if self._learner.worlds.note:
+                self._display.note(self._learner.worlds.note)
+            try:
+                with self._may_be_ended():
+                    self._make_steps()
+                with self._may_be_ended():
+                    self._save_if_new()
+            except NonFiniteError as error:
+                raise DivergenceError(
+                    f"{self._doing} diverged: {error}. If the model was sound at the start, a lower optim.lr helps "
+                    f"most often; the run {self._log.folder} is saved up to step {self._saved}"
+                ) from error
+            except BaseException as error:
+                self._stop_early(asked=isinstance(error, KeyboardInterrupt))
+                raise
+        write_report(self._log.folder)
+        return self._result()
+
+    def _make_steps(self) -> None:
+        """All steps that are left, with the evaluations and checkpoints between them."""
+        log, steps = self._config.log, self._config.steps
+        self._evaluate_if_due()
+        while self._progress.step < steps and not self._is_exhausted():
+            step = self._progress.step + 1
+            self._doing = f"step {step}"
+            record = self._step(step)
+            for callback in self._callbacks:
+                callback.after_step(self._moment(), record)
+            if step % log.checkpoint_every == 0 or step == steps:
+                self._save()
+            self._evaluate_if_due()
+
+    @contextmanager
+    def _may_be_ended(self) -> Iterator[None]:
+        """A callback that asks for the end of the run leaves the block."""
+        try:
+            yield
+        except StopRun as reason:
+            self._display.note(f"a callback ended the run after step {self._progress.step}: {reason}")
+
+    def _step(self, step: int) -> dict[str, Any]:
+        """One step of the algorithm, and its record."""
+        watch = Stopwatch(self._display.phase)
+        experience = gather(self._learner, step, watch)
+        with self._interrupts.deferred(), self._update_under_way():
+            measured = learn(self._learner, step, experience, watch)
+            return self._record(step, experience.groups, measured)
+
+    def _record(self, step: int, groups: Sequence[Group], measured: Mapping[str, float | None]) -> dict[str, Any]:
+        config, log = self._config, self._log
+        tools = [tool.name for tool in self._learner.worlds.training.tools]
+        metrics = step_metrics(groups, tools=tools, success_threshold=config.selection.success_threshold)
+        self._progress = self._progress.after(step, {**metrics, **measured})
+        record: dict[str, Any] = {"step": step, **metrics, **measured, **self._progress.totals()}
+        collapse = tool_collapse([*self._history, record])
+        record |= {"tool_collapse": float(collapse is not None), "tool_collapse_kind": collapse}
+        if config.log.rollouts_every and step % config.log.rollouts_every == 0:
+            log.write_rollouts(step, groups, config.log.rollouts_per_step)
+        log.append_step(record)
+        for warning in warnings_of(record, self._history, questions=config.sampling.questions):
+            self._display.note(warning)
+        self._doubt_threshold(groups)
+        self._history.append(record)
+        self._display.step(record)
+        return record
+
+    def _doubt_threshold(self, groups: Sequence[Group]) -> None:
+        """Says once if what counts as a success is not what the rewards say."""
+        rewards = (rollout.reward for group in groups for rollout in group.rollouts)
+        problem = threshold_problem(rewards, self._config.selection.success_threshold)
+        if problem and not self._threshold_doubted:
+            self._threshold_doubted = True
+            self._display.note(f"selection.success_threshold: {problem}")
+
+    def _evaluate_if_due(self) -> None:
+        step = self._progress.step
+        if not self._evaluations.is_due(step):
+            return
+        self._doing = f"the evaluation at step {step}"
+        record = self._evaluations.make(step)
+        if step > 0 and self._evaluations.best_step() == step:
+            self._save_if_new()
+        for callback in self._callbacks:
+            callback.after_evaluation(self._moment(), record)
+
+    def _is_exhausted(self) -> bool:
+        done = self._evaluations.are_exhausted()
+        if done:
+            log = self._config.log
+            self._display.note(
+                f"{log.patience} evaluations in a row brought no better {log.best_by} than step "
+                f"{self._evaluations.best_step()} had: the run ends after step {self._progress.step}"
+            )
+        return done
+
+    def _save_if_new(self) -> None:
+        if self._saved < self._progress.step:
+            self._save()
+
+    def _save(self) -> None:
+        self._display.phase("checkpoint")
+        checkpoints = self._log.folder / CHECKPOINTS
+        folder = save_checkpoint(
+            checkpoints, self._learner.policy, self._learner.optimizer, self._progress, to_toml(self._config)
+        )
+        kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._evaluations.best_step())
+        self._log.keep_checkpoints(kept)
+        prune(checkpoints, kept)
+        self._saved = self._progress.step
+        for callback in self._callbacks:
+            callback.after_checkpoint(self._moment(), folder)
+
+    def _stop_early(self, *, asked: bool) -> None:
+        """Saves what can be saved: the last finished step, unless its weights have already been changed."""
+        how = "Continue with:" if asked else "Once the cause is mended, it goes on with:"
+        if not self._torn:
+            try:
+                with self._interrupts.deferred():
+                    self._save_if_new()
+            except CheckpointError as error:
+                self._display.note(str(error))
+        self._display.note(
+            f"stopped; the run is saved up to step {self._saved}. {how} axpo train --resume {self._log.folder}"
+        )
+
+    def _moment(self) -> RunMoment:
+        return RunMoment(
+            config=self._config, folder=self._log.folder, step=self._progress.step, policy=self._learner.policy
+        )
+
+    @contextmanager
+    def _update_under_way(self) -> Iterator[None]:
+        """Remembers, should the block be left half-way, that the weights belong to no step."""
+        self._torn = True
+        yield
+        self._torn = False
+
+    def _result(self) -> RunResult:
+        checkpoints, best = self._log.folder / CHECKPOINTS, self._evaluations.best_step()
+        return RunResult(
+            folder=self._log.folder,
+            metrics=tuple(self._log.steps()),
+            evaluations=tuple(self._log.evaluations()),
+            checkpoint=checkpoint_folder(checkpoints, self._saved),
+            best_checkpoint=None if best is None else checkpoint_folder(checkpoints, best),
+        )

@@ -1,0 +1,149 @@
+"""Defines `train` and `resume`: how a run begins, and how it goes on from its newest checkpoint.
+
+Nothing that a step does depends on more than the weights, the optimizer's state and the step's number: every random
+number follows from (seed, step, purpose), and the policy's caches are dropped between steps. A run that was killed
+and resumed from its newest checkpoint therefore repeats, bit for bit on a CPU, what it would have done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from axpo.algorithm.step import Learner
+from axpo.records._folder import CHECKPOINTS, CONFIG, RunLogError, is_checkpoint, is_sft_run
+from axpo.records.run_log import RunLog
+from axpo.run._checkpoint import Progress, newest_checkpoint
+from axpo.run._policy_loading import load_settings
+from axpo.run._resumption import changed, differences
+from axpo.run._room import check_first_questions
+from axpo.run._starting_model import START, written
+from axpo.run._training_run import Audience, RunResult, TrainingRun
+from axpo.run.callbacks import Callback
+from axpo.run.environments import Worlds, make_worlds
+from axpo.settings.config import ConfigError, TrainConfig
+from axpo.settings.config_file import read_toml, to_toml
+from axpo.settings.validation import check_new_folder, resolved
+from axpo.terminal.display import Display, open_display
+from axpo.terminal.unfailing import UnfailingDisplay
+from axpo_agents.transformers_policy import load_policy
+
+__all__ = ["RunResult", "load_settings", "resume", "run_settings", "train"]
+
+
+def train(
+    config: TrainConfig,
+    *,
+    display: Display | None = None,
+    callbacks: Sequence[Callback] = (),
+    model: Any = None,
+    tokenizer: Any = None,
+) -> RunResult:
+    """Trains a policy from the beginning.
+
+    Args:
+        config: everything that decides the results.
+        display: shows the run; by default live on a terminal, plain lines elsewhere.
+        callbacks: called after steps, evaluations and checkpoints.
+        model: where training starts, in place of `config.model`: a policy, or a model of the Transformers library. It
+            stays as it is; the run writes a copy to its folder `start`, and goes on from there when it is resumed.
+        tokenizer: the model's tokenizer, or its processor if it sees images; not needed with a policy.
+
+    Raises:
+        ConfigError: a setting is unusable; nothing was done yet.
+        PolicyError: the model cannot be loaded, or cannot do what the environment needs.
+        Interrupted: SIGINT, SIGTERM or SIGHUP arrived; a checkpoint was written, `resume` goes on from it.
+        DivergenceError: loss, weights or logits are not finite; the checkpoints before are intact.
+        CheckpointError, RunLogError: the disk is full or the folder cannot be written; what was written is intact.
+    """
+    folder = Path(config.out)
+    if model is not None:
+        with written(model, tokenizer, beside=folder.absolute().parent) as start:
+            return _train(replace(config, model=str(start)), display, callbacks, start=start)
+    return _train(config, display, callbacks)
+
+
+def _train(
+    config: TrainConfig, display: Display | None, callbacks: Sequence[Callback], *, start: Path | None = None
+) -> RunResult:
+    """Trains from `config.model`; a model that was in memory is moved from `start` into the run's folder."""
+    config = resolved(config)
+    folder = Path(config.out)
+    check_new_folder(folder)
+    worlds = _worlds_of(config)
+    policy = load_policy(config.model, load_settings(config.policy, seed=config.seed))
+    check_first_questions(config, worlds, policy)
+    policy.forget()
+    if start is not None:
+        config = replace(config, model=str(folder.absolute() / START))
+    audience = Audience(UnfailingDisplay(display or open_display()), callbacks)
+    with RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard) as log:
+        if start is not None:
+            start.rename(folder / START)
+        return TrainingRun(Learner.start(config, worlds, policy), log, audience, Progress()).run()
+
+
+def resume(
+    folder: Path,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    display: Display | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> RunResult:
+    """Continues a run from its newest whole checkpoint, or from the beginning if it had none; raises as `train` does.
+
+    Records of steps after that checkpoint are dropped, and the steps repeated.
+
+    Args:
+        folder: the run's folder.
+        changes: new values of settings by dotted name, such as `{"steps": 120}`, which makes a finished run longer;
+            see `axpo.run._resumption.CHANGEABLE`. They are written into the run's settings and recorded.
+        display: shows the run; by default live on a terminal, plain lines elsewhere.
+        callbacks: are told of every step, evaluation and checkpoint.
+    """
+    display = UnfailingDisplay(display or open_display())
+    before = run_settings(folder)
+    with RunLog.open(folder, tensorboard=before.log.tensorboard) as log:
+        checkpoint = newest_checkpoint(folder / CHECKPOINTS, warn=display.note, sealed=log.sealed_checkpoints())
+        step = 0 if checkpoint is None else checkpoint.progress.step
+        if (log.last_step or 0) < step:
+            raise RunLogError(f"the run {folder} has a checkpoint of step {step}, but records of {log.last_step} steps")
+        config = resolved(changed(before, changes or {}, done=log.last_step or 0))
+        worlds = _worlds_of(config)
+        # Saving merges LoRA adapters into the weights they adapt; apart from them they are with the optimizer's state.
+        model = config.model if checkpoint is None or config.policy.lora_rank else str(checkpoint.folder)
+        policy = load_policy(model, load_settings(config.policy, seed=config.seed))
+        log.truncate_after(step)
+        if different := differences(before, config):
+            log.change_config(to_toml(config), _change(step, different))
+        learner = Learner.start(config, worlds, policy, checkpoint)
+        progress = Progress() if checkpoint is None else checkpoint.progress
+        return TrainingRun(learner, log, Audience(display, callbacks), progress).run()
+
+
+def run_settings(folder: Path) -> TrainConfig:
+    """The settings of a run, with `out`, and a model that began in memory, where they are now.
+
+    Raises:
+        ConfigError: the folder is that of no training run; the message says of what else, if that can be told.
+    """
+    if is_checkpoint(folder):
+        raise ConfigError(f"resume: {folder} is a checkpoint; its run is {folder.absolute().parent.parent}")
+    if not (folder / CONFIG).is_file():
+        raise ConfigError(f"resume: {folder} is not a run folder: it has no {CONFIG}")
+    if is_sft_run(folder):
+        raise ConfigError(f"resume: {folder} is a supervised run, which the same `axpo sft` command goes on with")
+    config = replace(read_toml(folder / CONFIG, TrainConfig), out=str(folder.absolute()))
+    start = folder.absolute() / START
+    return replace(config, model=str(start)) if start.is_dir() else config
+
+
+def _change(step: int, different: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    return {"step": step, "settings": {name: {"before": b, "after": a} for name, (b, a) in different.items()}}
+
+
+def _worlds_of(config: TrainConfig) -> Worlds:
+    split, needed = config.log.eval_split, config.log.eval_questions > 0
+    return make_worlds(config.env, config.env_args, split=split, needed=needed)

@@ -1,0 +1,122 @@
+"""Defines how a configuration is written to TOML, read back strictly, and checked value by value."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from axpo.settings.config import ConfigError
+from axpo_envs.plumbing.extras import requiring
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+C = TypeVar("C", bound="DataclassInstance")
+"""A configuration: a dataclass of plain values, enum members, tuples and further such dataclasses."""
+
+
+def to_toml(config: DataclassInstance) -> str:
+    """The configuration as TOML; settings that are None are left out, since TOML has no word for them."""
+    # Only what trains writes files; the base installation does without.
+    with requiring("train", "writing a configuration"):
+        import tomli_w
+
+    return tomli_w.dumps(_without_none(asdict(config)))
+
+
+def read_toml(path: str | Path, kind: type[C], *, partial: bool = False) -> C:
+    """Reads a configuration file.
+
+    Args:
+        path: a TOML file.
+        kind: the configuration it holds, such as `TrainConfig`.
+        partial: allow settings to be left out, which then have their defaults; without it the file must be complete,
+            as the `config.toml` of a run is, so that a run never depends on the defaults of the version that reads it.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, has unknown or missing settings, or values that do not fit.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: expected a TOML file; {error}") from error
+    problems = _layout_problems(data, asdict(kind()), partial=partial)
+    if problems:
+        raise ConfigError(_listing(str(path), problems))
+    return _parsed(data, kind, source=str(path))
+
+
+def checked(config: C) -> C:
+    """The same configuration, every single value checked and of its declared type.
+
+    Text that names an enum's member becomes that member, a list becomes a tuple, a path becomes text.
+
+    Raises:
+        ConfigError: a value has the wrong type or lies outside its range; the message names every such setting.
+    """
+    return _parsed(asdict(config), type(config), source="configuration")
+
+
+def _parsed(data: Mapping[str, Any], kind: type[C], *, source: str) -> C:
+    # By way of JSON, in which lists may stand for tuples and text for enum members while all else stays strict.
+    document = json.dumps(data, default=str)
+    try:
+        return TypeAdapter(kind).validate_json(document, strict=True)
+    except ValidationError as error:
+        raise ConfigError(_listing(source, [_problem(details) for details in error.errors()])) from error
+
+
+def _problem(details: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in details["loc"])
+    expected = (
+        details["msg"]
+        .replace("Input should be", "expected")
+        .replace("a valid integer", "a whole number")
+        .replace("a valid array", "an array")
+        .replace("a valid", "a")
+    )
+    return f"{key}: {expected}; got {details['input']!r}"
+
+
+def _listing(source: str, problems: list[str]) -> str:
+    if len(problems) == 1:
+        return f"{source}: {problems[0]}"
+    return "\n".join([f"{source}: {len(problems)} settings are wrong", *(f"  {problem}" for problem in problems)])
+
+
+def _layout_problems(
+    data: Mapping[str, Any], known: Mapping[str, Any], *, partial: bool, section: str = ""
+) -> list[str]:
+    problems = [f"{section}{name}: unknown setting" for name in data if name not in known]
+    for name, default in known.items():
+        key = f"{section}{name}"
+        is_section = isinstance(default, Mapping)
+        if name in data and is_section != isinstance(data[name], Mapping):
+            expected, got = ("a section", repr(data[name])) if is_section else ("a value", "a section")
+            problems.append(f"{key}: expected {expected}; got {got}")
+        elif name in data and is_section:
+            problems += _layout_problems(data[name], default, partial=partial, section=f"{key}.")
+        elif name not in data and default is not None and not partial:
+            problems.append(f"[{key}]: missing section" if is_section else f"{key}: missing setting")
+    return problems
+
+
+def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: _plain(value) for name, value in data.items()}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _without_none(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,216 @@
+"""Defines the checks that a configuration passes before any work."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from axpo.algorithm.selection import prefix_budget
+from axpo.diagnostics.metrics import PASS_KS, RATES, TERM
+from axpo.records._checked_json import DamagedFileError
+from axpo.records._folder import foreign_files
+from axpo.records._manifest import MANIFEST, check_manifest
+from axpo.run._env_making import located_env, parse_env_args
+from axpo.settings.config import ConfigError, LogConfig, Method, ModelConfig, SelectionConfig, TrainConfig
+from axpo.settings.config_file import checked
+from axpo.settings.sft import SftConfig
+from axpo_envs.plumbing.extras import require_extra, requiring
+
+with requiring("train", "training"):
+    import torch
+
+TINY_LR: Final = 1e-4
+"""Learning rate of the tiny models where none is given."""
+LR: Final = 1e-6
+"""Learning rate of other models where none is given."""
+_TINY_WIDTH: Final = 256
+"""Models whose text layers are at most this wide count as tiny."""
+C = TypeVar("C", TrainConfig, SftConfig)
+
+
+def resolved(config: TrainConfig) -> TrainConfig:
+    """The same configuration, checked, with everything that was left open decided.
+
+    Raises:
+        ConfigError: a value is unusable, values contradict each other, or device, model or packages are missing.
+    """
+    config = located(checked(config))
+    parse_env_args(config.env_args)
+    parse_env_args(config.policy.template_options, setting="policy.template_options")
+    _check_lengths(config)
+    _check_selection(config)
+    _check_best(config.log)
+    check_model(config.model, config.policy)
+    if config.optim.lr is not None:
+        return config
+    return replace(config, optim=replace(config.optim, lr=TINY_LR if _is_tiny(config.model) else LR))
+
+
+def located(config: C) -> C:
+    """The same configuration with its relative paths made absolute, so that it means the same in any working folder.
+
+    Of `env` it is that of the module, see `located_env`. Of `env_args` these are values that name an existing file or
+    folder and look like it: `./name`, `a/b`, `a.jsonl`.
+    """
+    model = Path(config.model).expanduser()
+    return replace(
+        config,
+        env=located_env(config.env),
+        model=str(model.absolute()) if model.is_dir() else config.model,
+        out=str(Path(config.out).expanduser().absolute()),
+        env_args=tuple(map(_located_argument, config.env_args)),
+    )
+
+
+def effective_selection(config: TrainConfig) -> SelectionConfig:
+    """The selection as the method applies it: GRPO is AXPO with a budget of 0, whatever the configuration says."""
+    return replace(config.selection, budget=0.0) if config.method is Method.GRPO else config.selection
+
+
+def check_model(model: str, settings: ModelConfig) -> None:
+    """Checks what can be known of a model before it is loaded.
+
+    Raises:
+        ConfigError: the device does not exist, a package is missing, or the model's folder is none, or is damaged.
+    """
+    check_device(settings.device)
+    if settings.lora_rank:
+        require_extra("lora", "policy.lora_rank")
+    folder = Path(model).expanduser()
+    if folder.exists():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"model: expected a checkpoint folder; {folder} has no config.json")
+        if (folder / MANIFEST).is_file():
+            _check_whole(folder)
+    elif model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise ConfigError(f"model: there is no folder {folder}")
+
+
+def _check_whole(folder: Path) -> None:
+    try:
+        check_manifest(folder)
+    except DamagedFileError as error:
+        raise ConfigError(f"model: {error}") from error
+
+
+def check_device(device: str) -> None:
+    """Checks that a torch device exists.
+
+    Raises:
+        ConfigError: it does not; the message says what there is.
+    """
+    available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    available += ["mps"] if torch.backends.mps.is_available() else []
+    names = {*available, *(name.partition(":")[0] for name in available)}
+    if device not in names:
+        raise ConfigError(f"policy.device: expected one of {', '.join(available)}; got {device!r}")
+
+
+def check_new_folder(folder: Path) -> None:
+    """Checks that a run can be started in a folder.
+
+    Raises:
+        ConfigError: it holds something already, or cannot be made.
+    """
+    if (folder / "config.toml").is_file():
+        raise ConfigError(
+            f"out: {folder} holds a run already: continue it with `axpo train --resume {folder}`, or choose another "
+            "folder"
+        )
+    parent = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not parent.is_dir():
+        raise ConfigError(f"out: {parent} is a file; expected a folder")
+    if parent == folder and any(not name.startswith(".") for name in foreign_files(folder)):
+        raise ConfigError(f"out: expected a new or empty folder; {folder} holds files")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"out: cannot make {folder}: {parent} is not writable")
+
+
+def located_path(text: str) -> str:
+    """A text that looks like a path, and names something, as an absolute path; any other as it is."""
+    path = Path(text).expanduser()
+    looks_like_one = "/" in text or os.sep in text or path.suffix
+    return str(path.absolute()) if looks_like_one and _exists(path) else text
+
+
+def _located_argument(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    text = value.strip('"')
+    found = located_path(text)
+    return argument if found == text else f"{name}{equals}{found}"
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        # A long text, say, is no name of a file.
+        return False
+
+
+def _check_lengths(config: TrainConfig) -> None:
+    turn, episode = config.sampling.max_turn_tokens, config.sampling.max_episode_tokens
+    if turn > episode:
+        raise ConfigError(
+            f"sampling.max_turn_tokens: expected at most sampling.max_episode_tokens ({episode}); got {turn}"
+        )
+
+
+def _check_best(log: LogConfig) -> None:
+    """Checks that what a run's best checkpoint is chosen by will be measured."""
+    if log.patience and (log.best_by is None or not log.eval_every):
+        raise ConfigError(
+            "log.patience: expected log.best_by and log.eval_every beside it, by which a run can end early"
+        )
+    if log.best_by is None:
+        return
+    if not log.eval_questions:
+        raise ConfigError("log.best_by: expected log.eval_questions above 0; without evaluations there is no best one")
+    passes = [f"pass{k}" for k in PASS_KS if k <= log.eval_samples]
+    known = [*passes, *RATES]
+    if log.best_by not in known and not log.best_by.startswith(TERM):
+        raise ConfigError(
+            f"log.best_by: expected one of {', '.join(known)}, or {TERM}NAME for a term of the reward; "
+            f"got {log.best_by!r}"
+        )
+
+
+def _check_selection(config: TrainConfig) -> None:
+    selection, advantages = config.selection, config.advantages
+    if selection.success_threshold != advantages.success_threshold:
+        raise ConfigError(
+            f"advantages.success_threshold: expected selection.success_threshold ({selection.success_threshold}), "
+            f"since both say which reward is a success; got {advantages.success_threshold}"
+        )
+    rollouts = config.sampling.questions * config.sampling.group_size
+    effective = effective_selection(config)
+    if effective.budget > 0 and prefix_budget(effective, rollouts) == 0:
+        raise ConfigError(
+            f"selection.budget: {selection.budget} of {rollouts} rollouts is less than one prefix with "
+            f"{selection.continuations} continuations, so no prefix would ever be selected; expected at least "
+            f"{_rounded_up(Fraction(selection.continuations, rollouts))}, or --method grpo"
+        )
+
+
+def _rounded_up(value: Fraction) -> str:
+    """A decimal of at most six places that is not below the value."""
+    return f"{Decimal(math.ceil(value * 10**6)) / 10**6:f}"
+
+
+def _is_tiny(model: str) -> bool:
+    if model in ("tiny", "tiny-random"):
+        return True
+    path = Path(model).expanduser() / "config.json"
+    if not path.is_file():
+        return False
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"model: {path} is no JSON: {error}") from error
+    return int(config.get("text_config", config).get("hidden_size", _TINY_WIDTH + 1)) <= _TINY_WIDTH

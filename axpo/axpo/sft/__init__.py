@@ -1,0 +1,1 @@
+"""Supervised fine-tuning: demonstrations, where they come from, lessons, and the run."""

@@ -1,0 +1,6 @@
+"""Where questions come from: sources of any kind, and a user's own data (a list, a file, a data set)."""
+
+from axpo_envs.questions._task_questions import TaskQuestions, load_questions
+from axpo_envs.questions.sources import ListQuestions, QuestionSource
+
+__all__ = ["ListQuestions", "QuestionSource", "TaskQuestions", "load_questions"]
