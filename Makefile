@@ -40,6 +40,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy recipes/one_file_axpo.py
 	$(BIN)/lint-imports
 	$(BIN)/deptry envs agents axpo benchmarks
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 import axpo
-import axpo.evaluation.evaluate
 from axpo.algorithm.sampling import sample_groups
 from axpo.algorithm.update import DivergenceError
 from axpo.run._checkpoint import CheckpointError, newest_checkpoint
@@ -173,7 +172,7 @@ class TestBest:
             pass1 = replace(found.metrics["pass1"], value=next(given))
             return replace(found, metrics={**found.metrics, "pass1": pass1})
 
-        actual = axpo.evaluation.evaluate
+        actual = axpo.evaluate
         monkeypatch.setattr("axpo.run._evaluations.evaluate", evaluate)
 
     def test_the_best_checkpoint_is_kept_beside_the_newest(self, toy, tmp_path, monkeypatch):

@@ -128,7 +128,7 @@ class TestIsolation:
     def test_goes_down_the_ladder_where_namespaces_are_forbidden(self) -> None:
         code = """
             import os, pathlib
-            from axpo_envs.backends.python_sandbox import kernel
+            from axpo_envs.backends.python_sandbox import _kernel as kernel
             from axpo_envs.backends.python_sandbox.host import Sandbox
             from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
             try:

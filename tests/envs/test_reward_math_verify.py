@@ -118,8 +118,8 @@ def test_the_processes_see_no_keys_and_end_with_their_owner(monkeypatch: pytest.
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     script = """
 import threading
-from axpo_envs.rewards import math_workers
-worker = math_workers._Worker()
+from axpo_envs.rewards import _math_workers
+worker = _math_workers._Worker()
 assert worker.ask("1", "1", 5.0, 600.0)["equal"]
 pid = worker._process.pid
 print(pid, "sk-secret" in open(f"/proc/{pid}/environ").read(), flush=True)

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import EpisodeState, Question
-from axpo_envs.rewards import TokenF1
-from axpo_envs.rewards import _token_f1 as token_f1
+from axpo_envs.rewards import TokenF1, token_f1
 
 
 @pytest.mark.parametrize(

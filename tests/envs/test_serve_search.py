@@ -381,10 +381,7 @@ def test_a_query_past_its_time_limit_is_a_fault(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_ends_while_a_client_is_connected(corpus: Path, ending: signal.Signals) -> None:
-    program = (
-        "import sys; from axpo_envs.backends import search; search.serve_search(sys.argv[1], port=0, cache=sys.argv[2])"
-    )
-    command = [sys.executable, "-c", program, str(corpus), str(corpus.parent)]
+    command = [sys.executable, "-c", PROGRAM, str(corpus), str(corpus.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = urlsplit(process.stdout.readline().split()[6])
@@ -396,10 +393,7 @@ def test_the_command_ends_while_a_client_is_connected(corpus: Path, ending: sign
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_told_to_stop(corpus: Path, ending: signal.Signals) -> None:
-    program = (
-        "import sys; from axpo_envs.backends import search; search.serve_search(sys.argv[1], port=0, cache=sys.argv[2])"
-    )
-    command = [sys.executable, "-c", program, str(corpus), str(corpus.parent)]
+    command = [sys.executable, "-c", PROGRAM, str(corpus), str(corpus.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         announced = process.stdout.readline()

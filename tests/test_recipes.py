@@ -1,0 +1,63 @@
+"""Tests of the recipes: the loop in one file makes the steps that the trainer makes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import axpo
+from axpo_agents.transformers_policy import load_policy
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "one_file_axpo.py"
+MOST_LINES = 300
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("one_file_axpo", RECIPE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("budget", [0.5, 0.0])
+def test_one_file_makes_the_steps_of_the_trainer(recipe: ModuleType, tmp_path: Path, budget: float) -> None:
+    config = axpo.TrainConfig(
+        steps=2,
+        seed=5,
+        out=str(tmp_path / "run"),
+        sampling=axpo.SamplingConfig(questions=4, group_size=4),
+        selection=axpo.SelectionConfig(budget=budget),
+        log=axpo.LogConfig(eval_questions=0, tensorboard=False),
+    )
+    run = axpo.train(config)
+    steps = list(recipe.train(recipe.Settings(steps=2, seed=5, questions=4, group_size=4, budget=budget)))
+    branches = [branch for step in steps for group in step["groups"] for branch in group.branches]
+    assert bool(branches) is (budget > 0)
+    assert [step["reward"] for step in steps] == [record["reward_mean"] for record in run.metrics]
+    assert [step["acting"] for step in steps] == [record["tool_attempt_rate"] for record in run.metrics]
+    for step, record in zip(steps, run.metrics, strict=True):
+        losses = step["losses"]
+        assert (sum(losses) / len(losses) if losses else None) == pytest.approx(record["loss"], rel=1e-4, abs=1e-7)
+    trained = load_policy(str(run.checkpoint)).model.state_dict()
+    for name, weight in steps[-1]["policy"].model.state_dict().items():
+        torch.testing.assert_close(weight, trained[name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_file_can_be_read_in_one_sitting() -> None:
+    assert len(RECIPE.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+def test_the_file_uses_nothing_of_the_trainer() -> None:
+    assert not any(
+        line.startswith(("import axpo\n", "from axpo ", "from axpo."))
+        for line in RECIPE.read_text().splitlines(keepends=True)
+    )
