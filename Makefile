@@ -15,13 +15,14 @@ TORCH ?= torch==2.13.0
 UV := $(VENV)/uv/bin/uv
 COMPILE = echo '$(TORCH)' | $(UV) pip compile --quiet --custom-compile-command "make lock" --no-emit-package torch --constraint -
 
-.PHONY: train test lint format wheel lock newest lowest clean help
+.PHONY: train test lint format docs wheel lock newest lowest clean help
 
 help:
 	@echo "make train   train the embedded policy with GRPO and with AXPO, compare them, write runs/main/report.html"
 	@echo "make test    every test"
 	@echo "make lint    ruff, mypy (strict), import contracts, declared dependencies"
 	@echo "make format  format the code"
+	@echo "make docs    build the documentation as a site, site/; a link that leads nowhere is an error"
 	@echo "make wheel   build sdist and wheel, and try the wheel without extras on every supported Python that is here"
 	@echo "make lock    lock what pyproject.toml asks for (UPGRADE=--upgrade: in its newest versions)"
 	@echo "make newest  every test with the newest versions that pyproject.toml allows"
@@ -47,6 +48,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 wheel: $(STAMP)
 	.ci/wheel

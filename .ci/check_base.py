@@ -1,6 +1,7 @@
 """Holds an installation without extras to what it claims: imports, VisualZoom, the conformance kit, and the commands.
 
-Run it with the interpreter of an environment that holds axpo and its dependencies alone, from a folder of no project.
+Run it with the interpreter of an environment that holds axpo and its dependencies alone, from a folder of no project;
+once more with the argument `tiny` when `axpo-tiny` has been added.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import axpo_agents
 import axpo_envs
 from axpo.records.run_log import RunLog
 from axpo_agents.rolling import roll_agent
+from axpo_agents.tiny import tiny_folder
 from axpo_envs.plumbing.extras import EXTRAS, MissingExtraError
 from axpo_envs.testing import check_tool_env
 
@@ -34,6 +36,17 @@ class Guesser:
 def expect(holds: bool, what: str) -> None:
     if not holds:
         sys.exit(f"without extras: expected {what}")
+
+
+def check_weights(*, there: bool) -> None:
+    try:
+        folder = tiny_folder()
+    except MissingExtraError as error:
+        expect(not there, "the weights of `axpo-tiny` to be found")
+        expect("pip install 'axpo[tiny]'" in str(error), f"missing weights to name their extra; got: {error}")
+    else:
+        expect(there, "no trained weights in the wheel")
+        expect((folder / "config.json").is_file(), "the weights beside their configuration")
 
 
 def check_imports() -> None:
@@ -83,6 +96,10 @@ def run(module: str, *arguments: str, code: int = 0) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["tiny"]:
+        check_weights(there=True)
+        sys.exit()
+    check_weights(there=False)
     check_imports()
     check_environments()
     check_commands()

@@ -52,6 +52,18 @@ def test_the_pages_that_code_cites_exist() -> None:
     assert cited - known == set()
 
 
+def test_the_paths_that_pages_name_exist() -> None:
+    tops = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
+    named = {
+        (page.name, path)
+        for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"))
+        if page.name != "CHANGELOG.md"
+        for path in re.findall(rf"`((?:{tops})/[\w./-]+)`", page.read_text(encoding="utf-8"))
+        if not path.startswith("runs/") and not re.fullmatch(r"axpo/[A-Z]\w+-v\d+", path)
+    }
+    assert sorted((page, path) for page, path in named if not (ROOT / path).exists()) == []
+
+
 def test_blocks_that_are_not_run_are_rare() -> None:
     untested = [page.name for page in PAGES for _ in re.findall(r"^```python.+$", page.read_text(), re.MULTILINE)]
     assert len(untested) <= MOST_UNTESTED_BLOCKS, untested

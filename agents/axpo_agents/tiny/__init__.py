@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Final
+
+from axpo_envs.plumbing.extras import MissingExtraError
 
 __all__ = ["save_random_tiny", "tiny_folder"]
 
 
+_CHECKPOINT: Final = Path(__file__).parent / "checkpoint"
+
+
 def tiny_folder() -> Path:
-    """The folder of the shipped checkpoint: warm-started on VisualZoom by `axpo sft`, in Hugging Face layout."""
-    return Path(__file__).parent / "checkpoint"
+    """The folder of the shipped checkpoint: warm-started on VisualZoom by `axpo sft`, in Hugging Face layout.
+
+    Raises:
+        MissingExtraError: its weights are not installed; they are a distribution of their own, `axpo-tiny`.
+    """
+    if not (_CHECKPOINT / "model.safetensors").is_file():
+        raise MissingExtraError(
+            "the trained model `tiny` needs its weights: pip install 'axpo[tiny]'", name="axpo-tiny"
+        )
+    return _CHECKPOINT
 
 
 def save_random_tiny(folder: Path, *, seed: int = 0) -> Path:
