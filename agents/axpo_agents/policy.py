@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from axpo_agents.scoring.passes import Pass, plan_rows
+from axpo_agents.passes import Pass, plan_rows
 from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, Span, TokenSequence, Truncation
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_agents.scoring.passes import Pass, plan_rows
+from axpo_agents.passes import Pass, plan_rows
 from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.types import TokenSequence
 

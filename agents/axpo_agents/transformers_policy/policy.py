@@ -14,10 +14,10 @@ from axpo_agents.engine.network import Network
 from axpo_agents.engine.sampler import Sampler
 from axpo_agents.formats._contexts import ContextEncoder
 from axpo_agents.formats.chat import ChatFormat
+from axpo_agents.passes import Pass
 from axpo_agents.policy import Prefix, Sampled, TokenPolicy, TurnSpans
 from axpo_agents.scoring._scorer import Packing, Scorer
 from axpo_agents.scoring._token_tree import TokenTree
-from axpo_agents.scoring.passes import Pass
 from axpo_agents.transformers_policy._adapters import merged
 from axpo_agents.transformers_policy._saving import save_checkpoint
 from axpo_agents.types import WHOLE, Context, Sampling, TokenSequence, Truncation

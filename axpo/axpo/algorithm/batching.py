@@ -11,7 +11,7 @@ from typing import Protocol
 from axpo.algorithm.loss import Targets
 from axpo.algorithm.types import Advantage
 from axpo.settings.config import Aggregation, LossConfig, OptimConfig
-from axpo_agents.scoring.passes import Pass, plan_rows
+from axpo_agents.passes import Pass, plan_rows
 from axpo_agents.types import Rollout, TokenSequence
 from axpo_envs.plumbing.extras import requiring
 
