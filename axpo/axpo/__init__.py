@@ -5,8 +5,9 @@ What is named here is loaded when it is first used, so that `import axpo` needs 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from axpo_envs.plumbing.lazy import lazily
 
 if TYPE_CHECKING:
     from axpo.algorithm.advantages import compute_advantages
@@ -28,11 +29,17 @@ if TYPE_CHECKING:
         SelectionConfig,
         TrainConfig,
     )
+    from axpo.settings.sft import DemonstrationsConfig, SftConfig
+    from axpo.sft._run import run_sft
+    from axpo.sft.sources import load_demonstrations
+    from axpo.terminal.display import Display, Silent
 
 __all__ = [
     "AdvantageConfig",
     "Callback",
     "ConfigError",
+    "DemonstrationsConfig",
+    "Display",
     "EvalConfig",
     "Evaluation",
     "EvaluationPlan",
@@ -45,13 +52,17 @@ __all__ = [
     "RunResult",
     "SamplingConfig",
     "SelectionConfig",
+    "SftConfig",
+    "Silent",
     "StopRun",
     "TrainConfig",
     "compute_advantages",
     "evaluate",
     "evaluate_checkpoint",
+    "load_demonstrations",
     "locate_checkpoint",
     "resume",
+    "run_sft",
     "select_prefixes",
     "train",
 ]
@@ -81,14 +92,16 @@ _HOMES: Final = {
     "resume": "axpo.run.trainer",
     "select_prefixes": "axpo.algorithm.selection",
     "train": "axpo.run.trainer",
+    "DemonstrationsConfig": "axpo.settings.sft",
+    "Display": "axpo.terminal.display",
+    "SftConfig": "axpo.settings.sft",
+    "Silent": "axpo.terminal.display",
+    "load_demonstrations": "axpo.sft.sources",
+    "run_sft": "axpo.sft._run",
 }
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'axpo' has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+__getattr__ = lazily(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

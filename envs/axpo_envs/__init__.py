@@ -3,10 +3,12 @@
 from axpo_envs._registration import register_envs
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError, InfrastructureFault, RewardFault, SnapshotError, ToolFault
+from axpo_envs.examples import call_turn
 from axpo_envs.gate import Audit, CallRequest, Gate, Ruling, Verdict
 from axpo_envs.images import ImageRef
 from axpo_envs.observation import Observation
 from axpo_envs.parsing import AnswerFormat, ParsedCall, ParsedTurn, parse_turn
+from axpo_envs.plumbing.web import EnvironmentKey, Retries
 from axpo_envs.questions.sources import ListQuestions, QuestionSource
 from axpo_envs.rewards.reward import ExactMatch, FunctionReward, Reward, WeightedSum
 from axpo_envs.snapshot import Snapshot
@@ -35,6 +37,7 @@ __all__ = [
     "CallRecord",
     "CallRequest",
     "EnvConfigError",
+    "EnvironmentKey",
     "Episode",
     "EpisodeState",
     "ExactMatch",
@@ -50,6 +53,7 @@ __all__ = [
     "Parts",
     "Question",
     "QuestionSource",
+    "Retries",
     "Reward",
     "RewardFault",
     "RewardTerm",
@@ -67,6 +71,7 @@ __all__ = [
     "Turn",
     "Verdict",
     "WeightedSum",
+    "call_turn",
     "parse_turn",
     "register_envs",
 ]

@@ -1,5 +1,13 @@
-"""Tools: the protocol, and `@tool`, which makes one of a typed function."""
+"""Tools: the protocol, `@tool`, which makes one of a typed function, and those of this package.
 
+The package's own tools are loaded when they are first used: what they stand on is not needed by a user's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from axpo_envs.plumbing.lazy import lazily
 from axpo_envs.tool._function import FunctionTool, tool
 from axpo_envs.tool.protocol import (
     AsyncTool,
@@ -13,11 +21,26 @@ from axpo_envs.tool.protocol import (
 )
 from axpo_envs.types import ToolResult, ToolStatus
 
+if TYPE_CHECKING:
+    from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+    from axpo_envs.backends.python_sandbox.state import ReplayFault
+    from axpo_envs.tools.image_zoom_in import ImageZoomIn
+    from axpo_envs.tools.open_document import OpenDocument
+    from axpo_envs.tools.python import PythonTool
+    from axpo_envs.tools.search import Search
+
 __all__ = [
     "AsyncTool",
     "Effects",
     "FingerprintedTool",
     "FunctionTool",
+    "ImageZoomIn",
+    "OpenDocument",
+    "PythonTool",
+    "ReplayFault",
+    "SandboxLimits",
+    "SandboxSettings",
+    "Search",
     "Tool",
     "ToolArgumentError",
     "ToolContext",
@@ -27,3 +50,15 @@ __all__ = [
     "ToolTimeout",
     "tool",
 ]
+
+_HOMES: Final = {
+    "ImageZoomIn": "axpo_envs.tools.image_zoom_in",
+    "OpenDocument": "axpo_envs.tools.open_document",
+    "PythonTool": "axpo_envs.tools.python",
+    "ReplayFault": "axpo_envs.backends.python_sandbox.state",
+    "SandboxLimits": "axpo_envs.backends.python_sandbox.limits",
+    "SandboxSettings": "axpo_envs.backends.python_sandbox.limits",
+    "Search": "axpo_envs.tools.search",
+}
+
+__getattr__ = lazily(__name__, _HOMES)

@@ -3,12 +3,12 @@
 | who | is | where |
 |---|---|---|
 | host | the process that has cells executed | `host`, `start` |
-| warden | a process outside the sandbox that keeps the interpreters | `warden`, `ward`, `forking`, `execution` |
-| interpreter | a process inside it; at rest it is a snapshot that forks | `interpreter`, `cell` |
-| first | the interpreter that has executed nothing, ancestor of all others | `launcher`, `first` |
-| place | what an interpreter sees of the file system and where it may write | `views`, `branching` |
+| warden | a process outside the sandbox that keeps the interpreters | `_warden`, `_ward`, `_forking`, `_execution` |
+| interpreter | a process inside it; at rest it is a snapshot that forks | `_interpreter`, `_cell` |
+| first | the interpreter that has executed nothing, ancestor of all others | `_launcher`, `_first` |
+| place | what an interpreter sees of the file system and where it may write | `_views`, `_branching` |
 
-What holds the code: `kernel` (namespaces, mounts, privileges), `landlock`, `seccomp`, `supervision`. What host and
-sandbox say to each other: `protocol`, `frames`. What a session is: `state`, `digests`. What a user sets and is told:
+What holds the code: `_kernel` (namespaces, mounts, privileges), `_landlock`, `_seccomp`, `_supervision`. What host and
+sandbox say to each other: `protocol`, `_frames`. What a session is: `state`, `_digests`. What a user sets and is told:
 `limits`, `report`.
 """
