@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "sft": Command(summary="teach a policy what a scripted expert, or your own demonstrations, show it"),
     "eval": Command(summary="measure Pass@1, Pass@4 and every diagnostic on held-out questions"),
     "compare": Command(summary="train with GRPO and with AXPO from the same start, and compare them"),
+    "audit": Command(summary="what any trainer's rollouts tell about acting: is it done, does it pay", trains=False),
     "view": Command(summary="write or refresh a run's report", trains=False),
     "play": Command(summary="step through an environment by hand", trains=False),
     "serve-search": Command(summary="serve a corpus over the retrieval protocol of Search-R1 and verl", trains=False),

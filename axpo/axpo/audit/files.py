@@ -1,0 +1,138 @@
+"""Defines `records`: the records of files of any of the usual kinds, one after the other, each with its place."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json
+
+from axpo.audit.fields import UnreadableError
+from axpo.settings.config import ConfigError
+from axpo_envs.plumbing.extras import requiring
+
+SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".parquet", ".eval")
+_LONGEST_LINE: Final = 64 << 20
+"""Bytes of a line; a longer one is skipped and counted."""
+_WRAPPERS: Final = ("samples", "rollouts", "results", "data", "records")
+_LARGEST_SAMPLE: Final = 256 << 20
+
+
+class Placed(NamedTuple):
+    """A record, or why there is none, and where."""
+
+    place: str
+    record: Mapping[str, Any] | UnreadableError
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files to read: the path itself, or what a folder holds of the known kinds, in order of their names.
+
+    Raises:
+        ConfigError: there is no such path, or nothing to read in it.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise ConfigError(f"{path}: expected a file or a folder; there is none")
+    found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
+    if not found:
+        raise ConfigError(f"{path}: expected files that end in {', '.join(SUFFIXES)}; the folder has none")
+    return found
+
+
+def records(file: Path) -> Iterator[Placed]:
+    """The records of a file: lines of JSON, a list or an object that holds one, rows of a table, samples of a log.
+
+    A line that is no JSON object is given as the error that says so.
+
+    Raises:
+        ConfigError: the file as a whole is none of its kind.
+    """
+    if file.suffix == ".parquet":
+        return _rows(file)
+    if file.suffix == ".eval":
+        return _samples(file)
+    if file.suffix == ".json":
+        return _json(file)
+    return _lines(file)
+
+
+def _lines(file: Path) -> Iterator[Placed]:
+    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+        number = 0
+        while line := stream.readline(_LONGEST_LINE):
+            number += 1
+            place = f"{file}:{number}"
+            if not line.endswith(b"\n") and len(line) == _LONGEST_LINE:
+                while (rest := stream.readline(_LONGEST_LINE)) and not rest.endswith(b"\n"):
+                    pass
+                yield Placed(place, UnreadableError(f"expected a line of at most {_LONGEST_LINE} bytes; it is longer"))
+            elif line.strip():
+                yield Placed(place, _object(line))
+
+
+def _object(text: bytes) -> Mapping[str, Any] | UnreadableError:
+    try:
+        found = from_json(text)
+    except ValueError as error:
+        return UnreadableError(f"expected a JSON object; {error}")
+    return found if isinstance(found, dict) else UnreadableError(f"expected a JSON object; got {type(found).__name__}")
+
+
+def _json(file: Path) -> Iterator[Placed]:
+    try:
+        found = from_json(file.read_bytes())
+    except ValueError as error:
+        # Many stacks end files of lines in .json.
+        if b"\n" in file.read_bytes()[:1_000_000].strip():
+            yield from _lines(file)
+            return
+        raise ConfigError(f"{file}: expected JSON; {error}") from None
+    if isinstance(found, dict):
+        found = next((found[name] for name in _WRAPPERS if isinstance(found.get(name), list)), [found])
+    if not isinstance(found, list):
+        raise ConfigError(f"{file}: expected a list of records; got {type(found).__name__}")
+    for number, record in enumerate(found):
+        what = (
+            record if isinstance(record, dict) else UnreadableError(f"expected an object; got {type(record).__name__}")
+        )
+        yield Placed(f"{file}[{number}]", what)
+
+
+def _rows(file: Path) -> Iterator[Placed]:
+    with requiring("datasets", f"reading {file.name}"):
+        import pyarrow
+        import pyarrow.parquet
+    try:
+        table = pyarrow.parquet.ParquetFile(file)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ConfigError(f"{file}: expected a Parquet file; {error}") from None
+    number = 0
+    with table:
+        for batch in table.iter_batches(batch_size=256):
+            for row in batch.to_pylist():
+                yield Placed(f"{file}[{number}]", row)
+                number += 1
+
+
+def _samples(file: Path) -> Iterator[Placed]:
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ConfigError(f"{file}: expected a log of inspect_ai (a zip file); {error}") from None
+    with archive:
+        for info in archive.infolist():
+            if not (info.filename.startswith("samples/") and info.filename.endswith(".json")):
+                continue
+            place = f"{file}!{info.filename}"
+            if info.file_size > _LARGEST_SAMPLE:
+                yield Placed(place, UnreadableError(f"expected at most {_LARGEST_SAMPLE} bytes; got {info.file_size}"))
+                continue
+            try:
+                yield Placed(place, _object(archive.read(info)))
+            except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+                yield Placed(place, UnreadableError(f"expected a readable sample; {error}"))

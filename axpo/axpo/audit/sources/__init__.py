@@ -1,0 +1,41 @@
+"""The formats that an audit reads, one a module; `FORMATS` has them in the order in which they are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from axpo.audit.fields import Fields
+from axpo.audit.record import Transcript
+from axpo.audit.sources import chat, inspect_ai, search_r1, trl, verifiers, verl
+
+__all__ = ["FORMATS", "Format"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """How one stack writes rollouts."""
+
+    name: str
+    """What `--format` takes."""
+    label: str
+    """What people read."""
+    matches: Callable[[Mapping[str, Any]], bool]
+    """Whether a record looks like one of this format."""
+    read: Callable[[Mapping[str, Any], Fields], Transcript]
+    """The rollout of a record; raises `UnreadableError`."""
+
+
+FORMATS: Final = {
+    each.name: each
+    for each in (
+        Format(name="inspect", label="inspect_ai logs", matches=inspect_ai.matches, read=inspect_ai.read),
+        Format(name="verifiers", label="verifiers results", matches=verifiers.matches, read=verifiers.read),
+        Format(name="trl", label="TRL completions", matches=trl.matches, read=trl.read),
+        Format(name="verl", label="verl rollout dumps", matches=verl.matches, read=verl.read),
+        Format(name="chat", label="chat messages", matches=chat.matches, read=chat.read),
+        Format(name="search-r1", label="Search-R1 texts", matches=search_r1.matches, read=search_r1.read),
+    )
+}
+"""By name; what is more particular comes first."""

@@ -1,0 +1,177 @@
+"""Defines `Tally`, which counts rollouts as they stream by, question by question, and what its counts say.
+
+Only counts are kept, one small row a question and step: a million rollouts fit into some hundred megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Final, TypeAlias
+
+from axpo.audit.record import Rollout
+from axpo.diagnostics.estimates import Estimate, estimate_ratio, pass_at_k
+
+Estimates: TypeAlias = dict[str, Estimate | None]
+
+
+class Question:
+    """What was counted of one question's rollouts of one step."""
+
+    __slots__ = (
+        *("acting", "acting_right", "calls", "cut_off", "cut_off_known", "hops", "idle_right", "labels"),
+        *("mentions", "mentions_known"),
+        *("premature", "reward_high", "reward_low", "reward_sum", "rollouts", "scored", "scored_acting", "succeeded"),
+        *("succeeded_known", "thinking", "valid"),
+    )
+
+    def __init__(self, hops: int | None, labels: tuple[str, ...]) -> None:
+        self.hops = hops
+        self.labels = labels
+        self.rollouts = self.acting = self.scored = self.scored_acting = self.acting_right = self.idle_right = 0
+        self.calls = self.valid = self.succeeded = self.succeeded_known = 0
+        self.thinking = self.mentions = self.mentions_known = self.premature = self.cut_off = self.cut_off_known = 0
+        self.reward_sum = 0.0
+        self.reward_low, self.reward_high = float("inf"), float("-inf")
+
+    def add(self, rollout: Rollout, threshold: float) -> None:
+        """Counts one rollout."""
+        acts = rollout.used_tool
+        self.rollouts += 1
+        self.acting += acts
+        self.calls += len(rollout.calls)
+        self.valid += sum(rollout.known)
+        for call in rollout.calls:
+            if call.succeeded is not None:
+                self.succeeded_known += 1
+                self.succeeded += call.succeeded
+        self.thinking += rollout.thinks
+        if rollout.mentions is not None:
+            self.mentions_known += 1
+            self.mentions += rollout.mentions and not acts
+        if rollout.cut_off is not None:
+            self.cut_off_known += 1
+            self.cut_off += rollout.cut_off
+        if rollout.reward is not None:
+            self._score(rollout, rollout.reward, threshold)
+
+    def _score(self, rollout: Rollout, reward: float, threshold: float) -> None:
+        acts, right = rollout.used_tool, reward >= threshold
+        self.scored += 1
+        self.scored_acting += acts
+        self.acting_right += acts and right
+        self.idle_right += right and not acts
+        self.reward_sum += reward
+        self.reward_low, self.reward_high = min(self.reward_low, reward), max(self.reward_high, reward)
+        self.premature += acts and not right and rollout.hops is not None and len(rollout.calls) < rollout.hops
+
+    @property
+    def scored_idle(self) -> int:
+        """Scored rollouts without a call."""
+        return self.scored - self.scored_acting
+
+
+Counted: TypeAlias = Callable[[Question], tuple[float, int]]
+
+
+def _all_wrong(right: int, scored: int) -> tuple[float, int]:
+    return (float(right == 0), 1) if scored else (0.0, 0)
+
+
+METRICS: Final[Mapping[str, Counted]] = {
+    "reward_mean": lambda q: (q.reward_sum, q.scored),
+    "pass1": lambda q: (q.acting_right + q.idle_right, q.scored),
+    "tool_attempt_rate": lambda q: (q.acting, q.rollouts),
+    "tool_call_valid_rate": lambda q: (q.valid, q.calls),
+    "tool_success_rate": lambda q: (q.succeeded, q.succeeded_known),
+    "tool_pass1": lambda q: (q.acting_right, q.scored_acting),
+    "no_tool_pass1": lambda q: (q.idle_right, q.scored_idle),
+    "paired_tool_pass1": lambda q: (
+        (q.acting_right / q.scored_acting, 1) if q.scored_acting and q.scored_idle else (0.0, 0)
+    ),
+    "paired_no_tool_pass1": lambda q: (
+        (q.idle_right / q.scored_idle, 1) if q.scored_acting and q.scored_idle else (0.0, 0)
+    ),
+    "all_wrong_tool_subgroups": lambda q: _all_wrong(q.acting_right, q.scored_acting),
+    "all_wrong_no_tool_subgroups": lambda q: _all_wrong(q.idle_right, q.scored_idle),
+    "dead_groups": lambda q: (float(q.reward_low == q.reward_high), 1) if q.scored > 1 else (0.0, 0),
+    "no_signal_at_calls": lambda q: (
+        (float(q.acting_right == 0 or q.reward_low == q.reward_high), 1)
+        if q.scored_acting and q.scored > 1
+        else (0.0, 0)
+    ),
+    "mention_without_call": lambda q: (q.mentions, q.mentions_known) if q.thinking else (0.0, 0),
+    "premature_stop": lambda q: (q.premature, q.scored_acting) if q.hops is not None else (0.0, 0),
+    "declined_correctly": lambda q: (q.rollouts - q.acting, q.rollouts) if "must_not_act" in q.labels else (0.0, 0),
+    "failed_to_act": lambda q: (q.rollouts - q.acting, q.rollouts) if "must_act" in q.labels else (0.0, 0),
+    "cut_off_rate": lambda q: (q.cut_off, q.cut_off_known),
+}
+"""What is counted of a question, and out of how many; the names are those of algorithm.md. Beyond it: `pass1`, rollouts
+with at least the success threshold; `no_signal_at_calls`, questions whose calls nothing speaks for: no rollout that
+called a tool is right, or all rollouts are worth the same."""
+PASS_KS: Final = (4,)
+
+
+class Tally:
+    """Counts of rollouts by question.
+
+    Args:
+        threshold: a rollout with a reward below it is wrong.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._questions: dict[tuple[int, int | None], Question] = {}
+        self.rollouts = 0
+        self.unscored = 0
+
+    def add(self, rollout: Rollout) -> None:
+        """Counts one rollout."""
+        key = (hash(rollout.question), rollout.step)
+        question = self._questions.get(key)
+        if question is None:
+            question = self._questions[key] = Question(rollout.hops, rollout.labels)
+        question.add(rollout, self._threshold)
+        self.rollouts += 1
+        self.unscored += rollout.reward is None
+
+    @property
+    def steps(self) -> set[int]:
+        """The steps that rollouts told."""
+        return {step for _, step in self._questions if step is not None}
+
+    @property
+    def questions(self) -> Iterable[Question]:
+        """What was counted, by question and step."""
+        return self._questions.values()
+
+    def __len__(self) -> int:
+        return len(self._questions)
+
+    def estimates(self, *, steps: Container[int] | None = None, hops: int | None = None) -> Estimates:
+        """Every metric with its 95 % interval over questions; None where nothing was observed.
+
+        Args:
+            steps: the steps whose questions count; None for all.
+            hops: the number of calls that these need; None for any.
+        """
+        questions = [
+            question
+            for (_, step), question in self._questions.items()
+            if (steps is None or step in steps) and (hops is None or question.hops == hops)
+        ]
+        found: Estimates = {name: _estimate(questions, counted) for name, counted in METRICS.items()}
+        for k in PASS_KS:
+            enough = [q for q in questions if q.scored >= k]
+            scores = [pass_at_k(q.scored, q.acting_right + q.idle_right, k) for q in enough]
+            found[f"pass{k}"] = estimate_ratio(scores, [1] * len(scores), observations=sum(q.scored for q in enough))
+        return found
+
+
+def _estimate(questions: Iterable[Question], counted: Counted) -> Estimate | None:
+    parts, wholes = [], []
+    for question in questions:
+        part, whole = counted(question)
+        if whole:
+            parts.append(float(part))
+            wholes.append(whole)
+    return estimate_ratio(parts, wholes)

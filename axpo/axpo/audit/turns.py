@@ -1,0 +1,113 @@
+"""Defines `read_rollout`: calls, thinking and mentions of tools in a transcript, in the usual spellings of calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from axpo.audit.record import AssistantTurn, Call, Rollout, Transcript
+from axpo_envs.parsing import parse_turn
+
+_THOUGHTS: Final = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>"))
+_TAGGED: Final = re.compile(r"<(search|python|code|tool|execute|browse|image_search|open)>(.*?)</\1>", re.DOTALL)
+"""Calls of policies in the manner of Search-R1 (arXiv:2503.09516): the tag is the tool."""
+_RESULT: Final = re.compile(
+    r"<(information|tool_response|result|output|observation|interpreter)>(.*?)</\1>", re.DOTALL | re.IGNORECASE
+)
+_FAILURE: Final = re.compile(
+    r"\s*(?:\W{0,3}(?:tool )?error\b|traceback \(most recent call|exception:|failed to |invalid )", re.I
+)
+_MISTRAL: Final = re.compile(r"\[TOOL_CALLS\]\s*\[?\s*\{\s*\"name\"\s*:\s*\"([^\"]+)\"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolNames:
+    """The tools whose mentions are looked for, and whose names calls may have."""
+
+    names: Collection[str] = ()
+    """Names and aliases, beside those that a transcript declares."""
+    compiled: dict[tuple[str, ...], tuple[frozenset[str], re.Pattern[str]]] = field(default_factory=dict)
+    """Per set of names their first words, and what finds them."""
+
+    def mentioned(self, thoughts: Sequence[str], declared: tuple[str, ...]) -> bool | None:
+        """Whether any of the names stands in a thought, whatever joins its words; None without names."""
+        key = (*self.names, *declared)
+        if not key:
+            return None
+        if key not in self.compiled:
+            words = [re.split(r"[\s_-]+", name.lower()) for name in key]
+            names = "|".join(r"[\s_-]?".join(map(re.escape, parts)) for parts in words)
+            self.compiled[key] = (frozenset(parts[0] for parts in words), re.compile(rf"(?<!\w)(?:{names})(?!\w)"))
+        firsts, pattern = self.compiled[key]
+        lowered = (thought.lower() for thought in thoughts)
+        # To look for a word is far quicker than to try a pattern at every place.
+        return any(any(first in thought for first in firsts) and pattern.search(thought) for thought in lowered)
+
+
+def read_rollout(transcript: Transcript, tools: ToolNames) -> Rollout:
+    """The transcript as an audit counts it; whatever the policy wrote, this raises nothing.
+
+    Calls that are not kept apart are looked for in the text outside thinking: `<tool_call>` in both spellings,
+    `[TOOL_CALLS]`, and tags named like tools (`<search>`). A result that begins like an error is a call that failed.
+    """
+    thoughts: list[str] = []
+    calls: list[Call] = []
+    for turn in transcript.turns:
+        thinking, text = _apart(turn)
+        thoughts += thinking
+        found = _calls_in(text) if turn.calls is None else turn.calls
+        results = turn.results or tuple(match[2] for match in _RESULT.finditer(text))
+        calls += (
+            _judged(call, results[number] if number < len(results) else None) for number, call in enumerate(found)
+        )
+    offered = frozenset((*tools.names, *transcript.tools))
+    return Rollout(
+        question=transcript.question,
+        reward=transcript.reward,
+        step=transcript.step,
+        calls=tuple(calls),
+        known=tuple(call.readable and (not offered or call.name in offered) for call in calls),
+        thinks=bool(thoughts),
+        mentions=tools.mentioned(thoughts, transcript.tools),
+        hops=transcript.hops,
+        labels=transcript.labels,
+        cut_off=transcript.cut_off,
+    )
+
+
+def _apart(turn: AssistantTurn) -> tuple[list[str], str]:
+    """Thinking, and the text without it."""
+    thoughts = [turn.thinking] if turn.thinking else []
+    text = turn.text
+    if "</think>" in text and "<think>" not in text.partition("</think>")[0]:
+        # The prompt opened it.
+        before, _, text = text.partition("</think>")
+        thoughts.append(before)
+    for opening, closing in _THOUGHTS:
+        if opening in text:
+            before, *opened = text.split(opening)
+            parted = [part.partition(closing) for part in opened]
+            thoughts += (inner for inner, _, _ in parted)
+            text = before + "".join(rest for _, _, rest in parted)
+    return thoughts, text
+
+
+def _calls_in(text: str) -> tuple[Call, ...]:
+    if "<tool_call>" in text:
+        return tuple(Call(name=found.call.name, readable=found.defect is None) for found in parse_turn(text).calls)
+    if "[TOOL_CALLS]" in text:
+        return tuple(Call(name=match[1]) for match in _MISTRAL.finditer(text)) or (Call(name="", readable=False),)
+    if "</" not in text:
+        return ()
+    if _TAGGED.search(text) is None:
+        return ()
+    written = _RESULT.sub("", text)
+    return tuple(Call(name=match[1], readable=bool(match[2].strip())) for match in _TAGGED.finditer(written))
+
+
+def _judged(call: Call, result: str | None) -> Call:
+    if call.succeeded is not None or result is None:
+        return call
+    return Call(name=call.name, readable=call.readable, succeeded=_FAILURE.match(result) is None)

@@ -1,0 +1,121 @@
+"""Defines `verdict`: in plain words, what an audit found wrong with acting, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from axpo.audit.audit import Findings
+from axpo.diagnostics.estimates import Estimate
+
+_MUCH: Final = 0.25
+_SOME: Final = 0.1
+_RARE: Final = 0.2
+_ENOUGH: Final = 20
+
+
+def verdict(findings: Findings) -> tuple[str, ...]:
+    """Sentences, the most costly finding first; one that says so where nothing is wrong."""
+    said = [sentence for check in _CHECKS for sentence in check(findings)]
+    return tuple(said) or ("Nothing here speaks of a policy that unlearns to act.",)
+
+
+def _no_calls(findings: Findings) -> Iterator[str]:
+    rate = findings.metrics["tool_attempt_rate"]
+    if rate is not None and rate.value == 0:
+        yield (
+            f"No rollout of {rate.n} calls a tool. Rates of calls are undefined, not perfect: nothing is learned about "
+            "acting, and a reward that only looks at answers cannot bring it back."
+        )
+
+
+def _no_signal(findings: Findings) -> Iterator[str]:
+    lost = findings.metrics["no_signal_at_calls"]
+    if lost is not None and lost.value >= _SOME:
+        yield (
+            f"{_percent(lost)} of your questions with tool calls give no signal at these calls: no rollout that called "
+            "a tool is right, or all are worth the same. Such calls get no advantage, or a negative one."
+        )
+
+
+def _dead(findings: Findings) -> Iterator[str]:
+    dead = findings.metrics["dead_groups"]
+    if dead is not None and dead.value >= _MUCH:
+        yield f"{_percent(dead)} of your groups teach nothing, for all their rollouts are worth the same."
+
+
+def _mentions(findings: Findings) -> Iterator[str]:
+    mention = findings.metrics["mention_without_call"]
+    if mention is not None and mention.value >= _SOME:
+        yield f"{_percent(mention)} of the rollouts name a tool in their thinking and call none: intent without an act."
+
+
+def _premature(findings: Findings) -> Iterator[str]:
+    early = findings.metrics["premature_stop"]
+    if early is not None and early.value >= _SOME:
+        yield (
+            f"{_percent(early)} of the tool-using rollouts of questions with known hops stop early: with fewer calls "
+            "than the question needs, and a wrong answer."
+        )
+
+
+def _acting_pays(findings: Findings) -> Iterator[str]:
+    with_tool, without = findings.metrics["paired_tool_pass1"], findings.metrics["paired_no_tool_pass1"]
+    rate = findings.metrics["tool_attempt_rate"]
+    if with_tool is None or without is None or rate is None or with_tool.n < _ENOUGH:
+        return
+    gap = 100 * (with_tool.value - without.value)
+    if min(with_tool.high or 1.0, without.high or 1.0) >= max(with_tool.low or 0.0, without.low or 0.0):
+        return
+    if gap > 0 and rate.value < _RARE:
+        yield (
+            f"Acting pays and is rare: on the {with_tool.n} questions answered both ways, rollouts with a tool are "
+            f"right {gap:.0f} points more often, but only {_percent(rate)} of the rollouts call one."
+        )
+    elif gap < 0 and rate.value >= _RARE:
+        yield (
+            f"Acting does not pay yet: on the {with_tool.n} questions answered both ways, rollouts with a tool are "
+            f"right {-gap:.0f} points less often. Trained on this, a policy unlearns to call."
+        )
+
+
+def _falls(findings: Findings) -> Iterator[str]:
+    rates = [(name, found["tool_attempt_rate"]) for name, found in findings.over_time.items()]
+    known = [(name, rate) for name, rate in rates if rate is not None]
+    if len(known) < 3:
+        return
+    best, top = max(known, key=lambda item: item[1].value)
+    latest, last = known[-1]
+    certain = last.high is not None and top.low is not None and last.high < top.low
+    if certain and last.value < 0.5 * top.value:
+        yield (
+            f"Tool use collapsed: {_percent(top)} of the rollouts called a tool in steps {best}, {_percent(last)} in "
+            f"steps {latest}."
+        )
+
+
+def _invalid(findings: Findings) -> Iterator[str]:
+    valid = findings.metrics["tool_call_valid_rate"]
+    if valid is not None and valid.value < 1 - _SOME:
+        yield f"{100 * (1 - valid.value):.0f} % of the calls cannot be read or name no tool that was offered."
+
+
+def _failing(findings: Findings) -> Iterator[str]:
+    success = findings.metrics["tool_success_rate"]
+    if success is not None and success.value < 1 - _MUCH:
+        yield f"{100 * (1 - success.value):.0f} % of the calls whose result is known came back with an error."
+
+
+def _declines(findings: Findings) -> Iterator[str]:
+    failed = findings.metrics["failed_to_act"]
+    if failed is not None and failed.value >= _SOME:
+        yield f"{_percent(failed)} of the rollouts of questions that demand a call make none."
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.0f} %"
+
+
+_CHECKS: Final[tuple[Callable[[Findings], Iterator[str]], ...]] = (
+    *(_no_calls, _falls, _no_signal, _acting_pays, _mentions, _premature, _dead, _declines, _invalid, _failing),
+)
