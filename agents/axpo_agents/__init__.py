@@ -1,6 +1,6 @@
 """Agents: policies that turn observations into assistant turns, and the rolling of whole episodes with them."""
 
-from axpo_agents.policy import Prefix, Sampled, TextAgent, TokenPolicy, TurnSpans
+from axpo_agents.policy import Learner, Prefix, Sampled, Sampler, Scorer, TextAgent, TurnSpans
 from axpo_agents.rolling import Lost, Start, roll, roll_agent
 from axpo_agents.types import Completion, Context, FinishReason, Rollout, Sampling, Span, TokenSequence
 
@@ -8,15 +8,17 @@ __all__ = [
     "Completion",
     "Context",
     "FinishReason",
+    "Learner",
     "Lost",
     "Prefix",
     "Rollout",
     "Sampled",
+    "Sampler",
     "Sampling",
+    "Scorer",
     "Span",
     "Start",
     "TextAgent",
-    "TokenPolicy",
     "TokenSequence",
     "TurnSpans",
     "roll",

@@ -1,9 +1,13 @@
-"""Defines the two kinds of policy: `TokenPolicy` (token ids with log-probabilities) and `TextAgent` (text only)."""
+"""Defines the roles of a policy: `Sampler` (turns from prefixes), `Learner` (log-probabilities, weights), `TextAgent`.
+
+A local model is sampler and learner; a server is a sampler whose weights are a learner's somewhere else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from axpo_agents.passes import Pass, plan_rows
@@ -58,11 +62,11 @@ class TurnSpans:
     """Number of leading ids up to and including that call's opening tag."""
 
 
-class TokenPolicy(Protocol):
-    """A policy that samples token ids and scores given ones.
+class Sampler(Protocol):
+    """What samples turns, as token ids with their log-probabilities.
 
-    How computation is shared between sequences (prompts prefilled once, caches kept over turns,
-    packed training passes) is its own business: equal inputs give equal distributions.
+    How computation is shared between prefixes (prompts prefilled once, caches kept over turns) is its own business:
+    equal inputs give equal distributions. It needs no torch.
     """
 
     @property
@@ -94,6 +98,14 @@ class TokenPolicy(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Drops what is kept between calls; later results differ by rounding at most."""
+        return
+
+
+class Scorer(Protocol):
+    """What knows the log-probabilities of given tokens: a learner, or the reference that it is kept close to."""
+
     def logprobs(
         self, sequences: Sequence[TokenSequence], *, temperature: float = 1.0, truncation: Truncation = WHOLE
     ) -> list[torch.Tensor]:
@@ -118,6 +130,35 @@ class TokenPolicy(Protocol):
             Passes in which every sequence stands once.
         """
         return plan_rows(sequences, tokens=tokens)
+
+    def forget(self) -> None:
+        """Drops what is kept between calls; later results differ by rounding at most."""
+        return
+
+
+class Learner(Scorer, Protocol):
+    """What learns: log-probabilities with gradients, and the weights behind them."""
+
+    @property
+    def version(self) -> int:
+        """Counts the updates of the weights."""
+        ...
+
+    def advance_version(self) -> None:
+        """Says that the weights have changed: what was kept of the old ones is dropped."""
+        ...
+
+    def trainable_parameters(self) -> list[torch.nn.Parameter]:
+        """The parameters that an optimizer updates, in a fixed order."""
+        ...
+
+    def reference(self) -> Scorer:
+        """A scorer that stays as this learner is now."""
+        ...
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the weights, with everything that loads them again, as a folder; replaces one that is there."""
+        ...
 
 
 class TextAgent(Protocol):

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from axpo_agents._crew import Crew
 from axpo_agents._redo import REDO, advance, redo
 from axpo_agents.errors import NonFiniteError, NonFiniteRowError
-from axpo_agents.policy import Prefix, Sampled, TextAgent, TokenPolicy
+from axpo_agents.policy import Prefix, Sampled, Sampler, TextAgent
 from axpo_agents.starts import Lost, Start
 from axpo_agents.types import Completion, Context, FinishReason, Rollout, Sampling, TokenSequence
 from axpo_envs.digest import digest_of
@@ -29,7 +29,7 @@ _THREADS_FOR_WAITING: Final = 32
 
 
 def roll(
-    policy: TokenPolicy,
+    policy: Sampler,
     env: ToolEnv,
     starts: Sequence[Start],
     sampling: Sampling,
@@ -115,7 +115,7 @@ class _SampledTurn(NamedTuple):
 class _Machine:
     """Takes the turns of running episodes."""
 
-    policy: TokenPolicy
+    policy: Sampler
     env: ToolEnv
     sampling: Sampling
     seed: int
@@ -191,7 +191,7 @@ def _lost(moment: Start, fault: InfrastructureFault, text: str = "") -> Lost:
     return Lost(start=moment, fault=fault, used_tool=acted)
 
 
-def _context(policy: TokenPolicy, env: ToolEnv, moment: Start) -> Context:
+def _context(policy: Sampler, env: ToolEnv, moment: Start) -> Context:
     if moment.context is not None:
         return moment.context
     if not moment.completions:

@@ -18,12 +18,12 @@ import torch
 from rich.console import Console
 
 from axpo.commands.arguments import check_output, write_json
+from axpo.run.validation import check_model
 from axpo.settings.config import Count, ModelConfig, NonNegative
 from axpo.settings.config_file import checked
-from axpo.settings.validation import check_model
 from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import say
-from axpo_agents.policy import Prefix, Sampled, TokenPolicy
+from axpo_agents.policy import Prefix, Sampled, Sampler
 from axpo_agents.remote import RemotePolicy, RemoteSettings, load_remote_policy
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Sampling, TokenSequence
@@ -128,7 +128,7 @@ def measure(local: TransformersPolicy, remote: RemotePolicy, config: RemoteServe
     return rows
 
 
-def _prompt(policy: TokenPolicy, *parts: str | ImageRef) -> Prefix:
+def _prompt(policy: Sampler, *parts: str | ImageRef) -> Prefix:
     context = policy.encode_observation(parts, after=())
     return Prefix(sequence=TokenSequence.of((), then=context))
 

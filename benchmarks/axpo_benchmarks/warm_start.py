@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from rich.console import Console
 
+from axpo.algorithm.questions import held_out_questions
 from axpo.algorithm.sampling import sample_groups
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import Group
@@ -17,10 +18,9 @@ from axpo.commands.arguments import check_output, write_json
 from axpo.compare.comparison import EMBEDDED
 from axpo.diagnostics.estimates import Estimate, estimate_ratio
 from axpo.diagnostics.metrics import evaluation_metrics
-from axpo.run.questions import held_out_questions
+from axpo.run.validation import check_model
 from axpo.settings.config import Count, ModelConfig
 from axpo.settings.config_file import checked
-from axpo.settings.validation import check_model
 from axpo.terminal.heartbeat import Countdown, Heartbeat
 from axpo.terminal.unfailing import say
 from axpo_agents.transformers_policy import load_policy

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from axpo_agents.policy import Prefix, TokenPolicy
+from axpo_agents.policy import Prefix, Scorer
 from axpo_agents.tiny import save_random_tiny
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Sampling, TokenSequence
@@ -32,7 +32,7 @@ def a_sequence(policy: TransformersPolicy, kit: SimpleNamespace) -> TokenSequenc
     return grown
 
 
-def scores(policy: TokenPolicy, sequence: TokenSequence) -> torch.Tensor:
+def scores(policy: Scorer, sequence: TokenSequence) -> torch.Tensor:
     with torch.no_grad():
         return policy.logprobs([sequence])[0]
 

@@ -11,9 +11,9 @@ import pytest
 
 from axpo.algorithm.types import Branch, BranchPoint, Group
 from axpo.records.run_log import RunLog
+from axpo.run.validation import resolved
 from axpo.settings.config import TrainConfig
 from axpo.settings.config_file import to_toml
-from axpo.settings.validation import resolved
 from axpo_agents.types import Completion, Context, FinishReason, Rollout
 from axpo_envs.images import ImageRef
 from axpo_envs.snapshot import Snapshot

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axpo.algorithm.questions import divide
 from axpo.run.environments import ALL, SET_ASIDE, make_asked, make_worlds
-from axpo.run.questions import divide
 from axpo.settings.config import ConfigError
 from axpo_envs import ExactMatch, ListQuestions, Question, QuestionSource, ToolEnv, ToolEnvSpec
 from axpo_envs.errors import EnvConfigError

@@ -15,7 +15,12 @@ PLAIN = LossConfig(kl=0.0)
 
 
 def targets(old: list[float], advantages: list[float], weights: list[float]) -> Targets:
-    return Targets(old_logprobs=torch.tensor(old), advantages=torch.tensor(advantages), weights=torch.tensor(weights))
+    return Targets(
+        old_logprobs=torch.tensor(old),
+        advantages=torch.tensor(advantages),
+        weights=torch.tensor(weights),
+        sequences=torch.zeros(len(old), dtype=torch.int64),
+    )
 
 
 def leaf(*values: float) -> torch.Tensor:

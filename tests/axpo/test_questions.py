@@ -5,8 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axpo.algorithm.questions import held_out_questions, training_questions
 from axpo.algorithm.seeds import derive_seed
-from axpo.run.questions import held_out_questions, training_questions
 from axpo_envs import ListQuestions, Question
 
 

@@ -10,7 +10,7 @@ from axpo.compare.outcomes import Comparison, Entry, run_outcome, start_outcome
 from axpo.records.run_log import RunLog, RunLogError
 from axpo.report._page import compact, percent, tagged
 from axpo.report._report import write_curves, write_report
-from axpo.settings.config import Cut, Method, SelectionConfig, TrainConfig
+from axpo.settings.config import Cut, SelectionConfig, TrainConfig
 
 RunMaker = Callable[..., Path]
 LOADING = ("src", "href", "xlink:href", "poster", "data", "action", "srcset")
@@ -50,10 +50,10 @@ def comparison(tmp_path: Path, finished_run: RunMaker) -> Path:
 
 def compared(folder: Path, finished_run: RunMaker, *settings: str) -> Path:
     entries = []
-    for method, pass1 in ((Method.GRPO, 0.5), (Method.AXPO, 0.875)):
+    for method, pass1 in (("grpo", 0.5), ("axpo", 0.875)):
         out = folder / method
         finished_run(TrainConfig(method=method, steps=2, out=str(out), env_args=settings), pass1=pass1)
-        entries.append(Entry(name=method.value, runs=(run_outcome(out, seed=0, relative_to=folder),)))
+        entries.append(Entry(name=method, runs=(run_outcome(out, seed=0, relative_to=folder),)))
     Comparison(
         start=start_outcome(folder / "grpo", seed=0, relative_to=folder),
         entries=tuple(entries),

@@ -17,7 +17,7 @@ from axpo.algorithm.update import DivergenceError
 from axpo.run._checkpoint import CheckpointError, newest_checkpoint
 from axpo.run._interrupts import Interrupted
 from axpo.run.trainer import RunResult, load_settings
-from axpo.settings.config import ConfigError, Method, ModelConfig, OptimConfig, SamplingConfig, TrainConfig
+from axpo.settings.config import ConfigError, ModelConfig, OptimConfig, SamplingConfig, TrainConfig
 from axpo.settings.config_file import read_toml
 from axpo.terminal.display import Silent
 from axpo_agents.transformers_policy import load_policy
@@ -130,7 +130,7 @@ class TestRun:
 
     def test_grpo_is_the_same_step_without_branches(self, toy, tmp_path):
         axpo_run = train(toy.toy_config(tmp_path / "axpo", steps=1))
-        grpo_run = train(toy.toy_config(tmp_path / "grpo", steps=1, method=Method.GRPO))
+        grpo_run = train(toy.toy_config(tmp_path / "grpo", steps=1, method="grpo"))
         (with_branches,), (without,) = axpo_run.metrics, grpo_run.metrics
         assert with_branches["continuations"] > 0
         assert without["continuations"] == without["selected_prefixes"] == 0
@@ -227,7 +227,7 @@ class TestRoom:
     def test_a_run_in_which_no_prompt_fits_is_refused_before_anything_is_written(self, toy, tmp_path):
         sampling = SamplingConfig(questions=2, group_size=2, max_turn_tokens=5, max_episode_tokens=20)
         with pytest.raises(ConfigError, match="the prompts of all 2 questions of the first step have at least"):
-            train(toy.toy_config(tmp_path / "run", sampling=sampling, method=Method.GRPO))
+            train(toy.toy_config(tmp_path / "run", sampling=sampling, method="grpo"))
         assert not (tmp_path / "run").exists()
 
 

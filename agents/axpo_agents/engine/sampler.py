@@ -92,7 +92,7 @@ class Sampler:
 
     @torch.no_grad()
     def sample(self, prefixes: Sequence[Prefix], sampling: Sampling, seed: int) -> list[Sampled]:
-        """One turn after each prefix; see `TokenPolicy.sample`.
+        """One turn after each prefix; see `Sampler.sample`.
 
         Token t of a turn is a function of the distribution and of the t-th random number of its prefix's seed, so
         results depend on neither neighbours, batches nor caches. With temperature 0, log-probabilities are those at

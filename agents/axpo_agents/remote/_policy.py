@@ -1,4 +1,4 @@
-"""Defines `RemotePolicy`: a model behind an OpenAI-compatible server as a `TokenPolicy`."""
+"""Defines `RemotePolicy`: a model behind an OpenAI-compatible server as a `Sampler`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from axpo_agents.errors import PolicyError
-from axpo_agents.policy import Prefix, Sampled, TokenPolicy, TurnSpans
+from axpo_agents.policy import Prefix, Sampled, Sampler, TurnSpans
 from axpo_agents.remote._messages import Answer, AnswerError, Request
 from axpo_agents.remote._model import RemoteModel
 from axpo_agents.remote._server import InferenceServer
@@ -37,7 +37,7 @@ class _Order:
     """The prefixes that get its turns."""
 
 
-class RemotePolicy(TokenPolicy):
+class RemotePolicy(Sampler):
     """A model behind a server that samples and scores token ids; made by `load_remote_policy`.
 
     Nothing is learned through it: its log-probabilities carry no gradients. It is closed after use, or used in a

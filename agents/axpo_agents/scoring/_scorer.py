@@ -43,7 +43,7 @@ class Scorer:
     def score(
         self, sequences: Sequence[TokenSequence], temperature: float, truncation: Truncation = WHOLE
     ) -> list[torch.Tensor]:
-        """Log-probability of every sampled token; see `TokenPolicy.logprobs`."""
+        """Log-probability of every sampled token; see `Scorer.logprobs`."""
         if temperature <= 0.0:
             raise ValueError(f"expected a temperature above 0: a greedy choice has no density; got {temperature}")
         queries = self._queries(sequences)
@@ -52,7 +52,7 @@ class Scorer:
         return score_tree(self.network, queries, temperature, truncation, self.attention)
 
     def plan(self, sequences: Sequence[TokenSequence], tokens: int) -> tuple[Pass, ...]:
-        """Which sequences are scored together; see `TokenPolicy.plan`."""
+        """Which sequences are scored together; see `Scorer.plan`."""
         if self.packing is Packing.ROWS:
             return plan_rows(sequences, tokens=tokens)
         return plan_tree(self._queries(sequences), tokens=tokens)

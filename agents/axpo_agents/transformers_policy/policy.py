@@ -1,4 +1,4 @@
-"""Defines `TransformersPolicy`: a Hugging Face model as a `TokenPolicy` that can be trained, copied and saved."""
+"""Defines `TransformersPolicy`: a Hugging Face model that samples, scores, learns, is copied and saved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from axpo_agents.engine.sampler import Sampler
 from axpo_agents.formats._contexts import ContextEncoder
 from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.passes import Pass
-from axpo_agents.policy import Prefix, Sampled, TokenPolicy, TurnSpans
+from axpo_agents.policy import Learner, Prefix, Sampled, TurnSpans
+from axpo_agents.policy import Sampler as SamplerRole
 from axpo_agents.scoring._scorer import Packing, Scorer
 from axpo_agents.scoring._token_tree import TokenTree
 from axpo_agents.transformers_policy._adapters import merged
@@ -37,7 +38,7 @@ class Computing:
     """How sequences are laid out while they are scored."""
 
 
-class TransformersPolicy(TokenPolicy):
+class TransformersPolicy(SamplerRole, Learner):
     """A model of the Transformers library that samples and scores token ids; made by `load_policy`.
 
     Args:

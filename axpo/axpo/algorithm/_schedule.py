@@ -21,7 +21,7 @@ def learning_rate(config: OptimConfig, step: int, *, steps: int) -> float:
         ValueError: no learning rate is given.
     """
     if config.lr is None:
-        raise ValueError("expected a learning rate; got None (see `axpo.settings.validation.resolved`)")
+        raise ValueError("expected a learning rate; got None (see `axpo.run.validation.resolved`)")
     if step <= config.warmup_steps:
         return config.lr * step / config.warmup_steps
     if config.schedule is Schedule.CONSTANT:

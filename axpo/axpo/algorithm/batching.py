@@ -20,7 +20,7 @@ with requiring("train", "training"):
 
 
 class Plan(Protocol):
-    """Deals sequences out to passes through a model; see `TokenPolicy.plan`."""
+    """Deals sequences out to passes through a model; see `Scorer.plan`."""
 
     def __call__(self, sequences: Sequence[TokenSequence], *, tokens: int) -> Sequence[Pass]:
         """Passes of at most so many tokens."""
@@ -75,7 +75,7 @@ def build_batch(
         advantages: what is trained.
         loss: aggregation, and whether zero advantages are left out.
         optim: number of mini-batches, and the size of a micro-batch.
-        plan: deals sequences out to passes: `TokenPolicy.plan` of the policy that will score them.
+        plan: deals sequences out to passes: `Scorer.plan` of the policy that will score them.
         seed: of the order.
 
     Raises:
@@ -97,6 +97,7 @@ def build_batch(
 def make_targets(items: Sequence[TrainItem], *, device: torch.device | str = "cpu") -> Targets:
     """The loss's targets for the sampled tokens of these items, laid end to end in the order of the items."""
     old, advantages, weights = [], [], []
+    lengths = torch.tensor([len(item.trained) for item in items], dtype=torch.int64, device=device)
     for item in items:
         sequence = item.sequence
         old += [value for value, sampled in zip(sequence.logprobs, sequence.sampled, strict=True) if sampled]
@@ -105,7 +106,8 @@ def make_targets(items: Sequence[TrainItem], *, device: torch.device | str = "cp
     old_logprobs, advantage, weight = (
         torch.tensor(values, dtype=torch.float32, device=device) for values in (old, advantages, weights)
     )
-    return Targets(old_logprobs=old_logprobs, advantages=advantage, weights=weight)
+    sequences = torch.repeat_interleave(torch.arange(len(items), device=device), lengths)
+    return Targets(old_logprobs=old_logprobs, advantages=advantage, weights=weight, sequences=sequences)
 
 
 def _weighted(advantages: Sequence[Advantage], loss: LossConfig) -> tuple[list[TrainItem], int]:

@@ -26,6 +26,8 @@ class Targets:
     """Advantage; 0 where not trained."""
     weights: torch.Tensor
     """Share of the token in the mean over its mini-batch (see `TrainItem.weight`); 0 where not trained."""
+    sequences: torch.Tensor
+    """Which of the micro-batch's sequences the token belongs to, counted from 0: int64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

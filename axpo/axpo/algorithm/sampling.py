@@ -12,7 +12,7 @@ from axpo.algorithm.buffer import BufferSettings, GroupBuffer, Slot
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import Branch, BranchPoint, Group
 from axpo.settings.config import SamplingConfig
-from axpo_agents.policy import TokenPolicy
+from axpo_agents.policy import Sampler
 from axpo_agents.rolling import Lost, Start, roll
 from axpo_agents.types import Sampling
 from axpo_envs.env import ToolEnv
@@ -31,7 +31,7 @@ def _forget(_lost: Lost) -> None:
 
 def sample_groups(
     questions: Sequence[Question],
-    policy: TokenPolicy,
+    policy: Sampler,
     env: ToolEnv,
     config: SamplingConfig,
     *,
@@ -78,7 +78,7 @@ def sample_groups(
 def resample(  # noqa: PLR0913  (what `sample_groups` takes, and the points)
     groups: Sequence[Group],
     points: Sequence[BranchPoint],
-    policy: TokenPolicy,
+    policy: Sampler,
     env: ToolEnv,
     config: SamplingConfig,
     *,
@@ -120,7 +120,7 @@ def resample(  # noqa: PLR0913  (what `sample_groups` takes, and the points)
     return tuple(group.with_branches(tuple(branches)) for group, branches in zip(groups, grown, strict=True))
 
 
-def sampling_of(config: SamplingConfig, policy: TokenPolicy) -> Sampling:
+def sampling_of(config: SamplingConfig, policy: Sampler) -> Sampling:
     """How a policy's turns are sampled: no episode becomes longer than what its model was made for."""
     most = getattr(policy, "max_tokens", None)
     sampling = config.sampling
@@ -128,7 +128,7 @@ def sampling_of(config: SamplingConfig, policy: TokenPolicy) -> Sampling:
 
 
 def _finish(
-    families: Sequence[Sequence[Start]], policy: TokenPolicy, env: ToolEnv, config: SamplingConfig, *, seed: int
+    families: Sequence[Sequence[Start]], policy: Sampler, env: ToolEnv, config: SamplingConfig, *, seed: int
 ) -> tuple[tuple[Group, ...], list[Lost]]:
     """Runs all episodes to their ends; one group per family, without those that were lost, and these."""
     buffer = GroupBuffer(BufferSettings(fault_retries=0, min_size=0))

@@ -1,145 +1,195 @@
-"""Defines one training step: `gather` makes the groups it learns from, `learn` changes the weights by them."""
+"""Defines `train_step`, one training step on one screen, what it works on, `Training`, and leaves, `StepOutcome`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from axpo.algorithm.advantages import compute_advantages
 from axpo.algorithm.batching import build_batch
+from axpo.algorithm.methods import Method, method_named
 from axpo.algorithm.optimizer import Optimizer
+from axpo.algorithm.questions import training_questions
 from axpo.algorithm.sampling import resample, sample_groups, sampling_of
 from axpo.algorithm.seeds import derive_seed
-from axpo.algorithm.selection import select_prefixes
-from axpo.algorithm.types import Group
-from axpo.algorithm.update import Objective, seeded, update
-from axpo.records._step_record import Losses, work_metrics
-from axpo.run._checkpoint import Checkpoint
-from axpo.run._policy_loading import make_reference
-from axpo.run._stopwatch import Stopwatch
-from axpo.run.environments import Worlds
-from axpo.run.questions import training_questions
+from axpo.algorithm.types import BranchPoint, Group
+from axpo.algorithm.update import Objective, UpdateStats, seeded, update
 from axpo.settings.config import TrainConfig
-from axpo.settings.validation import effective_selection
-from axpo_agents.transformers_policy import TransformersPolicy
+from axpo_agents.policy import Learner, Sampler
+from axpo_agents.rolling import Lost
+from axpo_envs.env import ToolEnv
+from axpo_envs.types import Question
+
+Phase: TypeAlias = Callable[[str], AbstractContextManager[object]]
+"""Is given the name of what begins, `environment`, `sampling`, `resampling` or `update`; its block lasts as long."""
+
+
+def _unmeasured(_name: str) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def _at_once() -> None:
+    """Nothing stands before an update."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learner:
+class Training:
     """What is trained, on what, and how."""
 
     config: TrainConfig
-    """Everything that decides the results."""
-    worlds: Worlds
-    """The environment, in training and held out."""
-    policy: TransformersPolicy
-    """What is trained."""
-    reference: TransformersPolicy | None
-    """The policy before the first step; None without a KL to it."""
+    """Everything that decides the results; with a learning rate."""
+    env: ToolEnv
+    """Asks the questions, and executes the turns."""
+    sampler: Sampler
+    """Samples the turns."""
+    learner: Learner
+    """What is trained: the sampler itself, or what the sampler follows."""
+    reference: Learner | None
+    """What the KL is measured to; None without one."""
     optimizer: Optimizer
-    """Changes the policy's weights."""
+    """Changes the learner's weights."""
 
-    @classmethod
-    def start(
-        cls, config: TrainConfig, worlds: Worlds, policy: TransformersPolicy, checkpoint: Checkpoint | None = None
-    ) -> Learner:
-        """Begins with a policy as it was loaded, or goes on with that of a checkpoint.
-
-        Raises:
-            CheckpointError: the optimizer's state cannot be read.
-            PolicyError: the model that the run began with cannot be loaded.
-            ValueError: the optimizer's state does not fit the policy.
-        """
-        optimizer = Optimizer(
-            policy.trainable_parameters(),
-            config.optim,
-            steps=config.steps,
-            keeps_weights=config.policy.lora_rank > 0,
-        )
-        if checkpoint is not None:
-            optimizer.load_state(checkpoint.optimizer_state())
-        reference = make_reference(config, policy, resumed=checkpoint is not None)
-        return cls(config=config, worlds=worlds, policy=policy, reference=reference, optimizer=optimizer)
+    @property
+    def method(self) -> Method:
+        """The training method."""
+        return method_named(self.config.method)
 
     def seed(self, step: int, purpose: str) -> int:
         """The seed of one purpose in a step."""
         return derive_seed(self.config.seed, step, purpose)
 
-    def objective(self) -> Objective:
-        """What updates minimize."""
-        sampling = sampling_of(self.config.sampling, self.policy)
-        return Objective(
-            loss=self.config.loss,
-            temperature=sampling.temperature,
-            truncation=sampling.truncation,
-            reference=self.reference,
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experience:
-    """What a step learns from."""
+class StepOutcome:
+    """What a step did."""
 
     groups: tuple[Group, ...]
-    """The step's groups, with the branches that grew."""
-    lost: dict[str, float]
-    """What infrastructure faults took, see `Losses.metrics`."""
+    """The groups it learned from, with the branches that grew."""
+    points: tuple[BranchPoint, ...]
+    """The prefixes that were selected."""
+    stats: UpdateStats
+    """What the update did."""
+    lr: float
+    """The learning rate."""
+    lost_rollouts: Sequence[Lost]
+    """Rollouts that infrastructure faults took for good."""
+    lost_continuations: Sequence[Lost]
+    """Continuations that they took."""
 
 
-def gather(learner: Learner, step: int, watch: Stopwatch) -> Experience:
-    """Questions, their groups, and branches from the selected prefixes (algorithm.md, "One training step").
+def train_step(
+    training: Training, step: int, *, phase: Phase = _unmeasured, before_update: Callable[[], None] = _at_once
+) -> StepOutcome:
+    """Samples, selects, resamples, credits, and updates: algorithm.md, "One training step".
 
     Args:
-        learner: the policy that acts, where, and how.
-        step: counted from 1.
-        watch: measures the phases.
+        training: the policy that acts and learns, where, and how.
+        step: counted from 1; questions, seeds and learning rate follow from it.
+        phase: stands around each phase, to measure it, say.
+        before_update: called when everything is sampled, before the weights change.
 
     Raises:
         InfrastructureFault: every episode was lost for good.
         NonFiniteError: the policy's logits, or a reward, are infinite or not a number.
+        DivergenceError: the update left something that is not finite; the weights must not be saved.
     """
-    config, policy, env = learner.config, learner.policy, learner.worlds.training
-    losses = Losses()
-    with watch.phase("environment"):
-        questions = training_questions(env.questions, seed=config.seed, step=step, count=config.sampling.questions)
-    with watch.phase("sampling"):
-        groups = sample_groups(
-            questions,
-            policy,
-            env,
-            config.sampling,
-            seed=learner.seed(step, "sampling"),
-            on_lost=losses.rollouts.append,
-        )
-    points = select_prefixes(groups, effective_selection(config), seed=learner.seed(step, "selection"))
-    with watch.phase("resampling"):
-        groups = resample(
-            groups,
-            points,
-            policy,
-            env,
-            config.sampling,
-            seed=learner.seed(step, "resampling"),
-            on_lost=losses.continuations.append,
-        )
-    return Experience(groups=groups, lost=losses.metrics(points, groups))
+    config, method, rounds = training.config, training.method, _Rounds(training, step, phase)
+    rounds.begin()
+    groups = rounds.groups if method.refine is None else method.refine(rounds)
+    points = () if method.select is None else method.select(groups, config, seed=training.seed(step, "selection"))
+    groups = rounds.attempt(groups, points)
+    before_update()
+    advantages = method.credit(groups, config)
+    with phase("update"), seeded(training.seed(step, "dropout")):
+        plan, seed = training.learner.plan, training.seed(step, "batches")
+        minibatches = build_batch(advantages, config.loss, config.optim, plan=plan, seed=seed)
+        lr = training.optimizer.start_step(step)
+        stats = update(training.learner, training.optimizer, minibatches, objective(training))
+    training.learner.advance_version()
+    for model in (training.learner, training.reference):
+        if model is not None:
+            model.forget()
+    return StepOutcome(
+        groups=groups,
+        points=rounds.points,
+        stats=stats,
+        lr=lr,
+        lost_rollouts=rounds.lost_rollouts,
+        lost_continuations=rounds.lost_continuations,
+    )
 
 
-def learn(learner: Learner, step: int, experience: Experience, watch: Stopwatch) -> dict[str, float | None]:
-    """Advantages, then the update of the weights; returns what was measured of the step, by name.
+def objective(training: Training) -> Objective:
+    """What a step's update minimizes."""
+    sampling = sampling_of(training.config.sampling, training.sampler)
+    return Objective(
+        loss=training.config.loss,
+        temperature=sampling.temperature,
+        truncation=sampling.truncation,
+        reference=training.reference,
+        function=training.method.loss,
+    )
 
-    Raises:
-        DivergenceError: something is no longer finite; the weights must not be saved.
-    """
-    config, policy = learner.config, learner.policy
-    advantages = compute_advantages(experience.groups, config.advantages)
-    with watch.phase("update"):
-        seed = learner.seed(step, "batches")
-        minibatches = build_batch(advantages, config.loss, config.optim, plan=policy.plan, seed=seed)
-        lr = learner.optimizer.start_step(step)
-        with seeded(learner.seed(step, "dropout")):
-            stats = update(policy, learner.optimizer, minibatches, learner.objective())
-    policy.advance_version()
-    policy.forget()
-    if learner.reference is not None:
-        learner.reference.forget()
-    return {"lr": lr, **experience.lost, **work_metrics(experience.groups, stats, watch)}
+
+@dataclass(slots=True)
+class _Rounds:
+    """The sampling of one step: the first round, and those that its method asks for."""
+
+    training: Training
+    step: int
+    phase: Phase
+    groups: tuple[Group, ...] = ()
+    points: tuple[BranchPoint, ...] = ()
+    lost_rollouts: list[Lost] = field(default_factory=list)
+    lost_continuations: list[Lost] = field(default_factory=list)
+    _asked: int = 0
+    _attempts: int = 0
+
+    @property
+    def config(self) -> TrainConfig:
+        """The run's settings."""
+        return self.training.config
+
+    def begin(self) -> None:
+        """Samples the step's own questions."""
+        with self.phase("environment"):
+            count = self.config.sampling.questions
+            source = self.training.env.questions
+            questions = training_questions(source, seed=self.config.seed, step=self.step, count=count)
+        self.groups = self._sampled(questions, self.training.seed(self.step, "sampling"))
+
+    def sample(self, questions: int) -> tuple[Group, ...]:
+        """Groups of further questions: of a sequence of their own, so that those of later steps stay what they are."""
+        self._asked += 1
+        seed = self.training.seed(self.step, f"further questions {self._asked}")
+        with self.phase("environment"):
+            asked = training_questions(self.training.env.questions, seed=seed, step=1, count=questions)
+        return self._sampled(asked, self.training.seed(self.step, f"sampling {self._asked}"))
+
+    def attempt(self, groups: Sequence[Group], points: Sequence[BranchPoint]) -> tuple[Group, ...]:
+        """The groups with branches grown from these points."""
+        purpose = "resampling" if self._attempts == 0 else f"resampling {self._attempts}"
+        self._attempts += bool(points)
+        self.points += tuple(points)
+        with self.phase("resampling"):
+            return resample(
+                groups,
+                points,
+                self.training.sampler,
+                self.training.env,
+                self.config.sampling,
+                seed=self.training.seed(self.step, purpose),
+                on_lost=self.lost_continuations.append,
+            )
+
+    def _sampled(self, questions: Sequence[Question], seed: int) -> tuple[Group, ...]:
+        with self.phase("sampling"):
+            return sample_groups(
+                questions,
+                self.training.sampler,
+                self.training.env,
+                self.config.sampling,
+                seed=seed,
+                on_lost=self.lost_rollouts.append,
+            )

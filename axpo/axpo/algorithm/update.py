@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from axpo.algorithm.batching import MiniBatch, TrainItem, make_targets
 from axpo.algorithm.loss import LossStats, policy_loss
+from axpo.algorithm.methods.method import LossFunction
 from axpo.algorithm.optimizer import Optimizer
 from axpo.settings.config import LossConfig
 from axpo_agents.errors import NonFiniteError
-from axpo_agents.policy import TokenPolicy
+from axpo_agents.policy import Scorer
 from axpo_agents.types import WHOLE, TokenSequence, Truncation
 from axpo_envs.plumbing.extras import requiring
 
@@ -35,8 +36,10 @@ class Objective:
     """The temperature that the items were sampled at; log-probabilities are those of the tempered policy."""
     truncation: Truncation = WHOLE
     """What the distribution was restricted to that they were sampled from."""
-    reference: TokenPolicy | None = None
+    reference: Scorer | None = None
     """What the KL is measured to; needed where its weight is above 0."""
+    function: LossFunction | None = None
+    """The loss; None is Eq. 5 and 6."""
 
 
 def _nothing() -> LossStats:
@@ -75,9 +78,7 @@ class UpdateStats:
         return {"loss": _mean(self.losses), "grad_norm": _mean(self.gradient_norms), **self.totals.means()}
 
 
-def update(
-    policy: TokenPolicy, optimizer: Optimizer, minibatches: Sequence[MiniBatch], objective: Objective
-) -> UpdateStats:
+def update(policy: Scorer, optimizer: Optimizer, minibatches: Sequence[MiniBatch], objective: Objective) -> UpdateStats:
     """One optimizer step per mini-batch, its gradient accumulated over micro-batches (Eq. 5, 6).
 
     Args:
@@ -105,9 +106,7 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _optimizer_step(
-    policy: TokenPolicy, optimizer: Optimizer, minibatch: MiniBatch, objective: Objective
-) -> UpdateStats:
+def _optimizer_step(policy: Scorer, optimizer: Optimizer, minibatch: MiniBatch, objective: Objective) -> UpdateStats:
     optimizer.zero_grad()
     loss = 0.0
     stats = UpdateStats(scored_tokens=minibatch.scored_tokens, sequence_tokens=minibatch.sequence_tokens)
@@ -124,7 +123,7 @@ def _optimizer_step(
     return stats + UpdateStats(losses=(loss,), gradient_norms=(norm,))
 
 
-def _backward(policy: TokenPolicy, items: Sequence[TrainItem], objective: Objective) -> tuple[float, UpdateStats]:
+def _backward(policy: Scorer, items: Sequence[TrainItem], objective: Objective) -> tuple[float, UpdateStats]:
     """Adds the gradient of one micro-batch; returns its loss."""
     sequences = [item.sequence for item in items]
     reference, seconds = None, 0.0
@@ -139,12 +138,13 @@ def _backward(policy: TokenPolicy, items: Sequence[TrainItem], objective: Object
     logprobs = torch.cat(_logprobs(policy, sequences, objective))
     _check_logprobs(logprobs, items, "the policy")
     targets = make_targets(items, device=logprobs.device)
-    loss, totals = policy_loss(logprobs, targets, objective.loss, reference=reference)
+    minimized = objective.function or policy_loss
+    loss, totals = minimized(logprobs, targets, objective.loss, reference=reference)
     torch.autograd.backward(loss)
     return float(loss.detach()), UpdateStats(totals=totals, seconds_reference=seconds)
 
 
-def _check_weights(policy: TokenPolicy, optimizer: Optimizer, probe: TrainItem, objective: Objective) -> None:
+def _check_weights(policy: Scorer, optimizer: Optimizer, probe: TrainItem, objective: Objective) -> None:
     """The last optimizer step has no later loss to betray it, so its weights are looked at, and tried on one item."""
     if not optimizer.is_finite():
         raise DivergenceError("expected finite weights after the optimizer step; some are infinite or not a number")
@@ -153,7 +153,7 @@ def _check_weights(policy: TokenPolicy, optimizer: Optimizer, probe: TrainItem, 
     _check_logprobs(logprobs, [probe], "the policy after the optimizer step")
 
 
-def _logprobs(policy: TokenPolicy, sequences: list[TokenSequence], objective: Objective) -> list[torch.Tensor]:
+def _logprobs(policy: Scorer, sequences: list[TokenSequence], objective: Objective) -> list[torch.Tensor]:
     if objective.truncation == WHOLE:
         return policy.logprobs(sequences, temperature=objective.temperature)
     return policy.logprobs(sequences, temperature=objective.temperature, truncation=objective.truncation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,17 +15,17 @@ from typing import Annotated, Final
 import tyro
 from rich.console import Console
 
+from axpo.algorithm.methods import label_of, method_named
 from axpo.compare.outcomes import COMPARISON, Comparison, Entry, run_outcome, start_outcome
-from axpo.compare.variants import label_of, variant
 from axpo.records._folder import CONFIG, is_run
 from axpo.records._reading import read_evaluations, read_steps
 from axpo.report._page_parts import COLUMNS, measured_methods, rows
 from axpo.report._report import REPORT, write_report
 from axpo.run._resumption import differences
 from axpo.run.trainer import resume, train
+from axpo.run.validation import check_new_folder, resolved
 from axpo.settings.config import ConfigError, CountOrNone, Name, SamplingConfig, TrainConfig
 from axpo.settings.config_file import read_toml
-from axpo.settings.validation import check_new_folder, resolved
 from axpo.terminal.fitting_table import FittingTable
 from axpo.terminal.unfailing import Unfailing
 from axpo_envs.plumbing.extras import requiring
@@ -74,7 +74,7 @@ def compare(config: ComparisonConfig, *, console: Console | None = None) -> Comp
     console = console or Console()
     folder = Path(config.base.out)
     runs = list(_runs(config))
-    _check_folder(folder)
+    _check_folder(folder, {run.method for run in runs})
     for run in runs:
         run.check()
     show = Unfailing()
@@ -142,7 +142,7 @@ class _Run:
         return trained and any(record["step"] == last for record in read_evaluations(self.folder))
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, methods: Collection[str]) -> None:
     """Raises a ConfigError if a folder holds anything else than a comparison, whole or begun."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"out: expected a folder; {folder} is a file")
@@ -153,7 +153,8 @@ def _check_folder(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in (COMPARISON, REPORT):
             continue
-        if not path.is_dir() or not _RUN_NAME.fullmatch(path.name) or label_of(_method(path)) == _method(path):
+        known = _method(path) in methods or label_of(_method(path)) != _method(path)
+        if not path.is_dir() or not _RUN_NAME.fullmatch(path.name) or not known:
             raise ConfigError(
                 f"out: expected a new or empty folder, or that of a comparison; {folder} holds {path.name}"
             )
@@ -171,14 +172,15 @@ def _runs(config: ComparisonConfig) -> Iterator[_Run]:
             raise ConfigError(
                 f"{name}: expected at least one, and none of them twice; got {' '.join(map(str, values))}"
             )
-    if base.method is not TrainConfig().method:
-        raise ConfigError(f"method: a comparison is of several, named by --methods; got {base.method.value!r}")
+    if base.method != TrainConfig().method:
+        raise ConfigError(f"method: a comparison is of several, named by --methods; got {base.method!r}")
     if base.log.eval_questions == 0:
         raise ConfigError("log.eval_questions: a comparison is made on held-out questions; expected at least 1, got 0")
     for seed in seeds:
         for name in config.methods:
-            folder = Path(base.out) / (name if len(seeds) == 1 else f"{name}-seed{seed}")
-            yield _Run(method=name, config=replace(variant(name).change(base), seed=seed, out=str(folder)))
+            method = method_named(name)
+            folder = Path(base.out) / (method.name if len(seeds) == 1 else f"{method.name}-seed{seed}")
+            yield _Run(method=method.name, config=replace(base, method=name, seed=seed, out=str(folder)))
 
 
 def _collected(folder: Path, runs: list[_Run]) -> Comparison:

@@ -15,13 +15,13 @@ from axpo.run._checkpoint import newest_checkpoint, read_checkpoint
 from axpo.run._env_making import located_env, parse_env_args
 from axpo.run._policy_loading import load_settings
 from axpo.run.environments import SET_ASIDE, TRAIN, make_asked, make_worlds
+from axpo.run.validation import check_model
 from axpo.settings._evaluation import EvalConfig
 from axpo.settings.config import ConfigError, SamplingConfig, SelectionConfig, TrainConfig
 from axpo.settings.config_file import checked, read_toml
 from axpo.settings.sft import RECORDED, SftConfig
-from axpo.settings.validation import check_model
 from axpo.sft._run import STAGE
-from axpo_agents.policy import TokenPolicy
+from axpo_agents.policy import Sampler
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.env import ToolEnv
 
@@ -183,7 +183,7 @@ def _run_of(checkpoint: Path) -> TrainConfig | SftConfig | None:
 
 
 @contextmanager
-def _opened(config: EvalConfig) -> Iterator[TokenPolicy]:
+def _opened(config: EvalConfig) -> Iterator[Sampler]:
     if config.tokenizer is None:
         yield load_policy(config.checkpoint, load_settings(config.policy, seed=config.seed))
         return

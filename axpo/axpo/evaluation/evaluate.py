@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from axpo.algorithm.questions import held_out_questions
 from axpo.algorithm.sampling import sample_groups
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import Group
 from axpo.diagnostics._thresholds import threshold_problem
 from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.metrics import PASS_KS, evaluation_metrics, has_no_room, step_metrics
-from axpo.run.questions import held_out_questions
 from axpo.settings.config import ConfigError, SamplingConfig
-from axpo_agents.policy import TokenPolicy
+from axpo_agents.policy import Sampler
 from axpo_agents.rolling import Lost
 from axpo_envs.env import ToolEnv
 
@@ -81,7 +81,7 @@ class Evaluation:
 
 
 def evaluate(
-    policy: TokenPolicy, env: ToolEnv, plan: EvaluationPlan, *, progress: Callable[[float], None] | None = None
+    policy: Sampler, env: ToolEnv, plan: EvaluationPlan, *, progress: Callable[[float], None] | None = None
 ) -> Evaluation:
     """Samples the plan's rollouts and measures them. The result is a function of weights, environment and plan.
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from axpo.algorithm.methods import colour_of, label_of
 from axpo.compare.outcomes import Comparison, Outcome
-from axpo.compare.variants import label_of
 from axpo.records._folder import CONFIG, ROLLOUTS, RunLogError
 from axpo.report._charts import LIGHT, PANELS, WINDOW, Line, has_data, inline_svg
 from axpo.report._page import Bar, Chart, Row, Tile, compact, percent
@@ -126,7 +126,8 @@ def measured_methods(comparison: Comparison) -> tuple[Measured, ...]:
 def roles(names: Sequence[str]) -> tuple[str, ...]:
     """The methods' colours: their own where they have one, the extra ones in turn for the others."""
     extra = cycle(role for role in LIGHT if role.startswith("extra"))
-    return tuple(name if name in LIGHT else next(extra) for name in names)
+    own = ((name, colour_of(name)) for name in names)
+    return tuple(colour if colour is not None and colour in LIGHT else next(extra) for _, colour in own)
 
 
 def tiles(measured: Sequence[Measured]) -> tuple[Tile, ...]:

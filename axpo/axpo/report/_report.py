@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from axpo.algorithm.methods import label_of, selects
 from axpo.compare._regime import default_regime
 from axpo.compare.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, questions_of, read_comparison
-from axpo.compare.variants import label_of
 from axpo.records import _atomic as atomic
 from axpo.records._folder import CONFIG, RunLogError, is_checkpoint, is_run, is_sft_run
 from axpo.records._jsonl import DamagedFileError, Record
@@ -27,7 +27,7 @@ from axpo.report._page_parts import (
     rows,
     tiles,
 )
-from axpo.settings.config import Cut, Method
+from axpo.settings.config import Cut
 
 REPORT: Final = "report.html"
 _COMPARISON_LEAD: Final = (
@@ -181,7 +181,7 @@ def _table_note(settings: Settings, evaluations: Sequence[Record], seeds: int) -
 
 def _branches_note(settings: Sequence[Settings]) -> str:
     """What was frozen, by what the runs were told to freeze."""
-    cuts = dict.fromkeys(str(each["selection.cut"]) for each in settings if each["method"] == Method.AXPO)
+    cuts = dict.fromkeys(str(each["selection.cut"]) for each in settings if selects(str(each["method"])))
     return " ".join(_CUTS[cut] for cut in cuts if cut in _CUTS)
 
 

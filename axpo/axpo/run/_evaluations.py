@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from axpo.algorithm.step import Learner
 from axpo.evaluation.evaluate import EvaluationPlan, evaluate
 from axpo.records.run_log import RunLog
+from axpo.run._beginning import RunParts
 from axpo.run._stopping import best_step, is_exhausted
 from axpo.terminal.display import Display
 from axpo.terminal.heartbeat import Countdown
@@ -17,20 +17,20 @@ class RunEvaluations:
     """The evaluations of one run.
 
     Args:
-        learner: the policy, its settings, and the held-out questions.
+        parts: the policy, its settings, and the held-out questions.
         log: keeps the records.
         display: told how far an evaluation is, and its record.
     """
 
-    def __init__(self, learner: Learner, log: RunLog, display: Display) -> None:
-        self._learner = learner
-        self._plan = learner.config.log
+    def __init__(self, parts: RunParts, log: RunLog, display: Display) -> None:
+        self._parts = parts
+        self._plan = parts.config.log
         self._log = log
         self._display = display
 
     def is_due(self, step: int) -> bool:
         """Whether the policy is to be evaluated after a step, and has not been."""
-        every, last = self._plan.eval_every, self._learner.config.steps
+        every, last = self._plan.eval_every, self._parts.config.steps
         due = step in (0, last) or (every and step % every == 0)
         return bool(self._plan.eval_questions and due) and not any(
             done["step"] == step for done in self._log.evaluations()
@@ -44,11 +44,11 @@ class RunEvaluations:
             NonFiniteError: the policy's logits are infinite or not a number.
             RunLogError: the disk is full.
         """
-        config, worlds = self._learner.config, self._learner.worlds
+        config, worlds = self._parts.config, self._parts.worlds
         self._display.phase("evaluation")
         left = Countdown()
         evaluation = evaluate(
-            self._learner.policy,
+            self._parts.policy,
             worlds.held_out,
             EvaluationPlan(
                 questions=self._plan.eval_questions,
@@ -58,7 +58,7 @@ class RunEvaluations:
             ),
             progress=lambda share: self._display.phase(f"evaluation {left(share)}"),
         )
-        self._learner.policy.forget()
+        self._parts.policy.forget()
         record = {"step": step, **evaluation.as_record()}
         if worlds.note:
             record["split_note"] = worlds.note

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from axpo.algorithm.questions import held_out_questions, training_questions
 from axpo.algorithm.sampling import sampling_of
 from axpo.run.environments import Worlds
-from axpo.run.questions import held_out_questions, training_questions
 from axpo.settings.config import ConfigError, TrainConfig
-from axpo_agents.policy import TokenPolicy
+from axpo_agents.policy import Sampler
 
 
-def check_first_questions(config: TrainConfig, worlds: Worlds, policy: TokenPolicy) -> None:
+def check_first_questions(config: TrainConfig, worlds: Worlds, policy: Sampler) -> None:
     """Checks that something can be sampled in the first step, and that held-out questions can be shown.
 
     Raises:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from axpo.algorithm.step import Learner, gather, learn
+from axpo.algorithm.step import train_step
 from axpo.algorithm.types import Group
 from axpo.algorithm.update import DivergenceError
 from axpo.diagnostics._collapse import tool_collapse
 from axpo.diagnostics._thresholds import threshold_problem
 from axpo.diagnostics.metrics import step_metrics
 from axpo.records._folder import CHECKPOINTS
-from axpo.records._step_record import warnings_of
 from axpo.records.run_log import RunLog
 from axpo.report._report import write_report
+from axpo.run._beginning import RunParts
 from axpo.run._checkpoint import CheckpointError, Progress, checkpoint_folder, kept_folders, prune, save_checkpoint
 from axpo.run._evaluations import RunEvaluations
 from axpo.run._interrupts import Interrupts
+from axpo.run._step_record import step_measures, warnings_of
 from axpo.run._stopwatch import Stopwatch
 from axpo.run.callbacks import Callback, RunMoment, StopRun
 from axpo.settings.config_file import to_toml
@@ -55,18 +56,18 @@ class TrainingRun:
     """One run between its start (or resumption) and its end.
 
     Args:
-        learner: what is trained, on what, and how.
+        parts: what is trained, on what, and how.
         log: the run's folder, with the records of the steps that are done.
         audience: who is told.
         progress: how far the run is.
     """
 
-    def __init__(self, learner: Learner, log: RunLog, audience: Audience, progress: Progress) -> None:
-        self._learner = learner
-        self._config = learner.config
+    def __init__(self, parts: RunParts, log: RunLog, audience: Audience, progress: Progress) -> None:
+        self._parts = parts
+        self._config = parts.config
         self._log = log
         self._display, self._callbacks = audience
-        self._evaluations = RunEvaluations(learner, log, self._display)
+        self._evaluations = RunEvaluations(parts, log, self._display)
         self._interrupts = Interrupts(
             lambda: self._display.note("the step is being finished first; asked again, the run stops at once")
         )
@@ -87,8 +88,8 @@ class TrainingRun:
         """
         with self._interrupts.watched(), self._display:
             self._display.start(self._config, self._progress.step)
-            if self._learner.worlds.note:
-                self._display.note(self._learner.worlds.note)
+            if self._parts.worlds.note:
+                self._display.note(self._parts.worlds.note)
             try:
                 with self._may_be_ended():
                     self._make_steps()
@@ -130,14 +131,18 @@ class TrainingRun:
     def _step(self, step: int) -> dict[str, Any]:
         """One step of the algorithm, and its record."""
         watch = Stopwatch(self._display.phase)
-        experience = gather(self._learner, step, watch)
-        with self._interrupts.deferred(), self._update_under_way():
-            measured = learn(self._learner, step, experience, watch)
-            return self._record(step, experience.groups, measured)
+        with ExitStack() as until_recorded:
+
+            def before_update() -> None:
+                until_recorded.enter_context(self._interrupts.deferred())
+                until_recorded.enter_context(self._update_under_way())
+
+            outcome = train_step(self._parts.training, step, phase=watch.phase, before_update=before_update)
+            return self._record(step, outcome.groups, step_measures(outcome, watch))
 
     def _record(self, step: int, groups: Sequence[Group], measured: Mapping[str, float | None]) -> dict[str, Any]:
         config, log = self._config, self._log
-        tools = [tool.name for tool in self._learner.worlds.training.tools]
+        tools = [tool.name for tool in self._parts.worlds.training.tools]
         metrics = step_metrics(groups, tools=tools, success_threshold=config.selection.success_threshold)
         self._progress = self._progress.after(step, {**metrics, **measured})
         record: dict[str, Any] = {"step": step, **metrics, **measured, **self._progress.totals()}
@@ -190,7 +195,7 @@ class TrainingRun:
         self._display.phase("checkpoint")
         checkpoints = self._log.folder / CHECKPOINTS
         folder = save_checkpoint(
-            checkpoints, self._learner.policy, self._learner.optimizer, self._progress, to_toml(self._config)
+            checkpoints, self._parts.policy, self._parts.training.optimizer, self._progress, to_toml(self._config)
         )
         kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._evaluations.best_step())
         self._log.keep_checkpoints(kept)
@@ -214,7 +219,7 @@ class TrainingRun:
 
     def _moment(self) -> RunMoment:
         return RunMoment(
-            config=self._config, folder=self._log.folder, step=self._progress.step, policy=self._learner.policy
+            config=self._config, folder=self._log.folder, step=self._progress.step, policy=self._parts.policy
         )
 
     @contextmanager

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from axpo.algorithm.questions import contents, divide
 from axpo.run._env_making import find_creator, import_by_name, make_env, parse_env_args
-from axpo.run.questions import contents, divide
 from axpo.settings.config import ConfigError
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import UnknownSplitError

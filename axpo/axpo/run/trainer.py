@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from axpo.algorithm.step import Learner
 from axpo.records._folder import CHECKPOINTS, CONFIG, RunLogError, is_checkpoint, is_sft_run
 from axpo.records.run_log import RunLog
+from axpo.run._beginning import RunParts
 from axpo.run._checkpoint import Progress, newest_checkpoint
 from axpo.run._policy_loading import load_settings
 from axpo.run._resumption import changed, differences
@@ -23,9 +23,9 @@ from axpo.run._starting_model import START, written
 from axpo.run._training_run import Audience, RunResult, TrainingRun
 from axpo.run.callbacks import Callback
 from axpo.run.environments import Worlds, make_worlds
+from axpo.run.validation import check_new_folder, resolved
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import read_toml, to_toml
-from axpo.settings.validation import check_new_folder, resolved
 from axpo.terminal.display import Display, open_display
 from axpo.terminal.unfailing import UnfailingDisplay
 from axpo_agents.transformers_policy import load_policy
@@ -82,7 +82,7 @@ def _train(
     with RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard) as log:
         if start is not None:
             start.rename(folder / START)
-        return TrainingRun(Learner.start(config, worlds, policy), log, audience, Progress()).run()
+        return TrainingRun(RunParts.of(config, worlds, policy), log, audience, Progress()).run()
 
 
 def resume(
@@ -118,9 +118,9 @@ def resume(
         log.truncate_after(step)
         if different := differences(before, config):
             log.change_config(to_toml(config), _change(step, different))
-        learner = Learner.start(config, worlds, policy, checkpoint)
+        parts = RunParts.of(config, worlds, policy, checkpoint)
         progress = Progress() if checkpoint is None else checkpoint.progress
-        return TrainingRun(learner, log, Audience(display, callbacks), progress).run()
+        return TrainingRun(parts, log, Audience(display, callbacks), progress).run()
 
 
 def run_settings(folder: Path) -> TrainConfig:

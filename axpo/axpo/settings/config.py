@@ -39,15 +39,6 @@ class ConfigError(ValueError):
     """A setting is unusable; the message names it, what was expected and what was got."""
 
 
-class Method(StrEnum):
-    """Training method: which defaults the selection has."""
-
-    GRPO = "grpo"
-    """Group-relative policy optimization; no prefix is selected."""
-    AXPO = "axpo"
-    """GRPO with tool calls resampled from frozen thinking prefixes (arXiv:2605.28774)."""
-
-
 class Ranking(StrEnum):
     """Order in which a question's candidate sources are taken."""
 
@@ -277,8 +268,10 @@ class TrainConfig:
     model: Name = "tiny"
     """`tiny` (the shipped checkpoint), `tiny-random` (the same, untrained), a checkpoint folder, or a Hugging Face
     id."""
-    method: Method = Method.AXPO
-    """Training method."""
+    method: Name = "axpo"
+    """Training method: grpo, axpo, an ablation of AXPO (axpo_random, axpo_scratch, axpo_no_tool, axpo_no_prefix_credit,
+    axpo_prefix_credit_only, axpo_joint_groups), grpo_n10 (any number of rollouts per question), or
+    package.module:NAME."""
     steps: Count = 60
     """Training steps."""
     seed: CountOrNone = 0

@@ -19,10 +19,10 @@ from axpo.records._jsonl import JsonLines
 from axpo.records._manifest import check_manifest, write_manifest
 from axpo.run._policy_loading import load_settings
 from axpo.run.environments import Worlds, make_worlds
+from axpo.run.validation import check_model, located, located_path
 from axpo.settings.config import ConfigError, SamplingConfig
 from axpo.settings.config_file import checked, read_toml, to_toml
 from axpo.settings.sft import RECORDED, DemonstrationsConfig, LessonName, SftConfig, StageConfig
-from axpo.settings.validation import check_model, located, located_path
 from axpo.sft._training import EXAMPLES, LOSSES, SftDisplay, Stage, train_stage
 from axpo.sft.lessons import make_lesson
 from axpo.sft.lessons._recorded import Recorded

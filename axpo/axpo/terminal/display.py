@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from axpo.algorithm.methods import label_of
 from axpo.compare.outcomes import questions_of
 from axpo.settings.config import TrainConfig
 from axpo.terminal._escaping import printable
@@ -246,7 +247,7 @@ def sparkline(values: Sequence[float | None]) -> str:
 
 
 def _title(config: TrainConfig) -> str:
-    return f"{config.method.upper()} on {config.env.rpartition('/')[2]}, seed {config.seed}"
+    return f"{label_of(config.method)} on {config.env.rpartition('/')[2]}, seed {config.seed}"
 
 
 def _evaluation_line(record: Mapping[str, Any]) -> str:

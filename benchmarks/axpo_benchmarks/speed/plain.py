@@ -15,7 +15,7 @@ from axpo_agents.engine.random_numbers import random_numbers
 from axpo_agents.engine.sampler import draw
 from axpo_agents.engine.vision import Patchifier
 from axpo_agents.passes import Pass
-from axpo_agents.policy import Prefix, Sampled, TokenPolicy, TurnSpans
+from axpo_agents.policy import Prefix, Sampled, Sampler, TurnSpans
 from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.transformers_policy.model_files import ModelFiles
 from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, TokenSequence, Truncation
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from axpo_envs.env import ToolEnv
 
 
-class PlainPolicy(TokenPolicy):
+class PlainPolicy(Sampler):
     """A policy whose every turn is read from its first token on, each row for itself, and nothing kept afterwards.
 
     It draws with the random numbers that the engine draws with: both write the same tokens, and so do the same work.

@@ -15,15 +15,15 @@ from typing import Final
 from axpo.algorithm.advantages import compute_advantages
 from axpo.algorithm.batching import build_batch
 from axpo.algorithm.optimizer import Optimizer
+from axpo.algorithm.questions import training_questions
 from axpo.algorithm.sampling import resample, sample_groups
 from axpo.algorithm.selection import select_prefixes
 from axpo.algorithm.types import Group
 from axpo.algorithm.update import Objective, update
 from axpo.compare.comparison import EMBEDDED
 from axpo.run.environments import make_worlds
-from axpo.run.questions import training_questions
 from axpo.settings.config import TrainConfig
-from axpo_agents.policy import TokenPolicy
+from axpo_agents.policy import Sampler
 from axpo_agents.tiny import tiny_folder
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
 from axpo_benchmarks.speed.pairs import Pairs, measure_pairs
@@ -64,7 +64,7 @@ class ToolStep:
         groups: what the last step sampled.
     """
 
-    def __init__(self, policy: TransformersPolicy, sampler: TokenPolicy, config: TrainConfig) -> None:
+    def __init__(self, policy: TransformersPolicy, sampler: Sampler, config: TrainConfig) -> None:
         self._policy = policy
         self._sampler = sampler
         self._config = config

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from axpo_agents.policy import Prefix, Sampled, TokenPolicy, TurnSpans
+from axpo_agents.policy import Prefix, Sampled, Sampler, TurnSpans
 from axpo_agents.rolling import Start, roll
 from axpo_agents.types import WHOLE, Context, FinishReason, Rollout, Sampling, TokenSequence, Truncation
 from axpo_benchmarks.speed.rows import Absolute, Row, median_seconds
@@ -102,7 +102,7 @@ def _roll(slow: FunctionTool, rollouts: int) -> None:
         raise AssertionError("a rollout was lost or went wrong")
 
 
-class _Sleeper(TokenPolicy):
+class _Sleeper(Sampler):
     """Calls the tool once and answers; its tokens are characters. It costs next to nothing."""
 
     version = 0

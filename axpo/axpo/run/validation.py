@@ -11,13 +11,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from axpo.algorithm.methods import method_named
 from axpo.algorithm.selection import prefix_budget
 from axpo.diagnostics.metrics import PASS_KS, RATES, TERM
 from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
 from axpo.run._env_making import located_env, parse_env_args
-from axpo.settings.config import ConfigError, LogConfig, Method, ModelConfig, SelectionConfig, TrainConfig
+from axpo.settings.config import ConfigError, LogConfig, ModelConfig, TrainConfig
 from axpo.settings.config_file import checked
 from axpo.settings.sft import SftConfig
 from axpo_envs.plumbing.extras import require_extra, requiring
@@ -41,6 +42,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
         ConfigError: a value is unusable, values contradict each other, or device, model or packages are missing.
     """
     config = located(checked(config))
+    config = method_named(config.method).configure(config)
     parse_env_args(config.env_args)
     parse_env_args(config.policy.template_options, setting="policy.template_options")
     _check_lengths(config)
@@ -66,11 +68,6 @@ def located(config: C) -> C:
         out=str(Path(config.out).expanduser().absolute()),
         env_args=tuple(map(_located_argument, config.env_args)),
     )
-
-
-def effective_selection(config: TrainConfig) -> SelectionConfig:
-    """The selection as the method applies it: GRPO is AXPO with a budget of 0, whatever the configuration says."""
-    return replace(config.selection, budget=0.0) if config.method is Method.GRPO else config.selection
 
 
 def check_model(model: str, settings: ModelConfig) -> None:
@@ -189,8 +186,8 @@ def _check_selection(config: TrainConfig) -> None:
             f"since both say which reward is a success; got {advantages.success_threshold}"
         )
     rollouts = config.sampling.questions * config.sampling.group_size
-    effective = effective_selection(config)
-    if effective.budget > 0 and prefix_budget(effective, rollouts) == 0:
+    selects = method_named(config.method).select is not None
+    if selects and selection.budget > 0 and prefix_budget(selection, rollouts) == 0:
         raise ConfigError(
             f"selection.budget: {selection.budget} of {rollouts} rollouts is less than one prefix with "
             f"{selection.continuations} continuations, so no prefix would ever be selected; expected at least "

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from axpo.algorithm.types import BranchPoint, Group
+from axpo.algorithm.step import StepOutcome
+from axpo.algorithm.types import Group
 from axpo.algorithm.update import UpdateStats
 from axpo.run._stopwatch import Stopwatch
-from axpo_agents.rolling import Lost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Losses:
-    """What infrastructure faults took from a step for good."""
+def step_measures(outcome: StepOutcome, watch: Stopwatch) -> dict[str, float | None]:
+    """What was measured of a step beside the diagnostics of its groups, by name."""
+    lost = _lost_metrics(outcome)
+    return {"lr": outcome.lr, **lost, **work_metrics(outcome.groups, outcome.stats, watch)}
 
-    rollouts: list[Lost] = field(default_factory=list)
-    """Rollouts."""
-    continuations: list[Lost] = field(default_factory=list)
-    """Continuations."""
 
-    def metrics(self, points: Sequence[BranchPoint], groups: Sequence[Group]) -> dict[str, float]:
-        """Counts by name; what was lost after it had called a tool is counted apart, because it biases the step.
-
-        Args:
-            points: the prefixes that were selected.
-            groups: the step's groups, with the branches that grew.
-        """
-        return {
-            "dropped_rollouts": float(len(self.rollouts)),
-            "dropped_tool_rollouts": float(sum(lost.used_tool for lost in self.rollouts)),
-            "dropped_continuations": float(len(self.continuations)),
-            "given_up_prefixes": float(len(points) - sum(len(group.branches) for group in groups)),
-        }
+def _lost_metrics(outcome: StepOutcome) -> dict[str, float]:
+    """What infrastructure faults took; what had called a tool before is counted apart, because it biases the step."""
+    rollouts = outcome.lost_rollouts
+    return {
+        "dropped_rollouts": float(len(rollouts)),
+        "dropped_tool_rollouts": float(sum(lost.used_tool for lost in rollouts)),
+        "dropped_continuations": float(len(outcome.lost_continuations)),
+        "given_up_prefixes": float(len(outcome.points) - sum(len(group.branches) for group in outcome.groups)),
+    }
 
 
 def work_metrics(groups: Sequence[Group], stats: UpdateStats, watch: Stopwatch) -> dict[str, float | None]:

@@ -1,0 +1,102 @@
+"""The training methods, one a module, registered in a line each; users register theirs the same way.
+
+A method of a package of one's own is named `package.module:NAME`, in `axpo train --method` and in `axpo compare`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from axpo.algorithm.methods.axpo import ABLATIONS, AXPO
+from axpo.algorithm.methods.grpo import GRPO, grpo_of
+from axpo.algorithm.methods.method import Method
+from axpo.settings.config import ConfigError
+from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing.named_object import load_named
+
+__all__ = [
+    "AXPO",
+    "GRPO",
+    "Method",
+    "colour_of",
+    "label_of",
+    "method_named",
+    "method_names",
+    "register_method",
+    "selects",
+]
+
+_METHODS: Final[dict[str, Method]] = {}
+_SIZED: Final = re.compile(r"grpo_n([1-9]\d*)")
+
+
+def register_method(method: Method) -> None:
+    """Makes a method known by its name.
+
+    Raises:
+        ConfigError: another method has that name, or the name cannot be that of a folder.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", method.name):
+        raise ConfigError(f"method: expected a name of lower-case letters, digits and underscores; got {method.name!r}")
+    if _METHODS.setdefault(method.name, method) is not method:
+        raise ConfigError(f"method: there is another one of the name {method.name!r}")
+
+
+def method_names() -> tuple[str, ...]:
+    """The names of the registered methods."""
+    return tuple(_METHODS)
+
+
+def method_named(name: str) -> Method:
+    """The method of a name: a registered one, `grpo_n<N>` for GRPO with N rollouts per question, or `module:NAME`.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    if name in _METHODS:
+        return _METHODS[name]
+    if (sized := _SIZED.fullmatch(name)) is not None:
+        return grpo_of(int(sized.group(1)))
+    if ":" in name:
+        return _imported(name)
+    known = ", ".join(_METHODS)
+    raise ConfigError(f"method: expected one of {known}, grpo_n10 (any number), or package.module:NAME; got {name!r}")
+
+
+def label_of(name: str) -> str:
+    """What people read for a method's name; the name itself where there is no such method here."""
+    try:
+        return method_named(name).label
+    except ConfigError:
+        return name
+
+
+def colour_of(name: str) -> str | None:
+    """The role of a method's colour in charts; None where it has none of its own."""
+    try:
+        return method_named(name).colour
+    except ConfigError:
+        return None
+
+
+def selects(name: str) -> bool:
+    """Whether a method resamples prefixes; False where there is no such method here."""
+    try:
+        return method_named(name).select is not None
+    except ConfigError:
+        return False
+
+
+def _imported(name: str) -> Method:
+    try:
+        found = load_named(name, "method")
+    except EnvConfigError as error:
+        raise ConfigError(str(error)) from error
+    if not isinstance(found, Method):
+        raise ConfigError(f"method: expected {name} to be a Method; got {type(found).__name__}")
+    return found
+
+
+for _method in (GRPO, AXPO, *ABLATIONS):
+    register_method(_method)

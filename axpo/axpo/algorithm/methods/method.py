@@ -1,0 +1,97 @@
+"""Defines `Method`, a way to train: which prefixes it selects, how it credits, what it minimizes and asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from axpo.algorithm.advantages import compute_advantages
+from axpo.algorithm.types import Advantage, BranchPoint, Group
+from axpo.settings.config import LossConfig, TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from axpo.algorithm.loss import LossStats, Targets
+
+
+class Select(Protocol):
+    """Chooses the prefixes that are resampled."""
+
+    def __call__(self, groups: Sequence[Group], config: TrainConfig, *, seed: int) -> tuple[BranchPoint, ...]:
+        """Points in the order of their selection."""
+        ...
+
+
+class Credit(Protocol):
+    """Turns the rewards of a step into advantages."""
+
+    def __call__(self, groups: Sequence[Group], config: TrainConfig) -> tuple[Advantage, ...]:
+        """Advantages of stretches of rollouts and continuations."""
+        ...
+
+
+class LossFunction(Protocol):
+    """What is minimized."""
+
+    def __call__(
+        self, logprobs: torch.Tensor, targets: Targets, config: LossConfig, *, reference: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, LossStats]:
+        """The loss of one micro-batch, a scalar, and its statistics; see `axpo.algorithm.loss.policy_loss`.
+
+        `targets.sequences` tells which tokens belong together.
+        """
+        ...
+
+
+class Rounds(Protocol):
+    """What a method may do between sampling and the update: look at the groups, and ask for more."""
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups so far."""
+        ...
+
+    @property
+    def config(self) -> TrainConfig:
+        """The run's settings."""
+        ...
+
+    def sample(self, questions: int) -> tuple[Group, ...]:
+        """Groups of so many questions that this step has not asked yet; counted in what the step costs."""
+        ...
+
+    def attempt(self, groups: Sequence[Group], points: Sequence[BranchPoint]) -> tuple[Group, ...]:
+        """The same groups with branches grown from these points of theirs: second attempts."""
+        ...
+
+
+def _as_it_is(config: TrainConfig) -> TrainConfig:
+    return config
+
+
+def _group_relative(groups: Sequence[Group], config: TrainConfig) -> tuple[Advantage, ...]:
+    return compute_advantages(groups, config.advantages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A way to train; what it leaves out is done as GRPO does it."""
+
+    name: str
+    """How it is asked for."""
+    label: str
+    """What people read."""
+    colour: str | None = None
+    """Its role in the palette of charts (`axpo.report._charts.LIGHT`); None takes the next free one."""
+    configure: Callable[[TrainConfig], TrainConfig] = _as_it_is
+    """What it makes of a configuration; applied twice it changes nothing more."""
+    refine: Callable[[Rounds], tuple[Group, ...]] | None = None
+    """What it makes of the groups that were sampled, before prefixes are selected; None leaves them."""
+    select: Select | None = None
+    """Which prefixes are resampled; None for none."""
+    credit: Credit = _group_relative
+    """How rewards become advantages."""
+    loss: LossFunction | None = None
+    """What is minimized; None is Eq. 5 and 6, `axpo.algorithm.loss.policy_loss`."""
