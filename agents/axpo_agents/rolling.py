@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from axpo_agents._crew import Crew
 from axpo_agents._redo import REDO, advance, redo
 from axpo_agents.errors import NonFiniteError, NonFiniteRowError
 from axpo_agents.policy import Prefix, Sampled, Sampler, TextAgent
 from axpo_agents.starts import Lost, Start
 from axpo_agents.types import Completion, Context, FinishReason, Rollout, Sampling, TokenSequence
 from axpo_envs.digest import digest_of
+from axpo_envs.engine.crew import Crew
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.parsing import parse_turn

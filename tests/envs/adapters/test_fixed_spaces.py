@@ -146,8 +146,18 @@ def test_masked_actions_are_bad_turns_and_not_errors() -> None:
     for _ in range(3):
         assert not env.step(0)[3]
     observation, reward, terminated, truncated, _ = env.step(0)
-    assert (reward, terminated, truncated) == (0, False, True)
+    # Scored, and therefore no end whose future anybody should guess.
+    assert (reward, terminated, truncated) == (0, True, False)
     assert observation in env.observation_space
+
+
+def test_a_time_limit_within_still_truncates() -> None:
+    env = FixedSpaces(
+        gymnasium.wrappers.TimeLimit(ToolTask(questions=ROWS, tools=[look]), 1), answers="xy", image_size=None
+    )
+    env.reset(seed=0)
+    *_, terminated, truncated, _ = env.step(0)
+    assert (terminated, truncated) == (False, True)
 
 
 def test_turns_of_a_function_follow_the_state() -> None:

@@ -44,6 +44,10 @@ class FixedSpaces(gymnasium.Wrapper[Arrays, Any, Observation, str], gymnasium.ut
     `image` and `zoom` are there where `image_size` is given. `info["is_success"]` of the last step, which SB3 logs,
     says whether the reward is at least 1.
 
+    An episode that runs out of turns is `terminated` here: it was scored, and the turns that were left could be seen.
+    SB3 would add to the reward of one that is `truncated` what it expects of the turns after, and so teach a policy to
+    run out of turns.
+
     Args:
         env: a `ToolEnv`, wrapped or not.
         answers: the answers to choose from (see `Answers`).
@@ -98,8 +102,9 @@ class FixedSpaces(gymnasium.Wrapper[Arrays, Any, Observation, str], gymnasium.ut
 
     def step(self, action: Action) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
         """Takes the turn of that number."""
-        turn = self.turn_of(action)
-        _, reward, terminated, truncated, info = self.env.step(turn)
+        _, reward, terminated, truncated, info = self.env.step(self.turn_of(action))
+        if truncated and self._tool_env.state.stop is not None:
+            terminated, truncated = True, False
         if terminated or truncated:
             info = {**info, "is_success": float(reward) >= 1}
         return self.observe(), float(reward), terminated, truncated, info

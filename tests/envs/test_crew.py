@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from axpo_agents._crew import Crew
+from axpo_envs.engine.crew import Crew
 
 
 def test_values_come_in_the_order_of_the_items() -> None:
@@ -23,7 +23,7 @@ def test_items_that_keep_others_waiting_are_joined_by_all_others() -> None:
 
 
 def test_a_round_may_start_with_several_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axpo_agents._crew.PATIENCE_S", 60.0)
+    monkeypatch.setattr("axpo_envs.engine.crew.PATIENCE_S", 60.0)
     barrier = threading.Barrier(4)
     with Crew(first=4) as crew:
         crew.map(lambda item: barrier.wait(timeout=20), range(4))
