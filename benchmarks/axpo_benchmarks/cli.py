@@ -1,4 +1,4 @@
-"""Defines the command `axpo-bench`: `speed`, `attacks`, `evidence`, `warm-start` and `remote-server`."""
+"""Defines the command `axpo-bench`: `speed`, `attacks`, `evidence`, `warm-start`, `remote-server` and `sb3`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class _Command:
     module: str
     config: str
     run: str
+    extra: str = "train"
 
 
 _COMMANDS: Final = {
@@ -48,6 +49,13 @@ _COMMANDS: Final = {
         config="RemoteServerConfig",
         run="run_remote_server",
     ),
+    "sb3": _Command(
+        summary="stable-baselines3 trained on tool environments",
+        module="sb3",
+        config="Sb3Config",
+        run="run_sb3",
+        extra="sb3",
+    ),
 }
 
 
@@ -64,7 +72,7 @@ def _run(arguments: list[str]) -> int:
     if name not in _COMMANDS:
         raise ConfigError(f"expected one of {', '.join(_COMMANDS)}; got {name!r}")
     command = _COMMANDS[name]
-    require_extra("train", f"`axpo-bench {name}`")
+    require_extra(command.extra, f"`axpo-bench {name}`")
     module = importlib.import_module(f"axpo_benchmarks.{command.module}")
     config = tyro.cli(getattr(module, command.config), prog=f"axpo-bench {name}", args=rest)
     exit_code: int = getattr(module, command.run)(config)

@@ -357,3 +357,12 @@ def test_objects_of_the_users_are_rewards_and_see_episodes_without_answer() -> N
     rewards: list[Callable[..., Any]] = [Bonus(), lambda question, answer, state: 1.0]
     envs = [make(reward=reward) for reward in rewards]
     assert [env.advance(env.begin(env.questions.question(0)), "nothing").reward for env in envs] == [0.25, 0.0]
+
+
+def test_a_copy_that_asks_other_questions_shares_the_tools_and_reads_nothing_again() -> None:
+    rows = iter([{"id": str(number), "prompt": "?", "answer": "1"} for number in range(3)])
+    env = ToolTask(questions=rows, tools=["image_zoom_in"], view_size=9)
+    other = env.asking(QuestionSubset(env.questions, [2]))
+    assert other.tools is env.tools
+    assert other.reset(seed=0)[1]["question"] == "2"
+    assert env.questions.size == 3

@@ -13,7 +13,6 @@ How an episode ends, with T = `max_turns`:
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Self
@@ -89,7 +88,9 @@ class EpisodeRules:
         Args:
             questions: what it asks, such as a `QuestionSubset` of this environment's.
         """
-        other = copy.copy(self)
+        # copy.copy would go by __reduce__, and an environment that pickles as its arguments would be made anew.
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
         other._rules = replace(self._rules, questions=questions)
         return other
 

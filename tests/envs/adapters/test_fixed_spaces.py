@@ -18,7 +18,6 @@ from axpo_envs.examples import call_turn
 from axpo_envs.suite.tool_task import ToolTask
 from axpo_envs.suite.visual_zoom import VisualZoom
 from axpo_envs.tools import tool
-from axpo_envs.tools.image_zoom_in import ImageZoomIn
 
 DIGITS = "0123456789"
 ROWS = [
@@ -196,7 +195,8 @@ def test_words_have_places_of_their_own_or_hashed_ones() -> None:
         (lambda: Calls("look", []), "expected at least one set of arguments"),
         (lambda: FixedSpaces(ToolTask(questions=ROWS), answers="x", image_size=20), "at least 36 pixels"),
         (lambda: doors(actions="both"), "expected 'discrete' or 'multi'"),
-        (lambda: ZoomGrid(ImageZoomIn(), 64, cells=3, width=0.3), "cells \\* width >= 1"),
+        (lambda: ZoomGrid(VisualZoom(), cells=3, width=0.3), "cells \\* width >= 1"),
+        (lambda: ZoomGrid(ToolTask(questions=ROWS)), "expected an environment with the tool image_zoom_in"),
         (lambda: Turns(lambda _: [], size=0, calls_tool=False), "size >= 1"),
         (lambda: TextFeatures(words=("a", "A")), "different words"),
         (lambda: TextFeatures(0), "size >= 1"),

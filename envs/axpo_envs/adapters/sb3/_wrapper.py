@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from axpo_envs.adapters.sb3._choices import Answers, Calls, Choices, Mask
 from axpo_envs.adapters.sb3._text_features import TextFeatures
-from axpo_envs.adapters.sb3._zoom_grid import WHOLE, ZoomGrid, zoom_of
+from axpo_envs.adapters.sb3._zoom_grid import WHOLE, ZoomGrid, zoom_of, zoom_tool_of
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
@@ -84,7 +84,7 @@ class FixedSpaces(gymnasium.Wrapper[Arrays, Any, Observation, str], gymnasium.ut
         if actions not in ("discrete", "multi"):
             raise EnvConfigError(f"actions: expected 'discrete' or 'multi'; got {actions!r}")
         self._tool_env: Final[ToolEnv] = env.unwrapped
-        self._zoom_tool = next((tool for tool in self._tool_env.tools if isinstance(tool, ImageZoomIn)), None)
+        self._zoom_tool = zoom_tool_of(self._tool_env)
         self._choices = (*(_default_choices(self._tool_env) if choices is None else choices), Answers(answers))
         self._image_size = image_size
         self._text = text if text is not None else TextFeatures()
@@ -193,10 +193,7 @@ class FixedSpaces(gymnasium.Wrapper[Arrays, Any, Observation, str], gymnasium.ut
 
 
 def _default_choices(env: ToolEnv) -> tuple[Choices, ...]:
-    return tuple(
-        ZoomGrid(tool, env.rules.view_size) if isinstance(tool, ImageZoomIn) else Calls.of_schema(tool)
-        for tool in env.tools
-    )
+    return tuple(ZoomGrid(env) if isinstance(tool, ImageZoomIn) else Calls.of_schema(tool) for tool in env.tools)
 
 
 def _fitted(image: ImageRef | None, side: int) -> npt.NDArray[np.uint8]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import gymnasium
 import numpy as np
 
 from axpo_envs.adapters.sb3._choices import Mask
+from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.examples import call_turn
 from axpo_envs.images import ImageRef, Size
@@ -54,22 +56,20 @@ class ZoomGrid:
     their overlap. By default they are parts of the region that is seen, so that two zooms into halves show a quarter.
 
     Args:
-        tool: the environment's zoom tool, which knows the convention of its boxes.
-        view_size: the environment's view size.
+        env: the environment, wrapped or not; its zoom tool knows the convention of its boxes.
         cells: parts across and down.
         width: their width and height, as a share of the region's.
         relative: parts of the region seen; otherwise always of the whole image.
 
     Raises:
-        EnvConfigError: a value is out of range, or the parts leave gaps.
+        EnvConfigError: the environment has no `image_zoom_in`, a value is out of range, or the parts leave gaps.
     """
 
     calls_tool: Final = True
 
     def __init__(
         self,
-        tool: ImageZoomIn,
-        view_size: int | None,
+        env: gymnasium.Env[Any, Any],
         *,
         cells: int = 3,
         width: float = 0.5,
@@ -79,8 +79,12 @@ class ZoomGrid:
             raise EnvConfigError(
                 f"zoom grid: expected cells >= 2 and 0 < width < 1 with cells * width >= 1; got {cells} and {width}"
             )
+        rules = env.unwrapped
+        tool = zoom_tool_of(rules) if isinstance(rules, ToolEnv) else None
+        if tool is None or not isinstance(rules, ToolEnv):
+            raise EnvConfigError(f"zoom grid: expected an environment with the tool image_zoom_in; got {rules!r}")
         self._tool = tool
-        self._view_size = view_size
+        self._view_size = rules.rules.view_size
         self._relative = relative
         starts = np.linspace(0.0, 1.0 - width, cells).tolist()
         self._parts = tuple(Zoom(left, top, left + width, top + width) for top in starts for left in starts)
@@ -115,6 +119,11 @@ class ZoomGrid:
     def _target(self, index: int, state: EpisodeState) -> Zoom:
         seen = zoom_of(state, self._tool, self._view_size) if self._relative else WHOLE
         return (seen or WHOLE).part(self._parts[index])
+
+
+def zoom_tool_of(env: ToolEnv) -> ImageZoomIn | None:
+    """The environment's zoom tool, if it has one."""
+    return next((tool for tool in env.tools if isinstance(tool, ImageZoomIn)), None)
 
 
 def zoom_of(state: EpisodeState, tool: ImageZoomIn, view_size: int | None) -> Zoom | None:
