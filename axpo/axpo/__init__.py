@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from axpo.evaluation._checkpoints import evaluate_checkpoint, locate_checkpoint
     from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
     from axpo.run.callbacks import Callback, RunMoment, StopRun
-    from axpo.run.trainer import RunResult, resume, train
+    from axpo.run.display import Display, Silent
+    from axpo.run.trainer import RunResult
     from axpo.settings._evaluation import EvalConfig
     from axpo.settings.config import (
         AdvantageConfig,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from axpo.settings.sft import DemonstrationsConfig, SftConfig
     from axpo.sft._run import run_sft
     from axpo.sft.sources import load_demonstrations
-    from axpo.terminal.display import Display, Silent
+    from axpo.training import resume, train
 
 __all__ = [
     "AdvantageConfig",
@@ -89,13 +90,13 @@ _HOMES: Final = {
     "evaluate": "axpo.evaluation.evaluate",
     "evaluate_checkpoint": "axpo.evaluation._checkpoints",
     "locate_checkpoint": "axpo.evaluation._checkpoints",
-    "resume": "axpo.run.trainer",
+    "resume": "axpo.training",
     "select_prefixes": "axpo.algorithm.selection",
-    "train": "axpo.run.trainer",
+    "train": "axpo.training",
     "DemonstrationsConfig": "axpo.settings.sft",
-    "Display": "axpo.terminal.display",
+    "Display": "axpo.run.display",
     "SftConfig": "axpo.settings.sft",
-    "Silent": "axpo.terminal.display",
+    "Silent": "axpo.run.display",
     "load_demonstrations": "axpo.sft.sources",
     "run_sft": "axpo.sft._run",
 }

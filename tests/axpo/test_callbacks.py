@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import axpo
+from axpo.run.display import Silent
 from axpo.run.trainer import RunResult
-from axpo.terminal.display import Silent
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ import axpo
 from axpo.evaluation._checkpoints import locate_checkpoint
 from axpo.records.run_log import RunLogError
 from axpo.run._checkpoint import CheckpointError
+from axpo.run.display import Silent
 from axpo.settings._evaluation import EvalConfig
 from axpo.settings.config import ConfigError, ModelConfig, SelectionConfig
 from axpo.settings.config_file import to_toml
 from axpo.settings.sft import RECORDED, SftConfig
-from axpo.terminal.display import Silent
 
 
 @pytest.fixture(scope="module")

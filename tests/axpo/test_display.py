@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from axpo.run.display import Display
 from axpo.settings.config import TrainConfig
-from axpo.terminal.display import Display, Plain, Terminal, open_display, sparkline
+from axpo.terminal.display import Plain, Terminal, open_display, sparkline
 
 CONFIG = TrainConfig(steps=40)
 EVALUATION = {

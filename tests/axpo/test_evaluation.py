@@ -8,8 +8,8 @@ import pytest
 
 import axpo
 from axpo.evaluation.evaluate import EvaluationPlan, evaluate
+from axpo.run.display import Silent
 from axpo.settings.config import ConfigError, SamplingConfig
-from axpo.terminal.display import Silent
 from axpo_agents.testing.completions_server import CompletionsServer
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs import ExactMatch, ListQuestions, Question, ToolEnv, ToolEnvSpec

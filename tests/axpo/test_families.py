@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import axpo
+from axpo.run.display import Silent
 from axpo.settings.config import OptimConfig, SamplingConfig
-from axpo.terminal.display import Silent
 from axpo_agents.testing import save_small_qwen2_5_vl, save_small_qwen3, save_small_qwen3_vl
 from axpo_agents.transformers_policy import load_policy
 

@@ -14,9 +14,9 @@ from axpo.algorithm import methods
 from axpo.algorithm.methods import Method, label_of, method_named, method_names, register_method
 from axpo.algorithm.methods.method import Rounds
 from axpo.algorithm.types import Group
+from axpo.run.display import Silent
 from axpo.run.validation import resolved
 from axpo.settings.config import ConfigError, Cut, Ranking, TrainConfig
-from axpo.terminal.display import Silent
 
 
 @pytest.fixture

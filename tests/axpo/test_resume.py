@@ -15,10 +15,10 @@ import pytest
 
 import axpo
 from axpo.run._checkpoint import CheckpointError
+from axpo.run.display import Silent
 from axpo.run.trainer import RunResult
 from axpo.settings.config import ConfigError
 from axpo.settings.config_file import to_toml
-from axpo.terminal.display import Silent
 
 STEPS = 8
 LOG = {"checkpoint_every": 2, "keep_checkpoints": 2, "eval_questions": 2, "eval_every": 3, "rollouts_every": 3}

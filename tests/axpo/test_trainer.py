@@ -16,10 +16,10 @@ from axpo.algorithm.sampling import sample_groups
 from axpo.algorithm.update import DivergenceError
 from axpo.run._checkpoint import CheckpointError, newest_checkpoint
 from axpo.run._interrupts import Interrupted
+from axpo.run.display import Silent
 from axpo.run.trainer import RunResult, load_settings
 from axpo.settings.config import ConfigError, ModelConfig, OptimConfig, SamplingConfig, TrainConfig
 from axpo.settings.config_file import read_toml
-from axpo.terminal.display import Silent
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.errors import InfrastructureFault
 

@@ -12,9 +12,11 @@ import pytest
 from rich.console import Console
 
 import axpo
+from axpo.run.countdown import Countdown, duration
+from axpo.run.display import Silent
 from axpo.terminal._escaping import printable
-from axpo.terminal.display import Plain, Silent
-from axpo.terminal.heartbeat import Countdown, Heartbeat, duration
+from axpo.terminal.display import Plain
+from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import Unfailing
 
 

@@ -12,8 +12,8 @@ from axpo.algorithm.buffer import BufferSettings, GroupBuffer, Slot
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import Branch, BranchPoint, Group
 from axpo.settings.config import SamplingConfig
-from axpo_agents.policy import Sampler
-from axpo_agents.rolling import Lost, Start, roll
+from axpo_agents.policy import Sampler, TextAgent
+from axpo_agents.rolling import Lost, Start, roll, roll_agent
 from axpo_agents.types import Sampling
 from axpo_envs.env import ToolEnv
 from axpo_envs.plumbing.web import Retries
@@ -73,6 +73,35 @@ def sample_groups(
         raise lost[-1].fault
     _report(lost, on_lost)
     return tuple(group for group in groups if group.rollouts)
+
+
+def agent_groups(
+    questions: Sequence[Question],
+    agent: TextAgent,
+    env: ToolEnv,
+    config: SamplingConfig,
+    *,
+    seed: int,
+) -> tuple[Group, ...]:
+    """The groups of an agent that writes text, as `sample_groups` makes those of a policy; they hold no tokens.
+
+    Raises:
+        InfrastructureFault: a tool's machinery failed for good; an agent's episode cannot be gone on with.
+    """
+    groups = []
+    for asked, question in enumerate(questions):
+        numbers = range(config.group_size)
+        states = [
+            env.begin(question, seed=derive_seed(seed, "episode", question.id, _earlier(questions, asked), number))
+            for number in numbers
+        ]
+        groups.append(Group(question=question, rollouts=tuple(roll_agent(agent, env, states))))
+    return tuple(groups)
+
+
+def _earlier(questions: Sequence[Question], place: int) -> int:
+    """How often a question stands before its place: each time it is asked with other seeds."""
+    return sum(question.id == questions[place].id for question in questions[:place])
 
 
 def resample(  # noqa: PLR0913  (what `sample_groups` takes, and the points)

@@ -14,9 +14,10 @@ from rich.progress import Progress
 
 import axpo
 from axpo.commands.arguments import check_output, parse, write_json
+from axpo.run.countdown import Countdown
 from axpo.settings._evaluation import EvalConfig
 from axpo.terminal.fitting_table import FittingTable
-from axpo.terminal.heartbeat import Countdown, Heartbeat
+from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import Unfailing, say
 
 

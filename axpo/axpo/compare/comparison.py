@@ -22,12 +22,12 @@ from axpo.records._reading import read_evaluations, read_steps
 from axpo.report._page_parts import COLUMNS, measured_methods, rows
 from axpo.report._report import REPORT, write_report
 from axpo.run._resumption import differences
-from axpo.run.trainer import resume, train
 from axpo.run.validation import check_new_folder, resolved
 from axpo.settings.config import ConfigError, CountOrNone, Name, SamplingConfig, TrainConfig
 from axpo.settings.config_file import read_toml
 from axpo.terminal.fitting_table import FittingTable
 from axpo.terminal.unfailing import Unfailing
+from axpo.training import resume, train
 from axpo_envs.plumbing.extras import requiring
 
 with requiring("train", "training"):
@@ -69,7 +69,7 @@ def compare(config: ComparisonConfig, *, console: Console | None = None) -> Comp
     Raises:
         ConfigError: a setting is unusable, or a run that is there was made with other settings; nothing was done yet.
         Interrupted: SIGINT, SIGTERM or SIGHUP arrived; the run under way was saved.
-        Exception: whatever `axpo.run.trainer.train` raises.
+        Exception: whatever `axpo.train` raises.
     """
     console = console or Console()
     folder = Path(config.base.out)

@@ -6,19 +6,20 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from axpo.algorithm.questions import held_out_questions
-from axpo.algorithm.sampling import sample_groups
+from axpo.algorithm.sampling import agent_groups, sample_groups
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import Group
 from axpo.diagnostics._thresholds import threshold_problem
 from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.metrics import PASS_KS, evaluation_metrics, has_no_room, step_metrics
 from axpo.settings.config import ConfigError, SamplingConfig
-from axpo_agents.policy import Sampler
+from axpo_agents.policy import Sampler, TextAgent
 from axpo_agents.rolling import Lost
 from axpo_envs.env import ToolEnv
+from axpo_envs.types import Question
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +82,18 @@ class Evaluation:
 
 
 def evaluate(
-    policy: Sampler, env: ToolEnv, plan: EvaluationPlan, *, progress: Callable[[float], None] | None = None
+    policy: Sampler | TextAgent,
+    env: ToolEnv,
+    plan: EvaluationPlan,
+    *,
+    progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
     """Samples the plan's rollouts and measures them. The result is a function of weights, environment and plan.
 
     How many questions are sampled at a time (`plan.sampling.questions`) changes nothing but rounding.
 
     Args:
-        policy: what is evaluated.
+        policy: what is evaluated: whatever samples tokens, or an agent that writes text (in one process, turn by turn).
         env: asks the held-out questions.
         plan: how many, how often.
         progress: told the finished share (0 to 1) now and then.
@@ -105,12 +110,19 @@ def evaluate(
     lost: list[Lost] = []
     for start in range(0, len(questions), at_a_time):
         part = questions[start : start + at_a_time]
-        groups += sample_groups(
-            part, policy, env, plan.sampling, seed=derive_seed(plan.seed, "evaluation"), on_lost=lost.append
-        )
+        groups += _sampled(policy, part, env, plan, lost)
         if progress is not None:
             progress((start + len(part)) / len(questions))
     return _measured(groups, lost, env, plan, started)
+
+
+def _sampled(
+    policy: Sampler | TextAgent, questions: Sequence[Question], env: ToolEnv, plan: EvaluationPlan, lost: list[Lost]
+) -> tuple[Group, ...]:
+    seed = derive_seed(plan.seed, "evaluation")
+    if hasattr(policy, "encode_prompt"):
+        return sample_groups(questions, cast("Sampler", policy), env, plan.sampling, seed=seed, on_lost=lost.append)
+    return agent_groups(questions, policy, env, plan.sampling, seed=seed)
 
 
 def _count_unfit(groups: Sequence[Group], sampling: SamplingConfig) -> int:

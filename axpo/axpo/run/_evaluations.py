@@ -9,8 +9,8 @@ from axpo.evaluation.evaluate import EvaluationPlan, evaluate
 from axpo.records.run_log import RunLog
 from axpo.run._beginning import RunParts
 from axpo.run._stopping import best_step, is_exhausted
-from axpo.terminal.display import Display
-from axpo.terminal.heartbeat import Countdown
+from axpo.run.countdown import Countdown
+from axpo.run.display import Display
 
 
 class RunEvaluations:

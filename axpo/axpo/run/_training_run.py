@@ -16,7 +16,6 @@ from axpo.diagnostics._thresholds import threshold_problem
 from axpo.diagnostics.metrics import step_metrics
 from axpo.records._folder import CHECKPOINTS
 from axpo.records.run_log import RunLog
-from axpo.report._report import write_report
 from axpo.run._beginning import RunParts
 from axpo.run._checkpoint import CheckpointError, Progress, checkpoint_folder, kept_folders, prune, save_checkpoint
 from axpo.run._evaluations import RunEvaluations
@@ -24,8 +23,8 @@ from axpo.run._interrupts import Interrupts
 from axpo.run._step_record import step_measures, warnings_of
 from axpo.run._stopwatch import Stopwatch
 from axpo.run.callbacks import Callback, RunMoment, StopRun
+from axpo.run.display import Display
 from axpo.settings.config_file import to_toml
-from axpo.terminal.display import Display
 from axpo_agents.errors import NonFiniteError
 
 
@@ -103,7 +102,6 @@ class TrainingRun:
             except BaseException as error:
                 self._stop_early(asked=isinstance(error, KeyboardInterrupt))
                 raise
-        write_report(self._log.folder)
         return self._result()
 
     def _make_steps(self) -> None:

@@ -45,6 +45,9 @@ ALL: Final = "all"
 HELD_OUT_SPLITS: Final = ("test", "validation", "val", "valid", "dev", "eval", "evaluation", "testing")
 """Splits that are held out where none is chosen; the first that there is."""
 
+GIVEN: Final = "given"
+"""What the names of environments begin with that a run was given."""
+
 ENDLESS_HELD_OUT: Final = 2**16
 """Questions that are set aside from an endless source."""
 
@@ -88,6 +91,10 @@ def make_worlds(
     Raises:
         ConfigError: as `parse_env_args` and `make_env`; or there is no such split, or nothing that can be held out.
     """
+    if env_id.startswith(f"{GIVEN}:"):
+        raise ConfigError(
+            f"env: {env_id} is an environment that the run was given; give it again: axpo.resume(folder, env=...)"
+        )
     arguments = parse_env_args(env_args)
     training = make_env(env_id, arguments)
     trained = str(arguments.get("split") or TRAIN)
@@ -105,6 +112,20 @@ def make_worlds(
         except NothingHeldOutError:
             continue
     return _set_aside(training)
+
+
+def given_worlds(env: ToolEnv, *, needed: bool = True) -> Worlds:
+    """An environment that was given, for training and for evaluations, whose questions are set aside from its own.
+
+    Raises:
+        ConfigError: it asks fewer than two different questions.
+    """
+    return _set_aside(env) if needed else Worlds(training=env, held_out=env, split=TRAIN)
+
+
+def name_of_given(env: ToolEnv) -> str:
+    """What a run's settings call an environment that was given: nothing can be made of it later."""
+    return f"{GIVEN}:{env.spec.id if env.spec is not None else type(env).__name__}"
 
 
 class NothingHeldOutError(ConfigError):

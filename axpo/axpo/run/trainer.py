@@ -8,9 +8,9 @@ and resumed from its newest checkpoint therefore repeats, bit for bit on a CPU, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from axpo.records._folder import CHECKPOINTS, CONFIG, RunLogError, is_checkpoint, is_sft_run
 from axpo.records.run_log import RunLog
@@ -22,34 +22,44 @@ from axpo.run._room import check_first_questions
 from axpo.run._starting_model import START, written
 from axpo.run._training_run import Audience, RunResult, TrainingRun
 from axpo.run.callbacks import Callback
-from axpo.run.environments import Worlds, make_worlds
+from axpo.run.display import SILENT, Display
+from axpo.run.environments import Worlds, given_worlds, make_worlds, name_of_given
 from axpo.run.validation import check_new_folder, resolved
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import read_toml, to_toml
-from axpo.terminal.display import Display, open_display
-from axpo.terminal.unfailing import UnfailingDisplay
 from axpo_agents.transformers_policy import load_policy
+from axpo_envs.env import ToolEnv
 
-__all__ = ["RunResult", "load_settings", "resume", "run_settings", "train"]
+__all__ = ["Given", "RunResult", "load_settings", "resume", "run_settings", "train"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a run starts with in place of what its settings name."""
+
+    env: ToolEnv | None = None
+    """The environment; what is held out is set aside from its questions."""
+    model: Any = None
+    """Where training starts: a policy, or a model of the Transformers library. It stays as it is; the run writes a copy
+    to its folder `start`, and goes on from there when it is resumed."""
+    tokenizer: Any = None
+    """The model's tokenizer, or its processor if it sees images; not needed with a policy."""
+
+
+NOTHING: Final = Given()
+"""Everything is named by the settings."""
 
 
 def train(
-    config: TrainConfig,
-    *,
-    display: Display | None = None,
-    callbacks: Sequence[Callback] = (),
-    model: Any = None,
-    tokenizer: Any = None,
+    config: TrainConfig, *, given: Given = NOTHING, display: Display = SILENT, callbacks: Sequence[Callback] = ()
 ) -> RunResult:
-    """Trains a policy from the beginning.
+    """Trains a policy from the beginning; nothing is shown, and no report written, but by display and callbacks.
 
     Args:
         config: everything that decides the results.
-        display: shows the run; by default live on a terminal, plain lines elsewhere.
+        given: objects in place of what the settings name.
+        display: shows the run.
         callbacks: called after steps, evaluations and checkpoints.
-        model: where training starts, in place of `config.model`: a policy, or a model of the Transformers library. It
-            stays as it is; the run writes a copy to its folder `start`, and goes on from there when it is resumed.
-        tokenizer: the model's tokenizer, or its processor if it sees images; not needed with a policy.
 
     Raises:
         ConfigError: a setting is unusable; nothing was done yet.
@@ -58,27 +68,26 @@ def train(
         DivergenceError: loss, weights or logits are not finite; the checkpoints before are intact.
         CheckpointError, RunLogError: the disk is full or the folder cannot be written; what was written is intact.
     """
-    folder = Path(config.out)
-    if model is not None:
-        with written(model, tokenizer, beside=folder.absolute().parent) as start:
-            return _train(replace(config, model=str(start)), display, callbacks, start=start)
-    return _train(config, display, callbacks)
+    if given.env is not None:
+        config = replace(config, env=name_of_given(given.env), env_args=())
+    audience = Audience(display, callbacks)
+    if given.model is None:
+        return _train(config, given.env, audience)
+    with written(given.model, given.tokenizer, beside=Path(config.out).absolute().parent) as start:
+        return _train(replace(config, model=str(start)), given.env, audience, start=start)
 
 
-def _train(
-    config: TrainConfig, display: Display | None, callbacks: Sequence[Callback], *, start: Path | None = None
-) -> RunResult:
+def _train(config: TrainConfig, env: ToolEnv | None, audience: Audience, *, start: Path | None = None) -> RunResult:
     """Trains from `config.model`; a model that was in memory is moved from `start` into the run's folder."""
     config = resolved(config)
     folder = Path(config.out)
     check_new_folder(folder)
-    worlds = _worlds_of(config)
+    worlds = _worlds_of(config, env)
     policy = load_policy(config.model, load_settings(config.policy, seed=config.seed))
     check_first_questions(config, worlds, policy)
     policy.forget()
     if start is not None:
         config = replace(config, model=str(folder.absolute() / START))
-    audience = Audience(UnfailingDisplay(display or open_display()), callbacks)
     with RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard) as log:
         if start is not None:
             start.rename(folder / START)
@@ -89,7 +98,8 @@ def resume(
     folder: Path,
     *,
     changes: Mapping[str, Any] | None = None,
-    display: Display | None = None,
+    given: Given = NOTHING,
+    display: Display = SILENT,
     callbacks: Sequence[Callback] = (),
 ) -> RunResult:
     """Continues a run from its newest whole checkpoint, or from the beginning if it had none; raises as `train` does.
@@ -100,10 +110,10 @@ def resume(
         folder: the run's folder.
         changes: new values of settings by dotted name, such as `{"steps": 120}`, which makes a finished run longer;
             see `axpo.run._resumption.CHANGEABLE`. They are written into the run's settings and recorded.
-        display: shows the run; by default live on a terminal, plain lines elsewhere.
+        given: the environment, where the run began with one that was given.
+        display: shows the run.
         callbacks: are told of every step, evaluation and checkpoint.
     """
-    display = UnfailingDisplay(display or open_display())
     before = run_settings(folder)
     with RunLog.open(folder, tensorboard=before.log.tensorboard) as log:
         checkpoint = newest_checkpoint(folder / CHECKPOINTS, warn=display.note, sealed=log.sealed_checkpoints())
@@ -111,7 +121,7 @@ def resume(
         if (log.last_step or 0) < step:
             raise RunLogError(f"the run {folder} has a checkpoint of step {step}, but records of {log.last_step} steps")
         config = resolved(changed(before, changes or {}, done=log.last_step or 0))
-        worlds = _worlds_of(config)
+        worlds = _worlds_of(config, given.env)
         # Saving merges LoRA adapters into the weights they adapt; apart from them they are with the optimizer's state.
         model = config.model if checkpoint is None or config.policy.lora_rank else str(checkpoint.folder)
         policy = load_policy(model, load_settings(config.policy, seed=config.seed))
@@ -144,6 +154,8 @@ def _change(step: int, different: Mapping[str, tuple[Any, Any]]) -> dict[str, An
     return {"step": step, "settings": {name: {"before": b, "after": a} for name, (b, a) in different.items()}}
 
 
-def _worlds_of(config: TrainConfig) -> Worlds:
+def _worlds_of(config: TrainConfig, env: ToolEnv | None) -> Worlds:
     split, needed = config.log.eval_split, config.log.eval_questions > 0
+    if env is not None:
+        return given_worlds(env, needed=needed)
     return make_worlds(config.env, config.env_args, split=split, needed=needed)

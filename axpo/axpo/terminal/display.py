@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,9 +16,11 @@ from rich.text import Text
 
 from axpo.algorithm.methods import label_of
 from axpo.compare.outcomes import questions_of
+from axpo.run.countdown import duration
+from axpo.run.display import Display, Silent
 from axpo.settings.config import TrainConfig
 from axpo.terminal._escaping import printable
-from axpo.terminal.heartbeat import FIRST_S, Heartbeat, duration
+from axpo.terminal.heartbeat import FIRST_S, Heartbeat
 
 SHOWN: Final = {
     "reward_mean": "reward",
@@ -42,63 +44,6 @@ _RECENT: Final = 10
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH: Final = 40
-
-
-class Display(Protocol):
-    """Shows a run. It is told what happened and decides nothing."""
-
-    def start(self, config: TrainConfig, step: int) -> None:
-        """The run begins, or goes on behind a step."""
-        ...
-
-    def phase(self, name: str) -> None:
-        """What the run is busy with from now on."""
-        ...
-
-    def step(self, record: Mapping[str, float | int | None]) -> None:
-        """A step has ended; its record is that of `metrics.jsonl`."""
-        ...
-
-    def evaluation(self, record: Mapping[str, Any]) -> None:
-        """An evaluation has ended; its record is that of `evaluations.jsonl`."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something a person should know."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-
-
-class Silent:
-    """Shows nothing; the base of displays that show something."""
-
-    def start(self, config: TrainConfig, step: int) -> None:
-        """Shows nothing."""
-
-    def phase(self, name: str) -> None:
-        """Shows nothing."""
-
-    def step(self, record: Mapping[str, float | int | None]) -> None:
-        """Shows nothing."""
-
-    def evaluation(self, record: Mapping[str, Any]) -> None:
-        """Shows nothing."""
-
-    def note(self, text: str) -> None:
-        """Shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        return None
 
 
 class Plain(Silent):

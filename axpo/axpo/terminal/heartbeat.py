@@ -1,4 +1,4 @@
-"""Defines `Heartbeat`, which says at intervals that work goes on, and `Countdown`, which says how much is left."""
+"""Defines `Heartbeat`, which says at intervals that work goes on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
+
+from axpo.run.countdown import duration
 
 FIRST_S: Final = 15.0
 """Seconds without a line after which one is written."""
@@ -64,27 +66,3 @@ class Heartbeat:
 
     def _pause_s(self) -> float:
         return min(max(LONGEST_S, self._first_s), max(self._first_s, (time.monotonic() - self._began) / 20))
-
-
-class Countdown:
-    """Tells how much of some work is done and how long the rest will take, if it goes on as it went so far."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    def __call__(self, share: float) -> str:
-        """The finished share (0 to 1) in words, such as `40%, about 2 min left`."""
-        if not 0 < share < 1:
-            return f"{share:.0%}"
-        return f"{share:.0%}, about {duration((time.monotonic() - self._started) * (1 - share) / share)} left"
-
-
-def duration(seconds: float) -> str:
-    """A time in words.
-
-    Worked values: 45.2 gives `45 s`, 200 gives `3 min`, 4000 gives `1 h 7 min`.
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -14,8 +14,8 @@ from axpo.terminal._escaping import printable
 from axpo_envs.plumbing.web.redaction import redact
 
 if TYPE_CHECKING:
+    from axpo.run.display import Display
     from axpo.settings.config import TrainConfig
-    from axpo.terminal.display import Display
 
 P = ParamSpec("P")
 D = TypeVar("D")

@@ -14,8 +14,8 @@ import torch
 
 import axpo
 from axpo.compare.comparison import EMBEDDED
+from axpo.run.display import Silent
 from axpo.settings.config import LogConfig
-from axpo.terminal.display import Silent
 from axpo_benchmarks.speed.rows import Absolute, Row
 
 STEPS = 12
