@@ -22,6 +22,7 @@ PACKAGES = {package.__name__: package for package in (axpo_envs, axpo_agents, ax
 SURFACES = [
     "axpo",
     "axpo_agents",
+    "axpo_agents.families",
     "axpo_agents.formats",
     "axpo_agents.remote",
     "axpo_agents.testing",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from axpo.algorithm.advantages import compute_advantages
     from axpo.algorithm.buffer import GroupBuffer
     from axpo.algorithm.selection import select_prefixes
-    from axpo.evaluation._checkpoints import evaluate_checkpoint, locate_checkpoint
+    from axpo.checkpoint_evaluation import evaluate_checkpoint, locate_checkpoint
     from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
     from axpo.run.callbacks import Callback, RunMoment, StopRun
     from axpo.run.display import Display, Silent
@@ -88,8 +88,8 @@ _HOMES: Final = {
     "TrainConfig": "axpo.settings.config",
     "compute_advantages": "axpo.algorithm.advantages",
     "evaluate": "axpo.evaluation.evaluate",
-    "evaluate_checkpoint": "axpo.evaluation._checkpoints",
-    "locate_checkpoint": "axpo.evaluation._checkpoints",
+    "evaluate_checkpoint": "axpo.checkpoint_evaluation",
+    "locate_checkpoint": "axpo.checkpoint_evaluation",
     "resume": "axpo.training",
     "select_prefixes": "axpo.algorithm.selection",
     "train": "axpo.training",

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from axpo.commands.arguments import check_output, write_json
 from axpo.compare.comparison import EMBEDDED, ComparisonConfig, compare
-from axpo.compare.outcomes import Comparison
+from axpo.records.outcomes import Comparison
 from axpo.settings.config import Count, CountOrNone, Probability
 from axpo.settings.config_file import checked
 from axpo_benchmarks.machine import provenance

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from axpo_agents.engine import network
+from axpo_agents import families
 from axpo_agents.engine._choices import Choices, choice_logprobs
 from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.types import Truncation
@@ -66,7 +66,7 @@ def test_a_familys_own_forward_scores_the_same(
     sequences = [kit.grown(prompt, SimpleNamespace(ids=(40, 41, end), logprobs=(0.0,) * 3)) for end in (42, 43)]
     with torch.no_grad():
         ours = torch.cat(policy.logprobs(sequences))
-        monkeypatch.setattr(network, "_PLAIN_HEADS", ())
+        monkeypatch.setattr(families, "_FAMILIES", {})
         assert torch.allclose(ours, torch.cat(policy.logprobs(sequences)), atol=1e-6)
 
 

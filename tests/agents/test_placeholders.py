@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from axpo_agents.engine.vision import ImageSettings
+from axpo_agents.formats.image_settings import ImageSettings
 from axpo_agents.remote._placeholders import Placeholders
 from axpo_envs.images import ImageRef
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo_agents.engine.vision import ImageSettings
 from axpo_agents.formats._contexts import expanded
+from axpo_agents.formats.image_settings import ImageSettings
 from axpo_agents.remote._dialect import read, write
 from axpo_agents.remote._messages import AnswerError, Choice, Request
 from axpo_agents.remote._placeholders import Placeholders

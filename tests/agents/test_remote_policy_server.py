@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -163,3 +165,26 @@ def test_images_may_be_left_out(server: CompletionsServer, kit: SimpleNamespace)
         context = Context(ids=(5,), images=(kit.image(0),))
         with pytest.raises(PolicyError, match="expected text only"):
             remote.sample([Prefix(sequence=kit.given(context))], SHORT, seed=0)
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import gymnasium
+import axpo_envs
+from axpo_agents import Sampling, Start, roll
+from axpo_agents.remote import RemoteSettings, load_remote_policy
+from axpo_agents.tiny import tiny_folder
+
+env = gymnasium.make("axpo/VisualZoom-v0").unwrapped
+starts = [Start(state=env.begin(env.questions.question(index), seed=index)) for index in range(2)]
+with load_remote_policy(str(tiny_folder()), RemoteSettings(url=sys.argv[1])) as policy:
+    rollouts = roll(policy, env, starts, Sampling(max_turn_tokens=24), seed=0)
+print([len(rollout.completions) > 0 for rollout in rollouts])
+"""
+
+
+def test_a_policy_behind_a_server_needs_no_torch_here(server: CompletionsServer) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, server.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "[True, True]", done.stderr

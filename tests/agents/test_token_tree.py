@@ -1,4 +1,4 @@
-"""Tests of axpo_agents.scoring._token_tree: what sequences share is held once, and nothing is lost."""
+"""Tests of axpo_agents.engine._token_tree: what sequences share is held once, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from axpo_agents.engine._positions import text_positions
 from axpo_agents.engine._reading import Reading
-from axpo_agents.scoring._token_tree import TokenTree
+from axpo_agents.engine._token_tree import TokenTree
 from axpo_envs.images import ImageRef
 
 IMAGE = 99

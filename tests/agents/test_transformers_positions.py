@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from axpo_agents.engine._positions import multimodal_positions, text_positions
-from axpo_agents.engine.vision import Grid
+from axpo_agents.formats.image_settings import Grid
 from axpo_agents.transformers_policy import TransformersPolicy
 
 

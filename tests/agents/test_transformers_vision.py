@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 from axpo_agents.engine import vision as vision_module
-from axpo_agents.engine.vision import Grid, ImageSettings, Patchifier
+from axpo_agents.engine.vision import Patchifier
+from axpo_agents.formats.image_settings import Grid, ImageSettings
 from axpo_agents.transformers_policy import PolicyError
 from axpo_envs.images import ImageRef
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axpo_agents.engine._text_attention import attend
+from axpo_agents.engine._tree_attention import TreeAttention, _bucket
 from axpo_agents.scoring._scorer import Packing, Scorer
-from axpo_agents.scoring._tree_attention import TreeAttention, _bucket
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import TokenSequence
 

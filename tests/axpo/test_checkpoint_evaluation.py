@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import axpo
-from axpo.evaluation._checkpoints import locate_checkpoint
+from axpo.checkpoint_evaluation import locate_checkpoint
 from axpo.records.run_log import RunLogError
 from axpo.run._checkpoint import CheckpointError
 from axpo.run.display import Silent

@@ -9,7 +9,7 @@ from rich.console import Console
 from axpo.algorithm.methods import method_named
 from axpo.compare import comparison
 from axpo.compare.comparison import ComparisonConfig, compare, comparison_table
-from axpo.compare.outcomes import Comparison, read_comparison
+from axpo.records.outcomes import Comparison, read_comparison
 from axpo.records.run_log import RunLog, RunLogError
 from axpo.settings.config import ConfigError, LogConfig, TrainConfig
 

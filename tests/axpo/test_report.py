@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from axpo.compare._regime import NOTES, default_regime
-from axpo.compare.outcomes import Comparison, Entry, run_outcome, start_outcome
+from axpo.records.outcomes import Comparison, Entry, run_outcome, start_outcome
 from axpo.records.run_log import RunLog, RunLogError
 from axpo.report._page import compact, percent, tagged
+from axpo.report._regime import NOTES, default_regime
 from axpo.report._report import write_curves, write_report
 from axpo.settings.config import Cut, SelectionConfig, TrainConfig
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from axpo.compare.comparison import ComparisonConfig
-from axpo.compare.outcomes import Comparison, Entry, Outcome, RunOutcome
+from axpo.records.outcomes import Comparison, Entry, Outcome, RunOutcome
 from axpo_benchmarks import evidence
 from axpo_benchmarks.cli import main
 

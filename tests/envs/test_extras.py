@@ -51,8 +51,8 @@ def test_what_is_missing_is_an_import_error_that_names_the_extra(extra: str, mon
 def test_the_outer_of_two_blocks_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with (
-        pytest.raises(MissingExtraError, match=r"outside needs torch: pip install 'axpo\[remote\]'"),
-        requiring("remote", "outside"),
+        pytest.raises(MissingExtraError, match=r"outside needs torch: pip install 'axpo\[lora\]'"),
+        requiring("lora", "outside"),
         requiring("train", "inside"),
     ):
         importlib.import_module("torch")

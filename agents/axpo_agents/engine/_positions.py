@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from axpo_agents.engine.vision import Grid
+from axpo_agents.formats.image_settings import Grid
 
 Positions = npt.NDArray[np.int64]
 

@@ -14,9 +14,9 @@ from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from axpo_agents.engine._tree_attention import Part, attend_by_parts
 from axpo_agents.engine._trunks import TrunkRows, attend_over_trunks
 from axpo_agents.errors import PolicyError
-from axpo_agents.scoring._tree_attention import Part, attend_by_parts
 
 TEXT_ATTENTION: Final = "axpo_text"
 """Name under which the library knows it."""

@@ -19,14 +19,14 @@ from axpo_agents.engine._kv_cache import SlotCache
 from axpo_agents.engine._positions import multimodal_positions, text_positions
 from axpo_agents.engine._reading import Reading
 from axpo_agents.engine._training_modes import modes_of_training
-from axpo_agents.engine.vision import Grid, Patchifier
+from axpo_agents.engine._tree_attention import TreeMask
+from axpo_agents.engine.vision import Patchifier
 from axpo_agents.errors import PolicyError
+from axpo_agents.families import family_of
 from axpo_agents.formats._contexts import never_sampled
-from axpo_agents.scoring._tree_attention import TreeMask
+from axpo_agents.formats.image_settings import Grid
 from axpo_envs.images import ImageRef
 
-_PLAIN_HEADS: Final = ("qwen3_vl", "qwen2_5_vl", "qwen3", "qwen2")
-"""Families whose logits are what the output layer makes of the last hidden states, and nothing else."""
 _FEATURE_BYTES: Final = 2**30
 """Memory for what a frozen tower made of images."""
 
@@ -225,7 +225,7 @@ class Network:
         places = torch.from_numpy(choices.places).to(self.device)
         vocabulary = self.text_config.vocab_size
         with self._forward_mode():
-            if self.model.config.model_type not in _PLAIN_HEADS:
+            if not family_of(self.model.config.model_type).plain_head:
                 logits = self._possible(self.model(**inputs, logits_to_keep=places).logits)
                 return choice_logprobs(logits, lambda part: part, choices, vocabulary=vocabulary)
             hidden = self.model.model(**inputs).last_hidden_state[places]

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from axpo_agents.engine.vision import ImageSettings
 from axpo_agents.formats.chat import ChatFormat
+from axpo_agents.formats.image_settings import ImageSettings
 from axpo_agents.types import Context
 from axpo_envs.images import ImageRef
 from axpo_envs.types import EpisodeState, Parts

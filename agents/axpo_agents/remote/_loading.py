@@ -6,6 +6,8 @@ import numpy as np
 
 from axpo_agents.formats._contexts import ContextEncoder, never_sampled
 from axpo_agents.formats.chat import ChatFormat
+from axpo_agents.formats.model_files import ModelFiles
+from axpo_agents.formats.silence import no_progress_bars
 from axpo_agents.remote._model import RemoteModel
 from axpo_agents.remote._placeholders import Placeholders
 from axpo_agents.remote._policy import RemotePolicy
@@ -14,8 +16,6 @@ from axpo_agents.remote._rules import TokenRules
 from axpo_agents.remote._server import InferenceServer
 from axpo_agents.remote._settings import RemoteSettings
 from axpo_agents.tiny import tiny_folder
-from axpo_agents.transformers_policy.model_files import ModelFiles
-from axpo_agents.transformers_policy.silence import no_progress_bars
 from axpo_envs.images import ImageRef
 
 

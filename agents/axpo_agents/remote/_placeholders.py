@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from axpo_agents.engine.vision import ImageSettings
 from axpo_agents.errors import PolicyError
 from axpo_agents.formats._contexts import expanded
+from axpo_agents.formats.image_settings import ImageSettings
 from axpo_envs.images import ImageRef
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from axpo_agents.remote._messages import Answer, AnswerError, Request
 from axpo_agents.remote._model import RemoteModel
 from axpo_agents.remote._server import InferenceServer
 from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, TokenSequence, Truncation
+from axpo_envs.plumbing.extras import requiring
 from axpo_envs.types import EpisodeState, Parts
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ class RemotePolicy(Sampler):
         scored = [sequence for sequence in sequences if any(sequence.sampled)]
         requests = [self._model.request(sequence.ids, sequence.images, scored=True) for sequence in scored]
         rows = iter(zip(scored, self._server.ask_all(requests), strict=True))
-        torch = importlib.import_module("torch")
+        with requiring("train", "log-probabilities as tensors"):
+            import torch
         values = [_chosen(*next(rows)) if any(sequence.sampled) else [] for sequence in sequences]
         return [torch.tensor(row, dtype=torch.float32) for row in values]
 

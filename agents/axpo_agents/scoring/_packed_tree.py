@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from axpo_agents.engine._choices import Choices
+from axpo_agents.engine._token_tree import TokenTree
+from axpo_agents.engine._tree_attention import TreeAttention, tree_mask
 from axpo_agents.engine.network import Network
 from axpo_agents.passes import Pass
 from axpo_agents.scoring._score_query import ScoreQuery
-from axpo_agents.scoring._token_tree import TokenTree
-from axpo_agents.scoring._tree_attention import TreeAttention, tree_mask
 from axpo_agents.types import Truncation
 
 

@@ -7,13 +7,13 @@ from enum import StrEnum
 
 import torch
 
+from axpo_agents.engine._token_tree import TokenTree
+from axpo_agents.engine._tree_attention import TreeAttention
 from axpo_agents.engine.network import Network
 from axpo_agents.passes import Pass, plan_rows
 from axpo_agents.scoring._packed_tree import plan_tree, score_tree, tree_of
 from axpo_agents.scoring._padded_rows import score_rows
 from axpo_agents.scoring._score_query import ScoreQuery
-from axpo_agents.scoring._token_tree import TokenTree
-from axpo_agents.scoring._tree_attention import TreeAttention
 from axpo_agents.types import WHOLE, TokenSequence, Truncation
 
 

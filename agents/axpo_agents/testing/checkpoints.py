@@ -205,7 +205,7 @@ def save_weights(folder: Path, config: dict[str, Any], seed: int, *, ends: Seque
     with requiring("train", "a small checkpoint"):
         torch = importlib.import_module("torch")
         transformers = importlib.import_module("transformers")
-        silence = importlib.import_module("axpo_agents.transformers_policy.silence")
+        silence = importlib.import_module("axpo_agents.formats.silence")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config)
     with torch.random.fork_rng(devices=[]):

@@ -16,12 +16,13 @@ from axpo_agents.engine.vision import Patchifier
 from axpo_agents.errors import PolicyError
 from axpo_agents.formats._template_options import with_options
 from axpo_agents.formats.chat import ChatFormat
+from axpo_agents.formats.model_files import ModelFiles
+from axpo_agents.formats.silence import no_progress_bars
 from axpo_agents.scoring._scorer import Packing
 from axpo_agents.tiny import save_random_tiny, tiny_folder
 from axpo_agents.transformers_policy._adapters import add_adapters
-from axpo_agents.transformers_policy.model_files import ModelFiles
+from axpo_agents.transformers_policy._weights import load_model
 from axpo_agents.transformers_policy.policy import Computing, TransformersPolicy
-from axpo_agents.transformers_policy.silence import no_progress_bars
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _GIB: Final = 2**30
@@ -81,7 +82,7 @@ def load_policy(model: str, settings: LoadSettings | None = None) -> Transformer
         image_token = tokenizer.convert_ids_to_tokens(checkpoint.config.image_token_id) if images else None
         template = with_options(tokenizer.chat_template, settings.template_options)
         chat = ChatFormat(tokenizer, template, checkpoint.stop_ids(tokenizer), image_token)
-        network = checkpoint.model(_DTYPES[settings.dtype], device)
+        network = load_model(checkpoint, _DTYPES[settings.dtype], device)
         files = checkpoint.image_files() if images else {}
     adapters = _prepare(network, settings)
     vocabulary = max(tokenizer.get_vocab().values()) + 1

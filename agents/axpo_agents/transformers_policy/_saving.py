@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from axpo_agents.transformers_policy.silence import no_progress_bars
+from axpo_agents.formats.silence import no_progress_bars
 
 ADAPTERS: Final = "adapters"
 """Folder of the LoRA adapters within a checkpoint."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from axpo_agents.engine._token_tree import TokenTree
 from axpo_agents.engine.network import Network
 from axpo_agents.engine.sampler import Sampler
 from axpo_agents.formats._contexts import ContextEncoder
@@ -18,7 +19,6 @@ from axpo_agents.passes import Pass
 from axpo_agents.policy import Learner, Prefix, Sampled, TurnSpans
 from axpo_agents.policy import Sampler as SamplerRole
 from axpo_agents.scoring._scorer import Packing, Scorer
-from axpo_agents.scoring._token_tree import TokenTree
 from axpo_agents.transformers_policy._adapters import merged
 from axpo_agents.transformers_policy._saving import save_checkpoint
 from axpo_agents.types import WHOLE, Context, Sampling, TokenSequence, Truncation

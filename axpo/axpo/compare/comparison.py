@@ -16,9 +16,9 @@ import tyro
 from rich.console import Console
 
 from axpo.algorithm.methods import label_of, method_named
-from axpo.compare.outcomes import COMPARISON, Comparison, Entry, run_outcome, start_outcome
 from axpo.records._folder import CONFIG, is_run
 from axpo.records._reading import read_evaluations, read_steps
+from axpo.records.outcomes import COMPARISON, Comparison, Entry, run_outcome, start_outcome
 from axpo.report._page_parts import COLUMNS, measured_methods, rows
 from axpo.report._report import REPORT, write_report
 from axpo.run._resumption import differences

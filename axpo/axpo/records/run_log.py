@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from axpo.algorithm.types import Group
 from axpo.records import _atomic as atomic
+from axpo.records._events import RunEvents
 from axpo.records._folder import (
     CHANGES,
     CHECKPOINTS,
@@ -36,7 +37,6 @@ from axpo.records._manifest import manifest_hash
 from axpo.records._reading import metric_values, read_changes, read_evaluations, read_steps
 from axpo.records._rollout_log import saved_steps, step_folder, write_rollouts
 from axpo.records._seal import Seal, text_hash
-from axpo.run._events import RunEvents
 
 __all__ = ["RunLog", "RunLogError", "check_run", "read_changes", "read_evaluations", "read_steps"]
 

@@ -10,9 +10,9 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from axpo.compare._regime import Regime
 from axpo.report._charts import DARK, LIGHT
 from axpo.report._gallery import BranchView
+from axpo.report._regime import Regime
 from axpo.report._rollout_view import RolloutView
 
 _TAG: Final = re.compile(r"(</?(?:think|tool_call|tool_response|answer)>)")

@@ -12,8 +12,8 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from axpo.algorithm.methods import colour_of, label_of
-from axpo.compare.outcomes import Comparison, Outcome
 from axpo.records._folder import CONFIG, ROLLOUTS, RunLogError
+from axpo.records.outcomes import Comparison, Outcome
 from axpo.report._charts import LIGHT, PANELS, WINDOW, Line, has_data, inline_svg
 from axpo.report._page import Bar, Chart, Row, Tile, compact, percent
 from axpo.report._pictures import Album

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from axpo.algorithm.methods import label_of, selects
-from axpo.compare._regime import default_regime
-from axpo.compare.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, questions_of, read_comparison
 from axpo.records import _atomic as atomic
 from axpo.records._folder import CONFIG, RunLogError, is_checkpoint, is_run, is_sft_run
 from axpo.records._jsonl import DamagedFileError, Record
 from axpo.records._reading import read_changes, read_evaluations, read_steps
+from axpo.records.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, questions_of, read_comparison
 from axpo.report._charts import Line, write_picture
 from axpo.report._gallery import pick_branches, pick_examples, pick_pairs
 from axpo.report._page import Legend, Page, render
@@ -27,6 +26,7 @@ from axpo.report._page_parts import (
     rows,
     tiles,
 )
+from axpo.report._regime import default_regime
 from axpo.settings.config import Cut
 
 REPORT: Final = "report.html"

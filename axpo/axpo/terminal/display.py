@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from axpo.algorithm.methods import label_of
-from axpo.compare.outcomes import questions_of
+from axpo.records.outcomes import questions_of
 from axpo.run.countdown import duration
 from axpo.run.display import Display, Silent
 from axpo.settings.config import TrainConfig

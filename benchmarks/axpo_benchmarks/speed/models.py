@@ -13,11 +13,11 @@ from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM, Qwen3VL
 from axpo_agents.engine.network import Network
 from axpo_agents.engine.vision import Patchifier
 from axpo_agents.formats.chat import ChatFormat
+from axpo_agents.formats.model_files import ModelFiles
+from axpo_agents.formats.silence import no_progress_bars
 from axpo_agents.tiny.architecture import build_tokenizer
-from axpo_agents.transformers_policy import TransformersPolicy
-from axpo_agents.transformers_policy.model_files import ModelFiles
+from axpo_agents.transformers_policy import TransformersPolicy, load_model
 from axpo_agents.transformers_policy.policy import Computing
-from axpo_agents.transformers_policy.silence import no_progress_bars
 
 LETTERS: Final = "bcdfghjklmnpqrstvwxz"
 """Letters that form no word of the vocabulary: each is one token."""
@@ -103,7 +103,7 @@ def endless(folder: Path) -> TransformersPolicy:
     chat.stop_ids = ()
     patchifier = Patchifier(checkpoint.image_settings()) if checkpoint.shows_images else None
     with no_progress_bars():
-        model = checkpoint.model(torch.float32, torch.device("cpu"))
+        model = load_model(checkpoint, torch.float32, torch.device("cpu"))
     return TransformersPolicy(
         network=Network(model, patchifier, len(tokenizer)),
         chat=chat,

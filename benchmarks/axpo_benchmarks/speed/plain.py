@@ -14,10 +14,10 @@ from transformers import GenerationConfig, LogitsProcessor
 from axpo_agents.engine.random_numbers import random_numbers
 from axpo_agents.engine.sampler import draw
 from axpo_agents.engine.vision import Patchifier
+from axpo_agents.formats.model_files import ModelFiles
 from axpo_agents.passes import Pass
 from axpo_agents.policy import Prefix, Sampled, Sampler, TurnSpans
 from axpo_agents.transformers_policy import TransformersPolicy
-from axpo_agents.transformers_policy.model_files import ModelFiles
 from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, TokenSequence, Truncation
 from axpo_envs.images import ImageRef
 from axpo_envs.types import EpisodeState, Parts

@@ -29,7 +29,7 @@ from axpo.algorithm.sampling import sample_groups
 from axpo.algorithm.types import Group
 from axpo.algorithm.update import Objective, update
 from axpo.settings.config import AdvantageConfig, LossConfig, OptimConfig, SamplingConfig
-from axpo_agents.transformers_policy.silence import no_progress_bars
+from axpo_agents.formats.silence import no_progress_bars
 from axpo_benchmarks.speed.left_out import LeftOut
 from axpo_benchmarks.speed.models import endless, letters, save_text_model
 from axpo_benchmarks.speed.pairs import Pairs

@@ -18,7 +18,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "datasets": ("datasets",),
     "train": _TRAIN,
     "lora": ("peft", *_TRAIN),
-    "remote": ("httpx", *_TRAIN),
+    "remote": ("httpx", "transformers", "tokenizers"),
     "sb3": ("stable_baselines3", "sb3_contrib", *_TRAIN),
     "pettingzoo": ("pettingzoo",),
     "bench": ("trl", "datasets", *_TRAIN),

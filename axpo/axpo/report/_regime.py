@@ -50,6 +50,6 @@ class Regime:
 
 def default_regime() -> Regime:
     """What this version ships about its default setting."""
-    data = resources.files("axpo.compare") / DATA
+    data = resources.files("axpo.report") / DATA
     points = TypeAdapter(tuple[RegimePoint, ...]).validate_json(data.read_bytes()) if data.is_file() else ()
     return Regime(notes=NOTES, points=tuple(sorted(points, key=lambda point: (point.guess_rate, point.method))))

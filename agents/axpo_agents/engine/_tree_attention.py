@@ -17,7 +17,7 @@ import torch
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 from axpo_agents.engine._merging import merge
-from axpo_agents.scoring._token_tree import TokenTree
+from axpo_agents.engine._token_tree import TokenTree
 
 
 class TreeAttention(StrEnum):

@@ -6,19 +6,12 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import cached_file
 
-from axpo_agents.engine._image_attention import IMAGE_ATTENTION
-from axpo_agents.engine._rms_norm import fuse_norms
-from axpo_agents.engine._text_attention import TEXT_ATTENTION
-from axpo_agents.engine.vision import ImageSettings
 from axpo_agents.errors import PolicyError
-
-IMAGE_FAMILIES: Final = ("qwen3_vl", "qwen2_5_vl")
-"""Model types whose image tower, placeholders and positions this policy knows."""
+from axpo_agents.families import family_of, image_families
+from axpo_agents.formats.image_settings import ImageSettings
 
 _IMAGE_FILES: Final = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 """Files that neither model nor tokenizer writes; a saved policy carries them on."""
@@ -48,7 +41,7 @@ class ModelFiles:
     @property
     def shows_images(self) -> bool:
         """Whether the model has an image tower."""
-        return self.config.model_type in IMAGE_FAMILIES
+        return family_of(self.config.model_type).images is not None
 
     def image_settings(self) -> ImageSettings:
         """How the model wants its images, from the preprocessor's config of any age."""
@@ -99,39 +92,6 @@ class ModelFiles:
         ids = {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
         return tuple(sorted(ids))
 
-    def model(self, dtype: torch.dtype, device: torch.device) -> Any:
-        """The model with its weights, in evaluation mode.
-
-        Raises:
-            PolicyError: weights are missing, damaged, or do not fit the config.
-        """
-        loader = AutoModelForImageTextToText if self.shows_images else AutoModelForCausalLM
-        try:
-            model, report = loader.from_pretrained(
-                self.name,
-                config=self.config,
-                dtype=dtype,
-                attn_implementation="sdpa",
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise PolicyError(f"{self.name}: the weights cannot be loaded: {error}") from error
-        if absent := sorted(report["missing_keys"]):
-            raise PolicyError(
-                f"{self.name}: expected weights for all of the model; {len(absent)} are missing, as {absent[0]}"
-            )
-        for weight, found, expected in report["mismatched_keys"]:
-            raise PolicyError(f"{self.name}: expected {weight} of shape {tuple(expected)}; got {tuple(found)}")
-        if self.shows_images:
-            tower = IMAGE_ATTENTION if self.config.model_type == "qwen3_vl" else "sdpa"
-            model.set_attn_implementation({"text_config": TEXT_ATTENTION, "vision_config": tower})
-        else:
-            model.set_attn_implementation(TEXT_ATTENTION)
-        model = model.to(device).eval()
-        fuse_norms(model)
-        return model
-
     def _load_config(self) -> Any:
         try:
             config = AutoConfig.from_pretrained(self.name)
@@ -139,8 +99,8 @@ class ModelFiles:
             raise PolicyError(
                 f"{self.name}: no config can be loaded; expected a checkpoint folder or id: {error}"
             ) from error
-        if config.model_type not in IMAGE_FAMILIES and getattr(config, "vision_config", None) is not None:
-            known = ", ".join(IMAGE_FAMILIES)
+        if family_of(config.model_type).images is None and getattr(config, "vision_config", None) is not None:
+            known = ", ".join(image_families())
             raise PolicyError(
                 f"{self.name}: expected a text model or one of {known}; got model type {config.model_type}"
             )

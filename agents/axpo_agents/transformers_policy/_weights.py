@@ -1,0 +1,51 @@
+"""Defines `load_model`: a checkpoint's model with its weights, prepared for sampling and scoring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+from axpo_agents.engine._image_attention import IMAGE_ATTENTION
+from axpo_agents.engine._rms_norm import fuse_norms
+from axpo_agents.engine._text_attention import TEXT_ATTENTION
+from axpo_agents.errors import PolicyError
+from axpo_agents.families import ImageTower, family_of
+from axpo_agents.formats.model_files import ModelFiles
+
+
+def load_model(files: ModelFiles, dtype: torch.dtype, device: torch.device) -> Any:
+    """The model with its weights, in evaluation mode.
+
+    Raises:
+        PolicyError: weights are missing, damaged, or do not fit the config.
+    """
+    loader = AutoModelForImageTextToText if files.shows_images else AutoModelForCausalLM
+    try:
+        model, report = loader.from_pretrained(
+            files.name,
+            config=files.config,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise PolicyError(f"{files.name}: the weights cannot be loaded: {error}") from error
+    if absent := sorted(report["missing_keys"]):
+        raise PolicyError(
+            f"{files.name}: expected weights for all of the model; {len(absent)} are missing, as {absent[0]}"
+        )
+    for weight, found, expected in report["mismatched_keys"]:
+        raise PolicyError(f"{files.name}: expected {weight} of shape {tuple(expected)}; got {tuple(found)}")
+    if files.shows_images:
+        batched = family_of(files.config.model_type).images is ImageTower.BATCHED
+        tower = IMAGE_ATTENTION if batched else "sdpa"
+        model.set_attn_implementation({"text_config": TEXT_ATTENTION, "vision_config": tower})
+    else:
+        model.set_attn_implementation(TEXT_ATTENTION)
+    model = model.to(device).eval()
+    fuse_norms(model)
+    return model
