@@ -60,3 +60,19 @@ Audit: TypeAlias = Callable[[EpisodeState, CallRecord], None]
 
 Calls of different episodes tell from several threads. A branch that is abandoned has been told of all the same.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """A gate of several: the first of them that does not allow a call decides, later ones are not asked."""
+
+    gates: tuple[Gate, ...]
+    """The gates."""
+
+    def __call__(self, request: CallRequest) -> Ruling:
+        """What they say of a call."""
+        for gate in self.gates:
+            ruling = gate(request)
+            if ruling.verdict is not Verdict.ALLOW:
+                return ruling
+        return Ruling(verdict=Verdict.ALLOW)

@@ -61,15 +61,16 @@ def to_observation(parts: Parts) -> Observation:
 
 def transcript(state: EpisodeState) -> str:
     """An episode as text for people: question, turns, tool results, and how it ended."""
-    lines = [f"[question {state.question.id}] {_in_words(state.question.prompt)}"]
+    lines = [f"[question {state.question.id}] {in_words(state.question.prompt)}"]
     for turn in state.turns:
         lines.append(f"[assistant] {turn.text}")
         if turn.observation:
-            lines.append(f"[tools] {_in_words(wrap_results(turn.observation))}")
+            lines.append(f"[tools] {in_words(wrap_results(turn.observation))}")
     if state.stop is not None:
         lines.append(f"[{state.stop.value}] reward {state.reward:g}")
     return well_formed("\n".join(lines))
 
 
-def _in_words(parts: Parts) -> str:
+def in_words(parts: Parts) -> str:
+    """Parts as text for people, images by their sizes."""
     return "".join(f"[image {part.width}x{part.height}]" if isinstance(part, ImageRef) else part for part in parts)

@@ -23,6 +23,7 @@ from axpo_envs.digest import next_digest, opening_digest
 from axpo_envs.engine._execution import Executor
 from axpo_envs.engine._toolbox import Toolbox
 from axpo_envs.errors import SnapshotError
+from axpo_envs.gate import AllOf, Gate
 from axpo_envs.images import Size
 from axpo_envs.imaging.showing import Showing
 from axpo_envs.observation import Observation, join_results, to_observation, wrap_results
@@ -88,10 +89,24 @@ class EpisodeRules:
         Args:
             questions: what it asks, such as a `QuestionSubset` of this environment's.
         """
+        return self._with_rules(replace(self._rules, questions=questions))
+
+    def gated(self, gate: Gate) -> Self:
+        """A copy whose calls pass a further gate, after the environment's own; snapshots of either go on in the other.
+
+        Args:
+            gate: decides about every call that is ready to run.
+        """
+        gates = (gate,) if self._rules.gate is None else (self._rules.gate, gate)
+        other = self._with_rules(replace(self._rules, gate=AllOf(gates)))
+        other._executor = replace(self._executor, gate=AllOf(gates))
+        return other
+
+    def _with_rules(self, rules: ToolEnvSpec) -> Self:
         # copy.copy would go by __reduce__, and an environment that pickles as its arguments would be made anew.
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other._rules = replace(self._rules, questions=questions)
+        other._rules = rules
         return other
 
     def begin(self, question: Question, *, seed: int = 0) -> EpisodeState:
