@@ -140,7 +140,7 @@ class TestTool:
 
     def test_conforms(self, tool: PythonTool, env: ToolEnv) -> None:
         check_tool(tool, arguments={"code": "x = 1\nprint(x)"})
-        check_tool_env(env, actions=actions(random.Random(9), 3))
+        check_tool_env(env, actions=actions(random.Random(9), 3), fuzz=8)
 
     def test_tools_of_equal_settings_share_a_sandbox(self, tool: PythonTool) -> None:
         assert pickle.loads(pickle.dumps(tool))._sandbox is tool._sandbox

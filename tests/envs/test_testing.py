@@ -1,5 +1,6 @@
 import itertools
 import os
+import pickle
 import threading
 import warnings
 from collections.abc import Callable, Mapping
@@ -9,7 +10,8 @@ from typing import Any
 import gymnasium
 import pytest
 
-from axpo_envs import EpisodeState, ImageRef, Question, Snapshot, ToolEnv, Transition
+from axpo_envs import CallOutcome, EpisodeState, ImageRef, Question, Snapshot, ToolEnv, Transition
+from axpo_envs.conformance._fuzz import Fuzz
 from axpo_envs.examples import call_turn, example_arguments, example_turns
 from axpo_envs.testing import ConformanceError, Invariant, check_tool, check_tool_env
 from axpo_envs.tools import Effects, ToolContext, ToolError, ToolResult, tool
@@ -142,6 +144,33 @@ class Wordy(Keeper):
         return "kept", state
 
 
+class Rooted(Keeper):
+    """Holds what cannot be pickled."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+class Forgetting(Keeper):
+    """Leaves at home what it was made with."""
+
+    def __init__(self) -> None:
+        self.word = "kept"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"word": "lost"}
+
+    def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
+        return ToolResult(content=(self.word,)), state
+
+
+class Brittle(Keeper):
+    """Fails where nobody looks first."""
+
+    def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
+        return ToolResult(content=(str(1 // (arguments["n"] - 1000)),)), state
+
+
 class Refusing(Keeper):
     """Tells the policy no, which is its right."""
 
@@ -180,6 +209,9 @@ def test_a_sound_tool_passes(made: Any) -> None:
         (Trusting(), Invariant.TOOL_REFUSES),
         (Lenient(), Invariant.TOOL_REFUSES),
         (Rude(), Invariant.TOOL_REFUSES),
+        (Rooted(), Invariant.TOOL_TRAVELS),
+        (Forgetting(), Invariant.TOOL_TRAVELS),
+        (Brittle(), Invariant.TOOL_RUNS),
     ],
 )
 def test_a_broken_tool_is_caught_by_its_invariant(made: Any, invariant: Invariant) -> None:
@@ -187,6 +219,38 @@ def test_a_broken_tool_is_caught_by_its_invariant(made: Any, invariant: Invarian
         check_tool(made, arguments={"n": 1})
     assert caught.value.invariant is invariant
     assert str(caught.value).startswith(invariant.value)
+
+
+def test_more_is_drawn_where_more_is_asked_for(make_env: MakeEnv) -> None:
+    @tool
+    def count(n: int) -> str:
+        """Counts."""
+        asked.append(n)
+        return "counted"
+
+    asked: list[int] = []
+    for fuzz in (0, 1000):
+        asked.clear()
+        check_tool(count, arguments={"n": 1}, fuzz=fuzz)
+    assert len(asked) > 200
+    assert {-1, 0, 1, 10**6} <= set(asked)
+    check_tool_env(make_env, seeds=(0,), fuzz=1000)
+
+
+def test_what_is_drawn_is_drawn_again_from_the_same_seed_and_holds_every_kind(make_env: MakeEnv) -> None:
+    tools = make_env().tools
+    one, again, other = (Fuzz(tools, seed=seed) for seed in (1, 1, 2))
+    drawn = [one.turn() for _ in range(500)]
+    assert drawn == [again.turn() for _ in range(500)]
+    assert drawn != [other.turn() for _ in range(500)]
+    outcomes = {
+        call.outcome for turn in drawn for call in make_env().advance(opening(make_env()), turn).state.turns[-1].calls
+    }
+    assert outcomes == {*CallOutcome} - {CallOutcome.WITHHELD, CallOutcome.OVER_LIMIT}
+
+
+def opening(env: ToolEnv) -> EpisodeState:
+    return env.begin(env.questions.question(0))
 
 
 def test_example_arguments_that_do_not_fit_are_reported() -> None:
@@ -216,6 +280,7 @@ def test_what_is_no_tool_environment_is_a_type_error() -> None:
         (Growing(), Invariant.BAD_OUTPUT_IS_DATA),
         (Estranged(), Invariant.SNAPSHOT_TRAVELS),
         (Mutating(), Invariant.SNAPSHOT_STAYS),
+        (Brittle(), Invariant.BAD_OUTPUT_IS_DATA),
     ],
 )
 def test_an_environment_with_a_broken_tool_is_caught(make_env: MakeEnv, made: Any, invariant: Invariant) -> None:
@@ -284,6 +349,13 @@ class Shrinking(ToolEnv):
         )
 
 
+class Copying(ToolEnv):
+    """Copies all that there is into every snapshot."""
+
+    def snapshot_of(self, state: EpisodeState) -> Snapshot:
+        return super().snapshot_of(pickle.loads(pickle.dumps(state)))
+
+
 class Talkative(ToolEnv):
     """Warns as it is reset."""
 
@@ -293,7 +365,7 @@ class Talkative(ToolEnv):
         return super().reset(seed=seed, options=options)
 
 
-class Rooted(ToolEnv):
+class Settled(ToolEnv):
     """Holds what cannot be pickled."""
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
@@ -328,7 +400,8 @@ class Shifting(ToolEnv):
         (Shrinking, Invariant.SIZES_AS_SHOWN),
         (Talkative, Invariant.GYMNASIUM),
         (Shifting, Invariant.SNAPSHOT_TRAVELS),
-        (Rooted, Invariant.ENV_TRAVELS),
+        (Copying, Invariant.SNAPSHOT_CHEAP),
+        (Settled, Invariant.ENV_TRAVELS),
         (Homesick, Invariant.ENV_TRAVELS),
     ],
 )

@@ -14,6 +14,8 @@ import gymnasium
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
+from axpo_envs.conformance._cost import check_cost
+from axpo_envs.conformance._fuzz import FUZZ, check_fuzz
 from axpo_envs.conformance._invariants import Invariant, fail, nothing_raised
 from axpo_envs.conformance._travel import check_travel
 from axpo_envs.env import ToolEnv
@@ -29,7 +31,11 @@ EnvSource: TypeAlias = gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any,
 
 
 def check_tool_env(
-    env_or_factory: EnvSource, *, actions: Sequence[str] | None = None, seeds: Sequence[int] = (0, 1)
+    env_or_factory: EnvSource,
+    *,
+    actions: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0, 1),
+    fuzz: int = FUZZ,
 ) -> None:
     """Holds a tool environment to the invariants.
 
@@ -42,6 +48,8 @@ def check_tool_env(
         actions: turns to play in order until the episode ends; by default a call of every tool with arguments
             that fit its schema, then an answer.
         seeds: an episode is played for each.
+        fuzz: so many turns drawn at random are played for each seed, in siblings of one episode that take turns; 10,000
+            make a thorough check.
 
     Raises:
         ConformanceError: an invariant does not hold.
@@ -56,6 +64,8 @@ def check_tool_env(
         _check_rewinding(env, twin, turns)
         _check_branches(env, turns)
         _check_bad_output(env)
+        check_fuzz(env, actions=fuzz, seed=seed)
+    check_cost(env)
     check_travel(env, (*turns, ""), seed=seeds[0])
     _check_foreign(env)
     _check_gymnasium(env)

@@ -24,6 +24,8 @@ class Invariant(StrEnum):
     """Boxes in pixels of the image as shown are cut where the policy saw them."""
     SNAPSHOT_STAYS = "A snapshot does not change while the episode goes on."
     """States are immutable, those of tools included."""
+    SNAPSHOT_CHEAP = "A snapshot costs the same whatever the images' size and the history's length."
+    """Time and memory of taking and restoring one: a snapshot refers to the state, it copies nothing."""
     RESTORE_REPLAYS = "After a restore the same turns give the same observations, rewards and digests."
     """Rewinding is exact."""
     BRANCHES_APART = "A branch does not see what its siblings do."
@@ -54,6 +56,8 @@ class Invariant(StrEnum):
     """Sibling branches start from it, too."""
     TOOL_STATE_TRAVELS = "A tool's state survives pickling and equals its copy."
     """Snapshots go to other processes."""
+    TOOL_TRAVELS = "A tool survives pickling, and its copy gives the same results, in another process, too."
+    """By cloudpickle; tools with external effects are pickled and not called again."""
     TOOL_DECLARES = "A tool that keeps a state does not declare itself pure."
     """Its effects are stateful or external."""
 

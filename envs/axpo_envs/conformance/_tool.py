@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from axpo_envs.conformance._fuzz import FUZZ, Fuzz
 from axpo_envs.conformance._invariants import Invariant, fail, nothing_raised, travelled
+from axpo_envs.conformance._travel import check_tool_travel
 from axpo_envs.engine._frozen import find_mutable
 from axpo_envs.examples import odd_arguments
-from axpo_envs.tool.protocol import Effects, Tool, ToolArgumentError, ToolContext, ToolError
+from axpo_envs.tool.protocol import Effects, Tool, ToolArgumentError, ToolContext, ToolError, ToolTimeout
 from axpo_envs.types import Question, ToolResult, ToolStatus
 
 
-def check_tool(tool: Tool, *, arguments: Mapping[str, Any], question: Question | None = None) -> None:
+def check_tool(tool: Tool, *, arguments: Mapping[str, Any], question: Question | None = None, fuzz: int = FUZZ) -> None:
     """Holds a tool to the invariants.
 
     Args:
         tool: the tool.
         arguments: arguments that fit it, as read from JSON.
         question: the question of the episode it is called in; one without images by default.
+        fuzz: so many arguments drawn at random are validated, and those that fit are called with, unless the tool acts
+            on the outside world or has a time limit; 10,000 make a thorough check.
 
     Raises:
         ConformanceError: an invariant does not hold.
@@ -41,6 +45,8 @@ def check_tool(tool: Tool, *, arguments: Mapping[str, Any], question: Question |
         if results[0] != results[1] or after != after_again:
             fail(Invariant.TOOL_REPEATS, f"Got {results[0]!r}, {after!r} and then {results[1]!r}, {after_again!r}.")
     _check_refusals(tool, arguments)
+    _check_fuzz(tool, state, question, fuzz)
+    check_tool_travel(tool, arguments, question)
 
 
 def _travelled_state(state: Any) -> Any:
@@ -60,6 +66,21 @@ def _tool_step(tool: Tool, arguments: Mapping[str, Any], state: Any, question: Q
     if not isinstance(result, ToolResult):
         fail(Invariant.TOOL_RUNS, f"{tool.name} returned {result!r}, not a ToolResult.")
     return result, after
+
+
+def _check_fuzz(tool: Tool, state: Any, question: Question, number: int) -> None:
+    drawn = Fuzz((tool,), seed=0)
+    # Without an environment around it, nothing stops a call at the tool's time limit.
+    called = tool.effects is not Effects.EXTERNAL and tool.timeout_s is None
+    for _ in range(number):
+        arguments = drawn.arguments(tool)
+        with nothing_raised(Invariant.TOOL_REFUSES, f"{tool.name}.validate({arguments!r:.500})"):
+            try:
+                tool.validate(arguments)
+            except (ToolArgumentError, ToolTimeout):
+                continue
+        if called:
+            _tool_step(tool, arguments, state, question)
 
 
 def _check_refusals(tool: Tool, arguments: Mapping[str, Any]) -> None:
