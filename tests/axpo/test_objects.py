@@ -57,7 +57,7 @@ def test_training_starts_from_a_given_policy(toy: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a policy or a model; got both"):
         axpo.train(config, policy=policy, model=policy)
     with pytest.raises(ConfigError, match="expected a ToolEnv"):
-        axpo.train(config, env=gymnasium.make("toy/Other-v0", disable_env_checker=True, order_enforce=False))
+        axpo.train(config, env=toy.OtherEnv())
 
 
 def test_agents_that_write_text_are_evaluated_like_policies() -> None:
