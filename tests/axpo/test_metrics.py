@@ -85,6 +85,7 @@ def test_without_calls_their_rates_are_undefined(toy):
         "premature_stop",
         "declined_correctly",
         "failed_to_act",
+        "no_signal_at_calls",
         "recovery_rate",
         "continuation_pass1",
         "continuation_reward_mean",

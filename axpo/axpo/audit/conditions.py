@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from axpo.diagnostics.metric import Better
+from axpo.diagnostics.registry import names_of
 from axpo.settings.config import ConfigError
 
 _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -17,14 +19,6 @@ _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
 }
 _CONDITION: Final = re.compile(r"\s*(\w+)(?:\.(value|low|high|n))?\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*")
-HIGHER_IS_BETTER: Final = (
-    *("pass1", "pass4", "reward_mean", "tool_attempt_rate", "tool_call_valid_rate", "tool_success_rate", "tool_pass1"),
-    *("no_tool_pass1", "declined_correctly"),
-)
-LOWER_IS_BETTER: Final = (
-    *("all_wrong_tool_subgroups", "no_signal_at_calls", "dead_groups", "mention_without_call", "premature_stop"),
-    *("failed_to_act", "cut_off_rate"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +92,12 @@ def fell(
 ) -> tuple[Change, ...]:
     """The metrics that are worse than in the baseline, surely so first."""
     changes = []
-    for name in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER):
+    higher = names_of(Better.HIGHER)
+    for name in (*higher, *names_of(Better.LOWER)):
         before, after = baseline.get(name), metrics.get(name)
         if before is None or after is None:
             continue
-        sign = 1 if name in HIGHER_IS_BETTER else -1
+        sign = 1 if name in higher else -1
         if sign * (after["value"] - before["value"]) < 0:
             ends = (after["high"], before["low"]) if sign > 0 else (before["high"], after["low"])
             certain = None not in ends and ends[0] < ends[1]

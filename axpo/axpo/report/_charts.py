@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from axpo.diagnostics.metric import Metric, Shown, Unit
+from axpo.diagnostics.registry import metric_named, metrics
 from axpo.records import _atomic as atomic
 from axpo.records._jsonl import Record
 
@@ -82,15 +84,15 @@ class Panel:
 
 
 PANELS: Final = (
-    Panel(title="Reward", caption="Mean reward of the rollouts sampled in each step.", metrics=("reward_mean",)),
+    Panel(title="Reward", caption=metric_named("reward_mean").meaning, metrics=("reward_mean",)),
     Panel(
         title="Tool-attempt rate",
-        caption="Share of rollouts that open at least one tool call.",
+        caption=metric_named("tool_attempt_rate").meaning,
         metrics=("tool_attempt_rate",),
     ),
     Panel(
         title="All-wrong tool subgroups",
-        caption="Share of questions on which every rollout that called the tool failed: no signal that calling pays.",
+        caption=metric_named("all_wrong_tool_subgroups").meaning,
         metrics=("all_wrong_tool_subgroups",),
     ),
     Panel(
@@ -100,7 +102,7 @@ PANELS: Final = (
     ),
     Panel(
         title="Recovery rate",
-        caption="Share of the selected prefixes from which at least one continuation succeeded. GRPO selects none.",
+        caption=metric_named("recovery_rate").meaning,
         metrics=("recovery_rate",),
     ),
     Panel(
@@ -125,6 +127,19 @@ PANELS: Final = (
     ),
 )
 """The charts of a report, in reading order."""
+
+
+def panels() -> tuple[Panel, ...]:
+    """The charts of a report, and behind them those of further metrics that ask for one."""
+    drawn = {name for panel in PANELS for name in panel.metrics}
+    further = (metric for metric in metrics() if Shown.CHART in metric.shown and metric.name not in drawn)
+    return (*PANELS, *map(_panel_of, further))
+
+
+def _panel_of(metric: Metric) -> Panel:
+    title = metric.label[:1].upper() + metric.label[1:]
+    return Panel(title=title, caption=metric.meaning, metrics=(metric.name,), share=metric.unit is Unit.SHARE)
+
 
 HEADLINE_PANELS: Final = tuple(panel for panel in PANELS if panel.title in {"Reward", "Tool-attempt rate"})
 """The charts of the picture in README."""

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from axpo.algorithm.methods import colour_of, label_of
 from axpo.records._folder import CONFIG, ROLLOUTS, RunLogError
 from axpo.records.outcomes import Comparison, Outcome
-from axpo.report._charts import LIGHT, PANELS, WINDOW, Line, has_data, inline_svg
+from axpo.report._charts import LIGHT, WINDOW, Line, has_data, inline_svg, panels
 from axpo.report._page import Bar, Chart, Row, Tile, compact, percent
 from axpo.report._pictures import Album
 from axpo.settings.config import TrainConfig
@@ -157,7 +157,7 @@ def charts(lines: Sequence[Line]) -> tuple[Chart, ...]:
     return tuple(
         # The one place where markup is taken as such: it is drawn from numbers and this package's own titles.
         Chart(title=panel.title, caption=panel.caption, svg=Markup(inline_svg(panel, lines)))
-        for panel in PANELS
+        for panel in panels()
         if has_data(panel, lines)
     )
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from axpo.algorithm.methods import method_named
 from axpo.algorithm.selection import prefix_budget
-from axpo.diagnostics.metrics import PASS_KS, RATES, TERM
+from axpo.diagnostics.metrics import PASS_KS, TERM, rate_names
 from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
@@ -170,7 +170,7 @@ def _check_best(log: LogConfig) -> None:
     if not log.eval_questions:
         raise ConfigError("log.best_by: expected log.eval_questions above 0; without evaluations there is no best one")
     passes = [f"pass{k}" for k in PASS_KS if k <= log.eval_samples]
-    known = [*passes, *RATES]
+    known = [*passes, *rate_names()]
     if log.best_by not in known and not log.best_by.startswith(TERM):
         raise ConfigError(
             f"log.best_by: expected one of {', '.join(known)}, or {TERM}NAME for a term of the reward; "

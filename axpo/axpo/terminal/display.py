@@ -15,23 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from axpo.algorithm.methods import label_of
+from axpo.diagnostics.metric import Shown
+from axpo.diagnostics.registry import shown_in
 from axpo.records.outcomes import questions_of
 from axpo.run.countdown import duration
 from axpo.run.display import Display, Silent
 from axpo.settings.config import TrainConfig
 from axpo.terminal._escaping import printable
 from axpo.terminal.heartbeat import FIRST_S, Heartbeat
-
-SHOWN: Final = {
-    "reward_mean": "reward",
-    "tool_attempt_rate": "tool attempts",
-    "all_wrong_tool_subgroups": "tool subgroups all wrong",
-    "recovery_rate": "prefixes recovered",
-}
-"""Metrics of a step that are shown, and what they are called."""
-
-EVALUATED: Final = {"pass1": "Pass@1", "pass4": "Pass@4", "tool_attempt_rate": "tool attempts"}
-"""Metrics of an evaluation that are shown, and what they are called."""
 
 PLAIN_LINES: Final = 20
 """About how many lines a run prints where nothing can be redrawn."""
@@ -81,7 +72,7 @@ class Plain(Silent):
         self._ends.append(time.monotonic())
         if step % self._every and step != self._steps:
             return
-        values = "  ".join(f"{label} {_number(record.get(name))}" for name, label in SHOWN.items())
+        values = "  ".join(f"{label} {_number(record.get(name))}" for name, label in shown_in(Shown.STEP).items())
         pace = f"{_number(record.get('seconds_step'))} s"
         self.note(f"step {step}/{self._steps}  {values}  {pace}{self._left('  ')}")
 
@@ -127,7 +118,7 @@ class Terminal(Silent):
         )
         self._task = self._progress.add_task("", total=None)
         self._run = self._phase = ""
-        self._history: dict[str, list[float | None]] = {name: [] for name in SHOWN}
+        self._history: dict[str, list[float | None]] = {name: [] for name in shown_in(Shown.STEP)}
         self._live = Live(self.drawing(), console=console, refresh_per_second=4)
 
     def start(self, config: TrainConfig, step: int) -> None:
@@ -169,7 +160,7 @@ class Terminal(Silent):
     def drawing(self) -> Group:
         """What is shown now and drawn anew with every change."""
         table = Table.grid(padding=(0, 2))
-        for name, label in SHOWN.items():
+        for name, label in shown_in(Shown.STEP).items():
             values = self._history[name]
             table.add_row(label, _number(values[-1] if values else None), sparkline(values[-_SPARK_WIDTH:]))
         return Group(Text(printable(self._run)), self._progress, Text(printable(self._phase)), table)
@@ -197,7 +188,9 @@ def _title(config: TrainConfig) -> str:
 
 def _evaluation_line(record: Mapping[str, Any]) -> str:
     metrics = record["metrics"]
-    shown = [f"{label} {_interval(metrics[name])}" for name, label in EVALUATED.items() if name in metrics]
+    shown = [
+        f"{label} {_interval(metrics[name])}" for name, label in shown_in(Shown.EVALUATION).items() if name in metrics
+    ]
     return f"evaluation at step {record['step']}, {questions_of(record)}:  " + "  ".join(shown)
 
 
