@@ -1,4 +1,4 @@
-"""Defines the measures of acting: whether tools are called, how well, and whether they are left alone where they must."""
+"""Defines the measures of acting: whether tools are called, how well, and whether they are left alone where needed."""
 
 from __future__ import annotations
 
