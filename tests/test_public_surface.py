@@ -29,6 +29,8 @@ SURFACES = [
     "axpo_agents.tiny",
     "axpo_agents.transformers_policy",
     "axpo_envs",
+    "axpo_envs.adapters.pettingzoo",
+    "axpo_envs.adapters.sb3",
     "axpo_envs.backends.mcp",
     "axpo_envs.backends.search",
     "axpo_envs.questions",
@@ -38,6 +40,7 @@ SURFACES = [
     "axpo_envs.suite.visual_zoom",
     "axpo_envs.testing",
     "axpo_envs.tools",
+    "axpo_envs.vector",
 ]
 """Where users import from: each has an `__all__`, and docs/api.md lists it."""
 API = ROOT / "docs" / "api.md"

@@ -2,6 +2,7 @@
 
 from axpo_agents.policy import Learner, Prefix, Sampled, Sampler, Scorer, TextAgent, TurnSpans
 from axpo_agents.rolling import Lost, Start, roll, roll_agent
+from axpo_agents.team import play_team
 from axpo_agents.types import Completion, Context, FinishReason, Rollout, Sampling, Span, TokenSequence
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "TextAgent",
     "TokenSequence",
     "TurnSpans",
+    "play_team",
     "roll",
     "roll_agent",
 ]

@@ -44,7 +44,7 @@ class Invariant(StrEnum):
     """What it said follows."""
     TOOL_DESCRIBES = "A tool has a name, a description and the JSON schema of an object."
     """Policies know it by nothing else."""
-    TOOL_RUNS = "A tool validates and executes the example arguments."
+    TOOL_RUNS = "A tool takes the example arguments, and executes whatever it takes."
     """With a result of tool protocol's types, or a ToolError."""
     TOOL_REFUSES = "Arguments that do not fit raise ToolArgumentError, and nothing else is raised by any arguments."
     """Policies write anything; a missing required argument never fits."""
