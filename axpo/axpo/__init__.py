@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from axpo.algorithm.selection import select_prefixes
     from axpo.checkpoint_evaluation import evaluate_checkpoint, locate_checkpoint
     from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
+    from axpo.records._rollout_log import read_rollouts, saved_steps
+    from axpo.records.rollout_record import RolloutRecord
     from axpo.run.callbacks import Callback, RunMoment, StopRun
     from axpo.run.display import Display, Silent
     from axpo.run.trainer import RunResult
@@ -49,6 +51,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "OptimConfig",
+    "RolloutRecord",
     "RunMoment",
     "RunResult",
     "SamplingConfig",
@@ -62,8 +65,10 @@ __all__ = [
     "evaluate_checkpoint",
     "load_demonstrations",
     "locate_checkpoint",
+    "read_rollouts",
     "resume",
     "run_sft",
+    "saved_steps",
     "select_prefixes",
     "train",
 ]
@@ -97,7 +102,10 @@ _HOMES: Final = {
     "Display": "axpo.run.display",
     "SftConfig": "axpo.settings.sft",
     "Silent": "axpo.run.display",
+    "RolloutRecord": "axpo.records.rollout_record",
     "load_demonstrations": "axpo.sft.sources",
+    "read_rollouts": "axpo.records._rollout_log",
+    "saved_steps": "axpo.records._rollout_log",
     "run_sft": "axpo.sft._run",
 }
 

@@ -17,6 +17,7 @@ from axpo.settings.config_file import to_toml
 from axpo_agents.types import Completion, Context, FinishReason, Rollout
 from axpo_envs.images import ImageRef
 from axpo_envs.snapshot import Snapshot
+from axpo_envs.tools import ImageZoomIn
 from axpo_envs.types import (
     CallOutcome,
     CallRecord,
@@ -126,7 +127,7 @@ def finished_run(group: Group) -> RunMaker:
                         "seconds_step": 1.5,
                     }
                 )
-            log.write_rollouts(config.steps, [group], 0)
+            log.write_rollouts(config.steps, [group], 0, (ImageZoomIn(view_size=64),))
             log.append_evaluation(evaluation(config.steps, pass1))
         return folder
 

@@ -1,20 +1,27 @@
+import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from axpo.algorithm.types import Group
 from axpo.records._jsonl import DamagedFileError
 from axpo.records._rollout_log import read_image, read_rollouts, saved_steps, step_folder, write_rollouts
-from axpo.records._rollout_records import Kind, SavedBranch, SavedCut, SavedImage, SavedOrigin, SavedRollout
-from axpo_envs.types import CallOutcome, ToolStatus, Turn
+from axpo.records.rollout_record import Cut, GrownBranch, Kind, Origin, RolloutRecord
+from axpo_agents.types import Span
+from axpo_envs.plumbing._columns import Columns
+from axpo_envs.types import Turn
 
-CUT = SavedCut(turn=0, token=3, characters=49, confidence=0.25)
+CUT = Cut(turn=0, token=3, confidence=0.25)
 FROZEN = "<think>I cannot read it: zoom in.</think>\n<tool_call>"
 
 
-def saved(folder: Path, groups: list[Group], limit: int) -> tuple[SavedRollout, ...]:
+def saved(folder: Path, groups: list[Group], limit: int) -> tuple[RolloutRecord, ...]:
     write_rollouts(folder, 10, groups, limit=limit)
     return read_rollouts(folder, 10)
 
@@ -25,35 +32,28 @@ def test_a_branch_is_saved_with_its_source_and_its_cut(tmp_path: Path, group: Gr
         *((Kind.ROLLOUT, index) for index in range(4)),
         *((Kind.CONTINUATION, index) for index in range(2)),
     ]
-    cut = replace(CUT, characters=len(FROZEN))
-    assert rollouts[0].branches == (SavedBranch(cut=cut, rewards=(0.0, 1.0)),)
+    assert rollouts[0].branches == (GrownBranch(cut=CUT, rewards=(0.0, 1.0)),)
+    assert CUT.characters(rollouts[0].turns[0].text) == len(FROZEN)
     assert rollouts[0].turns[0].text.startswith(FROZEN + "{")
     assert rollouts[1].branches == ()
-    assert [item.origin for item in rollouts] == [None] * 4 + [SavedOrigin(rollout=0, cut=cut)] * 2
-    assert [turn.forced_tokens for turn in rollouts[4].turns] == [3, 0]
+    assert [item.origin for item in rollouts] == [None] * 4 + [Origin(rollout=0, cut=CUT)] * 2
+    assert [completion.forced for completion in rollouts[4].completions] == [3, 0]
 
 
-def test_turns_calls_rewards_and_tokens_come_back(tmp_path: Path, group: Group) -> None:
-    source = saved(tmp_path, [group], 0)[0]
-    assert (source.step, source.group, source.reward, source.used_tool) == (10, 0, 0.0, True)
-    assert [(term.name, term.value) for term in source.terms] == [("correct", 0.0)]
-    assert (source.sampled_tokens, source.context_tokens) == (8, 6)
-    call = source.turns[0].calls[0]
-    assert (call.name, call.arguments) == ("image_zoom_in", '{"bbox_2d": [0, 0, 200, 200], "label": "red"}')
-    assert (call.outcome, call.status) == (CallOutcome.EXECUTED, ToolStatus.OK)
-    assert source.turns[1].answer == "4"
-    assert source.question.answer == "7"
-    assert source.question.prompt[1] == "What is on the <b>red</b> sign?"
+def test_rollouts_come_back_as_they_were(tmp_path: Path, group: Group) -> None:
+    records = saved(tmp_path, [group], 0)
+    written = (*group.rollouts, *group.branches[0].continuations)
+    assert [record.rollout for record in records] == [replace(rollout, snapshots=()) for rollout in written]
+    assert (records[0].step, records[0].group, records[0].reward, records[0].used_tool) == (10, 0, 0.0, True)
 
 
 def test_images_are_kept_once_each_by_content_and_pixel_for_pixel(tmp_path: Path, group: Group) -> None:
     source = saved(tmp_path, [group], 0)[0]
-    image, crop = source.question.prompt[0], source.turns[0].calls[0].content[1]
-    assert isinstance(image, SavedImage)
-    assert isinstance(crop, SavedImage)
+    image, crop = source.question.images[0], source.turns[0].calls[0].result.content[1]
     names = sorted(path.name for path in (step_folder(tmp_path, 10) / "images").iterdir())
-    assert names == sorted(f"{item.digest}.png" for item in (image, source.question.shown[0], crop))
-    assert np.array_equal(read_image(tmp_path, 10, image).pixels, group.question.images[0].pixels)
+    assert names == sorted(f"{item.digest}.png" for item in (image, source.shown[0], crop))
+    found = read_image(tmp_path, 10, image.digest, image.width, image.height)
+    assert np.array_equal(found.pixels, group.question.images[0].pixels)
 
 
 def test_a_limit_keeps_recovered_branches_whole_and_spreads_the_rest_over_groups(tmp_path: Path, group: Group) -> None:
@@ -83,16 +83,70 @@ def test_several_branches_of_one_source_save_it_once(tmp_path: Path, group: Grou
 
 def test_agents_without_tokens_are_saved_too(tmp_path: Path, group: Group) -> None:
     plain = replace(group.rollouts[0], completions=())
-    rollout = saved(tmp_path, [Group(question=group.question, rollouts=(plain,))], 0)[0]
-    assert rollout.question.shown == ()
-    assert [turn.sampled_tokens for turn in rollout.turns] == [0, 0]
+    record = saved(tmp_path, [Group(question=group.question, rollouts=(plain,))], 0)[0]
+    assert record.shown == ()
+    assert record.rollout == replace(plain, snapshots=())
 
 
-def test_text_that_is_no_unicode_is_saved_all_the_same(tmp_path: Path, group: Group) -> None:
+def test_text_that_is_no_unicode_comes_back_as_it_was(tmp_path: Path, group: Group) -> None:
     turn = Turn(text="\ud800\r\n\x85\u2028<answer>\udfff</answer>", answer="\udfff", observation=("\ud800",))
     broken = replace(group.rollouts[1], episode=replace(group.rollouts[1].episode, turns=(turn,)))
-    found = saved(tmp_path, [Group(question=group.question, rollouts=(broken, broken))], 0)[1].turns[0]
-    assert (found.text, found.answer, found.observation) == ("?\r\n\x85\u2028<answer>?</answer>", "?", ("?",))
+    assert saved(tmp_path, [Group(question=group.question, rollouts=(broken, broken))], 0)[1].turns[0] == turn
+
+
+COLUMNS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=4)
+    | st.binary(max_size=4)
+    | st.dates()
+    | st.datetimes()
+    | st.times()
+    | st.timedeltas()
+    | st.decimals(allow_nan=False)
+    | st.fractions(),
+    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the fixture is immutable
+@given(
+    extra=st.dictionaries(st.text(max_size=4), COLUMNS, max_size=4),
+    logprob=st.floats(max_value=0.0, allow_nan=False, allow_infinity=False),
+)
+def test_whatever_a_row_holds_comes_back_equal(group: Group, extra: dict[str, Any], logprob: float) -> None:
+    source = group.rollouts[0]
+    question = replace(group.question, extra=Columns(extra.items()), alternatives=("8",), options=("a", "b"))
+    completions = tuple(replace(c, logprobs=(logprob,) * len(c.ids), thinking=Span(0, 2)) for c in source.completions)
+    rollout = replace(source, episode=replace(source.episode, question=question), completions=completions)
+    with TemporaryDirectory() as folder:
+        found = saved(Path(folder), [Group(question=question, rollouts=(rollout,))], 0)[0]
+    assert found.rollout == replace(rollout, snapshots=())
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"version": 1}, "version: expected 2; got 1"),
+        ({"step": "ten"}, "step: expected a value of type int; got 'ten'"),
+        ({"step": True}, "step: expected a value of type int; got 'True'"),
+        ({"more": 1}, "more: expected one of the fields"),
+        ({"rollout": {"episode": None}}, "rollout.completions: expected a value; got none"),
+        ({"branches": {}}, r"branches: expected a list; got '\{\}'"),
+        ({"origin": []}, "origin: expected an object; got list"),
+    ],
+)
+def test_a_record_that_is_none_is_named_by_its_place(
+    tmp_path: Path, group: Group, change: dict[str, Any], problem: str
+) -> None:
+    saved(tmp_path, [group], 1)
+    path = step_folder(tmp_path, 10) / "rollouts.jsonl"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}) + "\n")
+    with pytest.raises(DamagedFileError, match=rf"rollouts\.jsonl, line 1: {problem}"):
+        read_rollouts(tmp_path, 10)
 
 
 def test_a_step_appears_whole_or_not_at_all(tmp_path: Path, group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,5 +176,5 @@ def test_a_damaged_line_is_named(tmp_path: Path, group: Group) -> None:
     saved(tmp_path, [group], 1)
     with (step_folder(tmp_path, 10) / "rollouts.jsonl").open("a") as file:
         file.write('{"step": "ten"}\n')
-    with pytest.raises(DamagedFileError, match=r"rollouts\.jsonl, line 2: step: Input should be a valid integer"):
+    with pytest.raises(DamagedFileError, match=r"rollouts\.jsonl, line 2: version: expected 2; got None"):
         read_rollouts(tmp_path, 10)

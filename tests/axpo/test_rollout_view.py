@@ -1,7 +1,9 @@
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +18,18 @@ from axpo.report._rollout_view import RolloutView, Tone, _pieces, view_rollout
 from axpo_agents.types import Rollout
 from axpo_envs.images import ImageRef
 from axpo_envs.imaging.coordinates import Coords
+from axpo_envs.tool.marks import Mark, Seen
+from axpo_envs.tools import ImageZoomIn
 from axpo_envs.types import CallOutcome, CallRecord, Question, ToolCall, ToolResult, ToolStatus
 
 FROZEN = "<think>I cannot read it: zoom in.</think>\n<tool_call>"
 
 
 def viewed(folder: Path, rollout: Rollout, coords: Coords = Coords.REL1000) -> RolloutView:
-    write_rollouts(folder, 1, [Group(question=rollout.episode.question, rollouts=(rollout,))], limit=0)
-    return view_rollout(read_rollouts(folder, 1)[0], Album(rollouts=folder, coords=coords))
+    tools = (ImageZoomIn(view_size=40, coords=coords),)
+    group = Group(question=rollout.episode.question, rollouts=(rollout,))
+    write_rollouts(folder, 1, [group], limit=0, tools=tools)
+    return view_rollout(read_rollouts(folder, 1)[0], Album(rollouts=folder))
 
 
 def on_scene(rollout: Rollout, width: int, height: int) -> Rollout:
@@ -138,7 +144,7 @@ def test_the_frozen_prefix_is_marked_up_to_the_opening_of_the_call(tmp_path: Pat
 def test_turns_before_the_cut_one_are_frozen_whole(tmp_path: Path, group: Group) -> None:
     write_rollouts(tmp_path, 1, [group], limit=0)
     source = read_rollouts(tmp_path, 1)[0]
-    cut = replace(source.branches[0].cut, turn=1, characters=0)
+    cut = replace(source.branches[0].cut, turn=1, token=0)
     first, second = view_rollout(source, Album(rollouts=tmp_path), cut=cut).turns
     assert all(piece.frozen for piece in first.pieces)
     assert not any(piece.frozen for piece in second.pieces)
@@ -175,3 +181,23 @@ def test_a_turn_is_shown_with_its_verdict(tmp_path: Path, group: Group) -> None:
     assert (wrong.correct, wrong.used_tool, wrong.stop) == (False, True, "answered")
     assert (right.correct, right.used_tool, right.reward) == (True, False, 1.0)
     assert right.question == "What is on the <b>red</b> sign?"
+
+
+class Pointing:
+    """A tool of somebody else's, whose calls point at pixels."""
+
+    name = "point"
+
+    def marks(self, arguments: Mapping[str, Any], images: Sequence[Seen]) -> list[Mark]:
+        assert [seen.original for seen in images[:1]] == [(200, 100)]
+        return [Mark(image=0, left=arguments["x"], top=arguments["y"], width=0, height=0, label="here")]
+
+
+def test_a_tool_from_outside_says_how_its_calls_are_drawn(tmp_path: Path, group: Group) -> None:
+    call = ToolCall(name="point", arguments='{"x": 20, "y": 10}')
+    record = CallRecord(call=call, outcome=CallOutcome.EXECUTED, result=ToolResult(content=("ok",)))
+    rollout = calling(group.rollouts[0], record, replace(record, call=replace(call, arguments="[]")))
+    one = Group(question=rollout.episode.question, rollouts=(rollout,))
+    write_rollouts(tmp_path, 1, [one], limit=0, tools=(Pointing(),))  # type: ignore[arg-type]
+    view = view_rollout(read_rollouts(tmp_path, 1)[0], Album(rollouts=tmp_path))
+    assert view.scenes[0].boxes == (Box(x=20.0, y=10.0, width=0.0, height=0.0, label="here"),)

@@ -13,7 +13,6 @@ import pytest
 from axpo.records._checked_json import DamagedFileError
 from axpo.records._jsonl import JsonLines
 from axpo.records._rollout_log import read_image, read_rollouts
-from axpo.records._rollout_records import SavedImage
 from axpo.records.run_log import RunLog, RunLogError, check_run, read_evaluations, read_steps
 from axpo.report._report import write_report
 from axpo.settings.config import TrainConfig
@@ -142,14 +141,14 @@ def test_a_process_killed_between_two_writes_leaves_a_run_that_can_be_opened(run
 @pytest.mark.parametrize("digest", ["../../../secret", "../images/" + "0" * 32, "0" * 31, "A" * 32, "0" * 32 + "\n"])
 def test_an_image_has_a_digest_for_a_name_and_nothing_else(run: Path, digest: str) -> None:
     with pytest.raises(DamagedFileError, match="expected the digest of an image"):
-        read_image(run / "rollouts", 2, SavedImage(digest=digest, width=1, height=1))
+        read_image(run / "rollouts", 2, digest, 1, 1)
 
 
 def test_an_image_has_the_size_that_was_saved(run: Path) -> None:
-    saved = next(part for part in read_rollouts(run / "rollouts", 2)[0].question.prompt if isinstance(part, SavedImage))
-    assert read_image(run / "rollouts", 2, saved).digest == saved.digest
+    saved = read_rollouts(run / "rollouts", 2)[0].question.images[0]
+    assert read_image(run / "rollouts", 2, saved.digest, saved.width, saved.height).digest == saved.digest
     with pytest.raises(DamagedFileError, match="is not the image of 7 x 100 pixels"):
-        read_image(run / "rollouts", 2, SavedImage(digest=saved.digest, width=7, height=saved.height))
+        read_image(run / "rollouts", 2, saved.digest, 7, saved.height)
 
 
 def test_a_manifest_must_list_what_is_there(run: Path) -> None:

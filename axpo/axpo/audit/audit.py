@@ -129,11 +129,12 @@ def audit(paths: Sequence[Path], settings: AuditSettings) -> Findings:
             try:
                 if isinstance(record, UnreadableError):
                     raise record
-                rollout = read_rollout(kind.read(record, fields), tools)
+                transcript = kind.read(record, fields)
             except UnreadableError as error:
                 counts.refuse(place, error)
             else:
-                counts.add(place, rollout)
+                if transcript is not None:
+                    counts.add(place, read_rollout(transcript, tools))
     if not counts.whole.rollouts:
         said = f"; {counts.problems[0][0]}: {counts.problems[0][1]}" if counts.problems else ""
         raise ConfigError(f"no rollout in {', '.join(map(str, paths))} could be read{said}")

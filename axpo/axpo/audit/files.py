@@ -38,10 +38,16 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ConfigError(f"{path}: expected a file or a folder; there is none")
-    found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
+    # Of a run of axpo its rollouts are meant, not its metrics.
+    within = path / "rollouts" if (path / "rollouts").is_dir() else path
+    found = sorted(file for file in within.rglob("*") if file.is_file() and _is_meant(file))
     if not found:
         raise ConfigError(f"{path}: expected files that end in {', '.join(SUFFIXES)}; the folder has none")
     return found
+
+
+def _is_meant(file: Path) -> bool:
+    return file.name.endswith(SUFFIXES) and file.name != "manifest.json"
 
 
 def records(file: Path) -> Iterator[Placed]:

@@ -40,7 +40,7 @@ class AuditArguments:
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Files or folders of rollouts."""
     format: str | None = None
-    """inspect, verifiers, trl, verl, chat or search-r1; by default found out, file by file."""
+    """axpo, inspect, verifiers, trl, verl, chat or search-r1; by default found out, file by file."""
     group_by: str | None = None
     """Field whose value tells questions apart (dots go deeper); by default an id, else the prompt."""
     reward: str | None = None

@@ -37,6 +37,7 @@ from axpo.records._manifest import manifest_hash
 from axpo.records._reading import metric_values, read_changes, read_evaluations, read_steps
 from axpo.records._rollout_log import saved_steps, step_folder, write_rollouts
 from axpo.records._seal import Seal, text_hash
+from axpo_envs.tool.protocol import Tool
 
 __all__ = ["RunLog", "RunLogError", "check_run", "read_changes", "read_evaluations", "read_steps"]
 
@@ -168,14 +169,14 @@ class RunLog:
             name.removeprefix(prefix): digest for name, digest in self._seal.folders.items() if name.startswith(prefix)
         }
 
-    def write_rollouts(self, step: int, groups: Sequence[Group], limit: int) -> None:
+    def write_rollouts(self, step: int, groups: Sequence[Group], limit: int, tools: Sequence[Tool] = ()) -> None:
         """Saves rollouts of a step under `rollouts/`; see `axpo.records._rollout_log.write_rollouts`.
 
         Raises:
             RunLogError: the disk is full or the folder cannot be written.
         """
         with clear_errors(self.folder):
-            write_rollouts(self.folder / ROLLOUTS, step, groups, limit=limit)
+            write_rollouts(self.folder / ROLLOUTS, step, groups, limit=limit, tools=tools)
             folder = step_folder(self.folder / ROLLOUTS, step)
             sealed = {**self._seal.folders, folder.relative_to(self.folder).as_posix(): manifest_hash(folder)}
             self._write_seal(replace(self._seal, folders=sealed))

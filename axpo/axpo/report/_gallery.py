@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from axpo.records._rollout_log import read_rollouts, saved_steps
-from axpo.records._rollout_records import Kind, SavedBranch, SavedRollout
+from axpo.records.rollout_record import GrownBranch, Kind, RolloutRecord
 from axpo.report._pictures import Album
 from axpo.report._rollout_view import RolloutView, view_rollout
 
@@ -90,17 +90,17 @@ def pick_examples(album: Album, limit: int = EXAMPLES) -> tuple[RolloutView, ...
     return tuple(view_rollout(rollout, album) for rollout in chosen[:limit])
 
 
-def _by_question(album: Album, step: int) -> dict[str, SavedRollout]:
+def _by_question(album: Album, step: int) -> dict[str, RolloutRecord]:
     """The first saved rollout of each question."""
     rollouts = [rollout for rollout in read_rollouts(album.rollouts, step) if rollout.kind is Kind.ROLLOUT]
     return {rollout.question.id: rollout for rollout in reversed(rollouts)}
 
 
-def _recovered(branch: SavedBranch, album: Album) -> int:
+def _recovered(branch: GrownBranch, album: Album) -> int:
     return sum(reward >= album.success_threshold for reward in branch.rewards)
 
 
-def _continuations(source: SavedRollout, branch: SavedBranch, saved: Sequence[SavedRollout]) -> list[SavedRollout]:
+def _continuations(source: RolloutRecord, branch: GrownBranch, saved: Sequence[RolloutRecord]) -> list[RolloutRecord]:
     """The saved continuations of a branch."""
     return [
         rollout
@@ -111,7 +111,9 @@ def _continuations(source: SavedRollout, branch: SavedBranch, saved: Sequence[Sa
     ]
 
 
-def _branch_view(source: SavedRollout, branch: SavedBranch, grown: Sequence[SavedRollout], album: Album) -> BranchView:
+def _branch_view(
+    source: RolloutRecord, branch: GrownBranch, grown: Sequence[RolloutRecord], album: Album
+) -> BranchView:
     best = max(grown, key=lambda rollout: rollout.reward)
     return BranchView(
         source=view_rollout(source, album, cut=branch.cut),

@@ -18,7 +18,6 @@ from axpo.report._charts import LIGHT, WINDOW, Line, has_data, inline_svg, panel
 from axpo.report._page import Bar, Chart, Row, Tile, compact, percent
 from axpo.report._pictures import Album
 from axpo.settings.config import TrainConfig
-from axpo_envs.imaging.coordinates import Coords
 
 TILES: Final = (
     ("pass1", "Pass@1", "One rollout answers a question of the evaluation."),
@@ -80,12 +79,8 @@ class Settings:
 
     def album(self, folder: Path) -> Album:
         """The run's saved rollouts."""
-        found = [arg.removeprefix("coords=").strip('"') for arg in self["env_args"] or () if arg.startswith("coords=")]
-        coords = Coords(found[-1]) if found and found[-1] in tuple(Coords) else Coords.REL1000
         threshold = self["selection.success_threshold"]
-        return Album(
-            rollouts=folder / ROLLOUTS, coords=coords, success_threshold=0.5 if threshold is None else threshold
-        )
+        return Album(rollouts=folder / ROLLOUTS, success_threshold=0.5 if threshold is None else threshold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

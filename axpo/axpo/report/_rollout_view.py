@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice, pairwise
 from typing import Final
 
-from axpo.records._rollout_records import SavedCall, SavedCut, SavedImage, SavedRollout, SavedTurn
-from axpo.report._pictures import Album, Drawing, Picture, draw_box
+from axpo.records.rollout_record import Cut, RolloutRecord
+from axpo.report._pictures import Album, Drawing, Picture
+from axpo_envs.images import ImageRef
 from axpo_envs.parsing import parse_turn
 from axpo_envs.turn_format.tags import ANSWER_CLOSE, ANSWER_OPEN
-from axpo_envs.types import CallOutcome, ToolStatus
+from axpo_envs.types import CallOutcome, CallRecord, Turn
 
 _ANSWER: Final = re.compile(f"{ANSWER_OPEN}.*?{ANSWER_CLOSE}", re.DOTALL)
 
@@ -95,7 +96,7 @@ class RolloutView:
     """Why it ended."""
 
 
-def view_rollout(rollout: SavedRollout, album: Album, *, cut: SavedCut | None = None) -> RolloutView:
+def view_rollout(rollout: RolloutRecord, album: Album, *, cut: Cut | None = None) -> RolloutView:
     """What a page shows of a rollout.
 
     Args:
@@ -103,29 +104,24 @@ def view_rollout(rollout: SavedRollout, album: Album, *, cut: SavedCut | None = 
         album: where its images are.
         cut: where it was cut as the source of a branch, or cut off from its source as a continuation; everything
             before that is marked as frozen.
-
-    Raises:
-        OSError: one of its images is missing or cannot be read.
     """
-    scenes = _prompt_images(rollout)
+    scenes = [Drawing(image) for image in rollout.question.images]
     drawings = list(scenes)
     crops: list[list[Drawing]] = []
-    calls = [call for turn in rollout.turns for call in turn.calls]
-    for number, call in enumerate(calls, start=1):
-        draw_box(call, str(number), drawings, album.coords)
-        crops.append([Drawing(part) for part in call.content if isinstance(part, SavedImage)])
+    calls = rollout.rollout.episode.calls
+    for number, call in enumerate(calls):
+        for mark in rollout.marks[number] if number < len(rollout.marks) else ():
+            if mark.image < len(drawings):
+                drawings[mark.image].add(mark, str(number + 1))
+        crops.append([Drawing(part) for part in call.result.content if isinstance(part, ImageRef)])
         drawings += crops[-1]
-
-    def paint(drawing: Drawing) -> Picture:
-        return drawing.picture(album, rollout.step)
-
-    replies = iter([_reply(str(number), *pair, paint) for number, pair in enumerate(zip(calls, crops, strict=True), 1)])
+    replies = iter([_reply(str(number), *pair) for number, pair in enumerate(zip(calls, crops, strict=True), 1)])
     return RolloutView(
         step=rollout.step,
-        question="".join(part for part in rollout.question.prompt if isinstance(part, str)).strip(),
+        question=rollout.question.text.strip(),
         answer=rollout.question.answer,
-        scenes=tuple(paint(scene) for scene in scenes),
-        shown=tuple(paint(Drawing(image)) for image in rollout.question.shown),
+        scenes=tuple(scene.picture() for scene in scenes),
+        shown=tuple(Drawing(image).picture() for image in rollout.shown),
         turns=tuple(
             TurnView(
                 pieces=_pieces(turn.text, _frozen(number, turn, cut)), replies=tuple(islice(replies, len(turn.calls)))
@@ -139,29 +135,23 @@ def view_rollout(rollout: SavedRollout, album: Album, *, cut: SavedCut | None = 
     )
 
 
-def _prompt_images(rollout: SavedRollout) -> list[Drawing]:
-    """The images of the question."""
-    images = [part for part in rollout.question.prompt if isinstance(part, SavedImage)]
-    return [Drawing(*pair) for pair in zip(images, rollout.question.shown or images, strict=False)]
-
-
-def _reply(label: str, call: SavedCall, crops: Sequence[Drawing], paint: Callable[[Drawing], Picture]) -> Reply:
+def _reply(label: str, call: CallRecord, crops: Sequence[Drawing]) -> Reply:
     executed = call.outcome is CallOutcome.EXECUTED
-    status = call.status.value if executed else call.outcome.value.replace("_", " ")
+    status = call.result.status.value if executed else call.outcome.value.replace("_", " ")
     return Reply(
         label=label,
         status=status,
-        ok=executed and call.status is ToolStatus.OK,
-        text="".join(part for part in call.content if isinstance(part, str)).strip(),
-        pictures=tuple(paint(crop) for crop in crops),
+        ok=call.succeeded,
+        text="".join(part for part in call.result.content if isinstance(part, str)).strip(),
+        pictures=tuple(crop.picture() for crop in crops),
     )
 
 
-def _frozen(number: int, turn: SavedTurn, cut: SavedCut | None) -> int:
+def _frozen(number: int, turn: Turn, cut: Cut | None) -> int:
     """How many characters of a turn are frozen."""
     if cut is None or number > cut.turn:
         return 0
-    return len(turn.text) if number < cut.turn else cut.characters
+    return len(turn.text) if number < cut.turn else cut.characters(turn.text)
 
 
 def _pieces(text: str, frozen: int) -> tuple[Piece, ...]:

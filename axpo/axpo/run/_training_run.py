@@ -147,7 +147,7 @@ class TrainingRun:
         collapse = tool_collapse([*self._history, record])
         record |= {"tool_collapse": float(collapse is not None), "tool_collapse_kind": collapse}
         if config.log.rollouts_every and step % config.log.rollouts_every == 0:
-            log.write_rollouts(step, groups, config.log.rollouts_per_step)
+            log.write_rollouts(step, groups, config.log.rollouts_per_step, self._parts.worlds.training.tools)
         log.append_step(record)
         for warning in warnings_of(record, self._history, questions=config.sampling.questions):
             self._display.note(warning)

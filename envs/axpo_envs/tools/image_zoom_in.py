@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from axpo_envs.imaging.coordinates import Coords, PixelBox, Size, describe, pixe
 from axpo_envs.imaging.showing import resized, shown_size, view_image
 from axpo_envs.plumbing.brief import brief
 from axpo_envs.tool._arguments import read_integer
+from axpo_envs.tool.marks import Mark, Seen
 from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext, ToolError
 from axpo_envs.types import Question, ToolResult
 
@@ -159,6 +160,14 @@ class ImageZoomIn:
         box = pixel_box(arguments["bbox_2d"], self._coords, original=image.size, shown=shown)
         side = self._view_size or context.view_size or max(shown)
         return ToolResult(content=(CROP_TEXT, crop_to_view(image, box, side))), state
+
+    def marks(self, arguments: Mapping[str, Any], images: Sequence[Seen]) -> tuple[Mark, ...]:
+        """The box of a call, on the image that it zoomed into."""
+        valid = self.validate(arguments)
+        seen = images[valid["img_idx"]]
+        box = pixel_box(valid["bbox_2d"], self._coords, original=seen.original, shown=seen.shown)
+        mark = Mark(image=valid["img_idx"], left=box.left, top=box.top, width=box.width, height=box.height)
+        return (mark,)
 
 
 def crop_to_view(image: ImageRef, box: PixelBox, view_size: int) -> ImageRef:

@@ -24,7 +24,7 @@ from axpo.audit.texts import turns_of_text
 from axpo.audit.turns import ToolNames, read_rollout
 from axpo.audit.verdict import verdict
 from axpo.cli import main
-from axpo.settings.config import ConfigError
+from axpo.settings.config import ConfigError, TrainConfig
 
 CALL = '<tool_call>\n{"name": "search", "arguments": {"query": "a"}}\n</tool_call>'
 ACTS = {
@@ -319,7 +319,8 @@ def test_no_record_is_too_odd_to_be_counted(record: dict[str, Any]) -> None:
     for kind in FORMATS.values():
         kind.matches(record)
         with contextlib.suppress(UnreadableError):
-            read_rollout(kind.read(record, Fields()), ToolNames())
+            transcript = kind.read(record, Fields())
+            assert transcript is None or read_rollout(transcript, ToolNames())
 
 
 class TestConditions:
@@ -372,3 +373,11 @@ def test_the_command_writes_what_it_found_and_fails_a_build(tmp_path: Path, caps
     assert main(["audit", str(fallen), "--against", str(figures)]) == 3
     assert "tool_attempt_rate fell: 0.571 before, 0.000 now" in capsys.readouterr().out
     assert main(["audit", str(path), "--fail-if", "no_such<1"]) == 2
+
+
+def test_the_rollouts_of_a_run_are_read_where_it_keeps_them(tmp_path: Path, group: Any, finished_run: Any) -> None:
+    run = finished_run(TrainConfig(steps=2, out=str(tmp_path / "run")))
+    findings = audit([run], AuditSettings())
+    assert list(findings.files.values()) == ["axpo"]
+    assert (findings.rollouts, findings.questions) == (len(group.rollouts), 1)
+    assert (value(findings, "tool_attempt_rate"), value(findings, "tool_success_rate")) == ((0.25, 4), (1.0, 1))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from axpo.audit.fields import Fields
 from axpo.audit.record import Transcript
-from axpo.audit.sources import chat, inspect_ai, search_r1, trl, verifiers, verl
+from axpo.audit.sources import axpo_runs, chat, inspect_ai, search_r1, trl, verifiers, verl
 
 __all__ = ["FORMATS", "Format"]
 
@@ -23,13 +23,14 @@ class Format:
     """What people read."""
     matches: Callable[[Mapping[str, Any]], bool]
     """Whether a record looks like one of this format."""
-    read: Callable[[Mapping[str, Any], Fields], Transcript]
-    """The rollout of a record; raises `UnreadableError`."""
+    read: Callable[[Mapping[str, Any], Fields], Transcript | None]
+    """The rollout of a record, None for one that is not to be counted; raises `UnreadableError`."""
 
 
 FORMATS: Final = {
     each.name: each
     for each in (
+        Format(name="axpo", label="runs of axpo", matches=axpo_runs.matches, read=axpo_runs.read),
         Format(name="inspect", label="inspect_ai logs", matches=inspect_ai.matches, read=inspect_ai.read),
         Format(name="verifiers", label="verifiers results", matches=verifiers.matches, read=verifiers.read),
         Format(name="trl", label="TRL completions", matches=trl.matches, read=trl.read),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from axpo.records._folder import CONFIG
-from axpo.records._rollout_log import ROLLOUTS_FILE, read_image, read_rollouts, saved_steps
-from axpo.records._rollout_records import SavedParts, SavedRollout
+from axpo.records._rollout_log import ROLLOUTS_FILE, read_rollouts, saved_steps
+from axpo.records.rollout_record import RolloutRecord
 from axpo.run._env_making import make_env, parse_env_args
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import read_toml
 from axpo.sft._demonstrations import DemonstratedTurn, Demonstration, Stretch
 from axpo_envs.env import ToolEnv
-from axpo_envs.types import Parts, Question
 
 _FOLDER: Final = "rollouts"
 
@@ -26,9 +24,6 @@ class _Saved(NamedTuple):
     """The run's `rollouts` folder."""
     steps: tuple[int, ...]
     """The steps to read."""
-
-    def parts(self, step: int, parts: SavedParts) -> Parts:
-        return tuple(part if isinstance(part, str) else read_image(self.folder, step, part) for part in parts)
 
 
 def is_rollouts(path: Path) -> bool:
@@ -51,7 +46,7 @@ def rollout_demonstrations(path: Path, env: ToolEnv | None, *, min_reward: float
     saved = _locate(path)
     env = _own_env(saved.folder.parent) if env is None else env
     return [
-        _demonstration(rollout, saved, env)
+        _demonstration(rollout, env)
         for step in saved.steps
         for rollout in read_rollouts(saved.folder, step)
         if rollout.reward >= min_reward
@@ -78,19 +73,8 @@ def _own_env(run: Path) -> ToolEnv:
     return make_env(config.env, parse_env_args(config.env_args))
 
 
-def _demonstration(rollout: SavedRollout, saved: _Saved, env: ToolEnv) -> Demonstration:
-    asked = rollout.question
-    question = Question(
-        id=asked.id,
-        prompt=saved.parts(rollout.step, asked.prompt),
-        answer=asked.answer,
-        hops=asked.hops,
-        labels=frozenset(asked.labels),
+def _demonstration(record: RolloutRecord, env: ToolEnv) -> Demonstration:
+    turns = (
+        DemonstratedTurn(stretches=(Stretch(text=turn.text),), observation=turn.observation) for turn in record.turns
     )
-    return Demonstration(env=env, start=env.begin(question), turns=tuple(_turns(rollout, saved)))
-
-
-def _turns(rollout: SavedRollout, saved: _Saved) -> Iterator[DemonstratedTurn]:
-    for turn in rollout.turns:
-        observation = saved.parts(rollout.step, turn.observation)
-        yield DemonstratedTurn(stretches=(Stretch(text=turn.text),), observation=observation)
+    return Demonstration(env=env, start=env.begin(record.question), turns=tuple(turns))

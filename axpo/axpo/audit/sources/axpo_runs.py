@@ -1,0 +1,53 @@
+"""Reads the rollouts that runs of axpo save (docs/rollouts.md); what was resampled from prefixes counts in no rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from axpo.audit.fields import Fields, UnreadableError, at, key_of, mapping
+from axpo.audit.record import AssistantTurn, Call, Transcript
+
+_VALID = ("executed", "over_limit", "withheld")
+
+
+def matches(record: Mapping[str, Any]) -> bool:
+    """It has the schema's version, and a rollout in a group of a step."""
+    return {"version", "step", "group", "rollout"} <= set(record)
+
+
+def read(record: Mapping[str, Any], fields: Fields) -> Transcript | None:
+    """The rollout; None for a continuation, which says nothing of how often the policy acts by itself."""
+    episode = at(record, "rollout.episode")
+    question = mapping(mapping(episode).get("question"))
+    turns = mapping(episode).get("turns")
+    reward, step = mapping(episode).get("reward"), record.get("step")
+    if not isinstance(turns, list) or not isinstance(reward, int | float) or not isinstance(step, int):
+        raise UnreadableError("expected a rollout with turns, a reward and a step")
+    if record.get("origin") is not None:
+        return None
+    asked = at(record, fields.group_by) if fields.group_by else question.get("id")
+    labels = mapping(question.get("labels")).get("set")
+    return Transcript(
+        question=key_of(asked),
+        turns=tuple(_turn(mapping(turn)) for turn in turns),
+        reward=float(reward),
+        step=step,
+        hops=question["hops"] if isinstance(question.get("hops"), int) else None,
+        labels=tuple(map(str, labels)) if isinstance(labels, list) else (),
+        cut_off=mapping(episode).get("stop") == "max_tokens",
+    )
+
+
+def _turn(turn: Mapping[str, Any]) -> AssistantTurn:
+    calls = turn.get("calls")
+    given = [mapping(call) for call in calls] if isinstance(calls, list) else []
+    return AssistantTurn(text=str(turn.get("text", "")), calls=tuple(map(_call, given)))
+
+
+def _call(call: Mapping[str, Any]) -> Call:
+    return Call(
+        name=str(mapping(call.get("call")).get("name", "")),
+        readable=call.get("outcome") in _VALID,
+        succeeded=call.get("outcome") == "executed" and mapping(call.get("result")).get("status") == "ok",
+    )
