@@ -17,7 +17,7 @@ from axpo.run._policy_loading import load_settings
 from axpo.run.environments import SET_ASIDE, TRAIN, make_asked, make_worlds
 from axpo.run.validation import check_model
 from axpo.settings._evaluation import EvalConfig
-from axpo.settings.config import ConfigError, SamplingConfig, SelectionConfig, TrainConfig
+from axpo.settings.config import ConfigError, SamplingConfig, TrainConfig
 from axpo.settings.config_file import checked, read_toml
 from axpo.settings.sft import RECORDED, SftConfig
 from axpo.sft._run import STAGE
@@ -114,7 +114,7 @@ def _decided(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalCon
         "top_k": train.sampling.top_k,
         "max_turn_tokens": limits.max_turn_tokens,
         "max_episode_tokens": limits.max_episode_tokens,
-        "success_threshold": train.selection.success_threshold,
+        "success_threshold": train.success_threshold,
     }
     open_ones = {name: value for name, value in defaults.items() if getattr(config, name) is None}
     own = train.policy if run is None else run.policy
@@ -142,7 +142,7 @@ def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None]
         questions=config.questions,
         sampling=_sampling(config),
         seed=config.seed,
-        success_threshold=SelectionConfig().success_threshold if threshold is None else threshold,
+        success_threshold=TrainConfig().success_threshold if threshold is None else threshold,
         split=split,
     )
     with _opened(config) as policy:

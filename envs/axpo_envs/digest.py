@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from axpo_envs.images import ImageRef
-from axpo_envs.plumbing._columns import Columns
+from axpo_envs.plumbing.columns import Columns
 from axpo_envs.types import EpisodeState, Parts, Question, StopReason, Turn
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from axpo_envs.images import ImageRef
-from axpo_envs.plumbing._columns import Columns
+from axpo_envs.plumbing.columns import Columns
 from axpo_envs.plumbing.surrogates import well_formed
 
 Parts: TypeAlias = tuple[str | ImageRef, ...]

@@ -110,7 +110,7 @@ def test_two_sources_in_one_group_are_each_computed_alone(toy):
 def test_recovery_compares_with_the_threshold_and_takes_the_best_reward(toy):
     group = make_group(toy, 0, 0, 0, 0, branches=(grow(toy, 0, 0.4, 0.2, 0.2, 0.2),))
     assert compute_advantages([group], AdvantageConfig())[0].value == 0
-    recovered = compute_advantages([group], AdvantageConfig(success_threshold=0.4))[0].value
+    recovered = compute_advantages([group], AdvantageConfig(), success_threshold=0.4)[0].value
     assert recovered == pytest.approx(0.3 / (0.2 + 1e-6))  # 0.4 among (0.4, 0, 0, 0)
 
 
@@ -131,7 +131,7 @@ def test_the_recovery_reward_lives_on_the_scale_of_the_group(toy, rewards, conti
     branch = grow(toy, 0, *continuations)
     group = make_group(toy, *rewards, branches=(branch,))
     assert recovery_reward(group.rollouts[0], branch, success_threshold=threshold) == expected
-    first = compute_advantages([group], AdvantageConfig(success_threshold=threshold))[0]
+    first = compute_advantages([group], AdvantageConfig(), success_threshold=threshold)[0]
     assert first.value == normalize([expected, *rewards[1:]])[0]
 
 
@@ -150,7 +150,7 @@ def test_on_any_scale_failed_prefixes_gain_nothing_and_recovered_ones_lose_nothi
     branch = grow(toy, 0, *regrown)
     plain = make_group(toy, *rewards)
     credited = compute_advantages(
-        [plain.with_branches((branch,))], AdvantageConfig(success_threshold=limit, continuation_loss=False)
+        [plain.with_branches((branch,))], AdvantageConfig(continuation_loss=False), success_threshold=limit
     )
     ordinary = compute_advantages([plain], AdvantageConfig())
     if any(reward >= limit for reward in regrown):

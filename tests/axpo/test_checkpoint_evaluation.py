@@ -13,7 +13,7 @@ from axpo.records.run_log import RunLogError
 from axpo.run._checkpoint import CheckpointError
 from axpo.run.display import Silent
 from axpo.settings._evaluation import EvalConfig
-from axpo.settings.config import ConfigError, ModelConfig, SelectionConfig
+from axpo.settings.config import ConfigError, ModelConfig
 from axpo.settings.config_file import to_toml
 from axpo.settings.sft import RECORDED, SftConfig
 
@@ -26,8 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     monkeypatch.undo()
     config = toy.toy_config(tmp_path_factory.mktemp("trained") / "run", steps=2, env_args=("size=5",))
     limits = replace(config.sampling, max_turn_tokens=9, max_episode_tokens=700, temperature=0.5)
-    config = replace(config, sampling=limits, selection=SelectionConfig(success_threshold=0.75))
-    config = replace(config, advantages=replace(config.advantages, success_threshold=0.75))
+    config = replace(config, sampling=limits, success_threshold=0.75)
     config = replace(config, policy=replace(config.policy, template_options=("message=false", "part=2")))
     return axpo.train(config, display=Silent()).folder
 

@@ -121,7 +121,18 @@ class TestValues:
     @pytest.mark.parametrize(
         ("section", "values"),
         [
-            ("", {"steps": 0, "seed": -1, "model": "", "env": "", "out": "", "method": ""}),
+            (
+                "",
+                {
+                    "steps": 0,
+                    "seed": -1,
+                    "model": "",
+                    "env": "",
+                    "out": "",
+                    "method": "",
+                    "success_threshold": float("nan"),
+                },
+            ),
             (
                 "sampling",
                 {
@@ -135,9 +146,9 @@ class TestValues:
             ),
             (
                 "selection",
-                {"budget": -0.1, "continuations": 1, "ranking": "x", "cut": "x", "success_threshold": float("nan")},
+                {"budget": -0.1, "continuations": 1, "ranking": "x", "cut": "x"},
             ),
-            ("advantages", {"prefix_credit": "yes", "success_threshold": float("inf")}),
+            ("advantages", {"prefix_credit": "yes"}),
             ("loss", {"clip_low": 1.0, "clip_high": 0.0, "kl": -1.0, "aggregation": "sum"}),
             (
                 "optim",
@@ -221,7 +232,6 @@ class TestTogether:
         ("config", "problem"),
         [
             (TrainConfig(sampling=SamplingConfig(max_turn_tokens=9, max_episode_tokens=8)), "max_turn_tokens"),
-            (TrainConfig(selection=SelectionConfig(success_threshold=0.9)), "advantages.success_threshold"),
             (TrainConfig(policy=ModelConfig(device="gpu")), "policy.device: expected one of cpu.*; got 'gpu'"),
             (TrainConfig(policy=ModelConfig(device="cuda:99")), "policy.device"),
             (TrainConfig(model="./nowhere"), "model: there is no folder nowhere"),

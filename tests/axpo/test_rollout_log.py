@@ -14,7 +14,7 @@ from axpo.records._jsonl import DamagedFileError
 from axpo.records._rollout_log import read_image, read_rollouts, saved_steps, step_folder, write_rollouts
 from axpo.records.rollout_record import Cut, GrownBranch, Kind, Origin, RolloutRecord
 from axpo_agents.types import Span
-from axpo_envs.plumbing._columns import Columns
+from axpo_envs.plumbing.columns import Columns
 from axpo_envs.types import Turn
 
 CUT = Cut(turn=0, token=3, confidence=0.25)

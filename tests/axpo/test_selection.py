@@ -24,8 +24,11 @@ def group_of(toy: SimpleNamespace, *rollouts: tuple[str, float, float]) -> Group
     return Group(question=toy.question(), rollouts=made)
 
 
-def chosen(groups: list[Group], seed: int = 0, **config: Any) -> list[tuple[int, int]]:
-    points = select_prefixes(groups, replace(SelectionConfig(), **config), seed=seed)
+def chosen(
+    groups: list[Group], seed: int = 0, *, success_threshold: float = 0.5, **config: Any
+) -> list[tuple[int, int]]:
+    settings = replace(SelectionConfig(), **config)
+    points = select_prefixes(groups, settings, seed=seed, success_threshold=success_threshold)
     return [(point.group, point.rollout) for point in points]
 
 

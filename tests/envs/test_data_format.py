@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_envs import ImageRef, Question, ToolStatus
-from axpo_envs.plumbing._columns import Columns
+from axpo_envs.plumbing.columns import Columns
 from axpo_envs.plumbing.data_format import DataFormatError, read_data, write_data
 
 RAN: list[str] = []

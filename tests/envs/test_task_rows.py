@@ -23,7 +23,7 @@ from axpo_envs import EnvConfigError, EpisodeState, Question
 from axpo_envs.digest import question_fields
 from axpo_envs.images import ImageRef
 from axpo_envs.imaging.files import ImageProblemError
-from axpo_envs.plumbing._columns import Columns, UnfrozenError
+from axpo_envs.plumbing.columns import Columns, UnfrozenError
 from axpo_envs.questions import _image_addresses as image_addresses
 from axpo_envs.questions import load_questions
 from axpo_envs.questions._image_addresses import fetch_image

@@ -16,7 +16,9 @@ STD_EPSILON: Final = 1e-6
 """Added to the standard deviation, as in verl's GRPO."""
 
 
-def compute_advantages(groups: Sequence[Group], config: AdvantageConfig) -> tuple[Advantage, ...]:
+def compute_advantages(
+    groups: Sequence[Group], config: AdvantageConfig, *, success_threshold: float = 0.5
+) -> tuple[Advantage, ...]:
     """Credits every rollout and continuation of a step: step 4 of "One training step" (algorithm.md).
 
     Without branches this is GRPO: each rollout's sampled tokens get (r - mean) / (std + 1e-6) over its
@@ -35,6 +37,11 @@ def compute_advantages(groups: Sequence[Group], config: AdvantageConfig) -> tupl
     own advantages. With `mask_truncated`, rollouts and continuations that ran over a limit have no advantage of their
     own, and count in mean and standard deviation all the same.
 
+    Args:
+        groups: the step's groups, with their branches.
+        config: what is credited, and what is normalized together.
+        success_threshold: Eq. 3: a continuation with at least this reward counts as a recovery.
+
     Returns:
         Advantages in the order of groups, rollouts, then continuations; rollouts that sampled nothing have none.
 
@@ -45,7 +52,11 @@ def compute_advantages(groups: Sequence[Group], config: AdvantageConfig) -> tupl
     return tuple(
         advantage
         for index, group in enumerate(groups)
-        for advantage in (_separate(index, group, config) if config.separate_groups else _joined(index, group, config))
+        for advantage in (
+            _separate(index, group, config, success_threshold)
+            if config.separate_groups
+            else _joined(index, group, config)
+        )
         if advantage.start < advantage.stop
     )
 
@@ -89,7 +100,7 @@ def recovery_reward(source: Rollout, branch: Branch, *, success_threshold: float
     return max(source.reward, *(continuation.reward for continuation in branch.continuations))
 
 
-def _separate(index: int, group: Group, config: AdvantageConfig) -> Iterator[Advantage]:
+def _separate(index: int, group: Group, config: AdvantageConfig, success_threshold: float) -> Iterator[Advantage]:
     rewards = [rollout.reward for rollout in group.rollouts]
     credited = _credited(group) if config.prefix_credit else {}
     for number, (rollout, value) in enumerate(zip(group.rollouts, normalize(rewards), strict=True)):
@@ -98,7 +109,7 @@ def _separate(index: int, group: Group, config: AdvantageConfig) -> Iterator[Adv
             if _is_trained(rollout, config):
                 yield _advantage(index, rollout, value)
         else:
-            recovery = recovery_reward(rollout, branch, success_threshold=config.success_threshold)
+            recovery = recovery_reward(rollout, branch, success_threshold=success_threshold)
             replaced = [*rewards[:number], recovery, *rewards[number + 1 :]]
             yield _advantage(index, rollout, normalize(replaced)[number], stop=_cut(branch, rollout))
     if config.continuation_loss:

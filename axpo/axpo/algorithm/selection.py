@@ -13,7 +13,9 @@ from axpo.settings.config import Cut, Ranking, SelectionConfig
 from axpo_agents.types import Completion, Rollout
 
 
-def select_prefixes(groups: Sequence[Group], config: SelectionConfig, *, seed: int) -> tuple[BranchPoint, ...]:
+def select_prefixes(
+    groups: Sequence[Group], config: SelectionConfig, *, seed: int, success_threshold: float = 0.5
+) -> tuple[BranchPoint, ...]:
     """Chooses the prefixes of one step: step 2 of "One training step" (algorithm.md).
 
     Candidates are the sources of triggered groups: groups whose tool-using rollouts exist and are all
@@ -28,12 +30,18 @@ def select_prefixes(groups: Sequence[Group], config: SelectionConfig, *, seed: i
     no-tool rollouts exist and are all wrong; they are cut behind their thinking, ranked by the mean
     probability of the tokens behind the cut, and those that never got beyond their thinking are no candidates.
 
+    Args:
+        groups: the step's groups.
+        config: budget, number of continuations, order and place of cuts.
+        seed: of `Ranking.RANDOM`.
+        success_threshold: a rollout with a reward below it is wrong.
+
     Returns:
         The points in the order of their selection; () if the budget is below one prefix or nothing is triggered.
     """
     budget = prefix_budget(config, sum(len(group.rollouts) for group in groups))
     rng = random.Random(seed)
-    queues = [_candidates(index, group, config) for index, group in enumerate(groups)]
+    queues = [_candidates(index, group, config, success_threshold) for index, group in enumerate(groups)]
     for queue in queues:
         _rank(queue, config.ranking, rng)
     selected: list[BranchPoint] = []
@@ -66,10 +74,10 @@ class _Place(NamedTuple):
     confidence: float
 
 
-def _candidates(index: int, group: Group, config: SelectionConfig) -> list[BranchPoint]:
+def _candidates(index: int, group: Group, config: SelectionConfig, success_threshold: float) -> list[BranchPoint]:
     uses_tool = config.cut is not Cut.NO_TOOL
     subgroup = [(number, r) for number, r in enumerate(group.rollouts) if r.used_tool is uses_tool]
-    if any(rollout.reward >= config.success_threshold for _, rollout in subgroup):
+    if any(rollout.reward >= success_threshold for _, rollout in subgroup):
         return []
     locate = _PLACES[config.cut]
     places = ((number, rollout, locate(rollout)) for number, rollout in subgroup)

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from axpo_envs.images import ImageRef
-from axpo_envs.plumbing._columns import Columns
+from axpo_envs.plumbing.columns import Columns
 
 Json: TypeAlias = Any
 Keep: TypeAlias = Callable[[ImageRef], None]

@@ -79,7 +79,7 @@ class Settings:
 
     def album(self, folder: Path) -> Album:
         """The run's saved rollouts."""
-        threshold = self["selection.success_threshold"]
+        threshold = self["success_threshold"]
         return Album(rollouts=folder / ROLLOUTS, success_threshold=0.5 if threshold is None else threshold)
 
 

@@ -53,7 +53,7 @@ class RunEvaluations:
             EvaluationPlan(
                 questions=self._plan.eval_questions,
                 sampling=replace(config.sampling, group_size=self._plan.eval_samples),
-                success_threshold=config.selection.success_threshold,
+                success_threshold=config.success_threshold,
                 split=worlds.split,
             ),
             progress=lambda share: self._display.phase(f"evaluation {left(share)}"),

@@ -141,7 +141,7 @@ class TrainingRun:
     def _record(self, step: int, groups: Sequence[Group], measured: Mapping[str, float | None]) -> dict[str, Any]:
         config, log = self._config, self._log
         tools = [tool.name for tool in self._parts.worlds.training.tools]
-        metrics = step_metrics(groups, tools=tools, success_threshold=config.selection.success_threshold)
+        metrics = step_metrics(groups, tools=tools, success_threshold=config.success_threshold)
         self._progress = self._progress.after(step, {**metrics, **measured})
         record: dict[str, Any] = {"step": step, **metrics, **measured, **self._progress.totals()}
         collapse = tool_collapse([*self._history, record])
@@ -159,10 +159,10 @@ class TrainingRun:
     def _doubt_threshold(self, groups: Sequence[Group]) -> None:
         """Says once if what counts as a success is not what the rewards say."""
         rewards = (rollout.reward for group in groups for rollout in group.rollouts)
-        problem = threshold_problem(rewards, self._config.selection.success_threshold)
+        problem = threshold_problem(rewards, self._config.success_threshold)
         if problem and not self._threshold_doubted:
             self._threshold_doubted = True
-            self._display.note(f"selection.success_threshold: {problem}")
+            self._display.note(f"success_threshold: {problem}")
 
     def _evaluate_if_due(self) -> None:
         step = self._progress.step

@@ -179,12 +179,7 @@ def _check_best(log: LogConfig) -> None:
 
 
 def _check_selection(config: TrainConfig) -> None:
-    selection, advantages = config.selection, config.advantages
-    if selection.success_threshold != advantages.success_threshold:
-        raise ConfigError(
-            f"advantages.success_threshold: expected selection.success_threshold ({selection.success_threshold}), "
-            f"since both say which reward is a success; got {advantages.success_threshold}"
-        )
+    selection = config.selection
     rollouts = config.sampling.questions * config.sampling.group_size
     selects = method_named(config.method).select is not None
     if selects and selection.budget > 0 and prefix_budget(selection, rollouts) == 0:

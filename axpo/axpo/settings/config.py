@@ -136,8 +136,6 @@ class SelectionConfig:
     """Order of candidates."""
     cut: Cut = Cut.TOOL_CALL
     """Where continuations start."""
-    success_threshold: Number = 0.5
-    """A rollout with a reward below it is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +151,6 @@ class AdvantageConfig:
     mask_truncated: bool = False
     """Leave rollouts and continuations that ran over a turn or token limit out of the loss (they stay in mean and
     standard deviation). A prefix credited by Eq. 4 is trained all the same: it is judged by its continuations."""
-    success_threshold: Number = 0.5
-    """Eq. 3: a continuation with at least this reward counts as a recovery."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +268,8 @@ class TrainConfig:
     """Training method: grpo, axpo, an ablation of AXPO (axpo_random, axpo_scratch, axpo_no_tool, axpo_no_prefix_credit,
     axpo_prefix_credit_only, axpo_joint_groups), grpo_n10 (any number of rollouts per question), or
     package.module:NAME."""
+    success_threshold: Number = 0.5
+    """A rollout with a reward below it is wrong; a continuation with at least this reward is a recovery (Eq. 3)."""
     steps: Count = 60
     """Training steps."""
     seed: CountOrNone = 0

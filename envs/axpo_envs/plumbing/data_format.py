@@ -34,8 +34,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from axpo_envs.images import ImageRef
-from axpo_envs.plumbing._columns import Columns
 from axpo_envs.plumbing._data_classes import check_fields, field_names, is_data_class, name_of
+from axpo_envs.plumbing.columns import Columns
 from axpo_envs.plumbing.surrogates import has_surrogates
 
 Json: TypeAlias = Any

@@ -29,8 +29,8 @@ from typing import Any, Final
 from axpo_envs.digest import column_fields
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.imaging.files import ImageProblemError, check_count
-from axpo_envs.plumbing._columns import Columns, UnfrozenError, freeze
 from axpo_envs.plumbing.brief import brief
+from axpo_envs.plumbing.columns import Columns, UnfrozenError, freeze
 from axpo_envs.questions._chat_prompt import read_chat
 from axpo_envs.questions._reference import FieldProblemError, read_answers, read_option_texts, read_text, with_options
 from axpo_envs.questions.problems import Problems

@@ -13,7 +13,8 @@ from axpo.settings.config import Cut, Ranking, TrainConfig
 
 
 def _select(groups: Sequence[Group], config: TrainConfig, *, seed: int) -> tuple[BranchPoint, ...]:
-    return select_prefixes(groups, config.selection, seed=seed)
+    threshold = config.success_threshold
+    return select_prefixes(groups, config.selection, seed=seed, success_threshold=threshold)
 
 
 AXPO: Final = Method(name="axpo", label="AXPO", colour="axpo", select=_select)

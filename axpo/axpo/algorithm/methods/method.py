@@ -72,7 +72,7 @@ def _as_it_is(config: TrainConfig) -> TrainConfig:
 
 
 def _group_relative(groups: Sequence[Group], config: TrainConfig) -> tuple[Advantage, ...]:
-    return compute_advantages(groups, config.advantages)
+    return compute_advantages(groups, config.advantages, success_threshold=config.success_threshold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
