@@ -31,6 +31,12 @@ _COMMANDS: Final = {
     "attacks": _Command(
         summary="random attacks on the Python sandbox", module="attacks", config="AttacksConfig", run="run_attacks"
     ),
+    "soak": _Command(
+        summary="episodes, odd turns, kills and noisy neighbours, for long",
+        module="soak",
+        config="SoakConfig",
+        run="run_soak",
+    ),
     "evidence": _Command(
         summary="the comparison behind the README, over seeds and strengths of guessing",
         module="evidence",

@@ -1,0 +1,121 @@
+"""Defines the part `neighbours`: how long cells of a guest take while another guest does its worst."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from axpo_benchmarks.soak._command import SoakConfig
+from axpo_envs.backends.python_sandbox.host import Sandbox
+from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
+from axpo_envs.backends.python_sandbox.protocol import Status
+from axpo_envs.backends.python_sandbox.state import PythonState
+
+_LIMITS: Final = SandboxLimits(wall_s=2.0, cpu_s=2.0, memory_mb=192, scratch_mb=8, threads=16, processes=4)
+_MOST_MS: Final = 10.0
+"""What a noisy guest may add to the 99th percentile of its neighbours, beyond what a busy core adds."""
+_NOISE: Final = {
+    "output": "while True: print('x' * 100_000)",
+    "forks": "import os\nwhile True:\n    try:\n        if os.fork() == 0: os._exit(0)\n    except OSError: pass",
+    "files": "n = 0\nwhile True:\n    try: open(f'f{n}', 'w').write('x' * 4096)\n    except OSError: pass\n    n += 1",
+    "memory": "held = []\nwhile True:\n    try: held.append(bytearray(1 << 20))\n    except MemoryError: held.clear()",
+    "figures": "import numpy as np\nwhile True: np.random.rand(2000, 2000).sum()",
+    "end": "import os\nos._exit(1)",
+}
+"""What the other guest does, by name; each cell runs into its limit, or ends its interpreter."""
+
+
+def soak(config: SoakConfig) -> dict[str, Any]:
+    """Measures, for each kind of noise; returns percentiles in milliseconds, and what was added."""
+    with _sandbox() as sandbox:
+        alone = _cells(sandbox, config.cells)
+        busy = _beside(_busy_process, lambda: _cells(sandbox, config.cells))
+        found = {"alone": _percentiles(alone), "beside a busy process": _percentiles(busy)}
+        for name, code in _NOISE.items():
+            times = _beside(partial(_noisy, sandbox, code), lambda: _cells(sandbox, config.cells))
+            found[f"beside {name}"] = _percentiles(times)
+    level = max(found["alone"]["p99"], found["beside a busy process"]["p99"])
+    added = {name: found[f"beside {name}"]["p99"] - level for name in _NOISE}
+    return {
+        "held": max(added.values()) <= _MOST_MS,
+        "added_p99_ms": added,
+        "milliseconds": found,
+        "cells": config.cells,
+    }
+
+
+@contextmanager
+def _sandbox() -> Iterator[Sandbox]:
+    sandbox = Sandbox(_LIMITS, SandboxSettings(preload=("numpy",)))
+    try:
+        yield sandbox
+    finally:
+        sandbox.close()
+
+
+def _cells(sandbox: Sandbox, count: int) -> list[float]:
+    """Seconds of each of so many small cells of one session."""
+    state, seconds = sandbox.run(PythonState(), "total = 0", seed=1).state, []
+    for number in range(count):
+        began = time.perf_counter()
+        outcome = sandbox.run(state, f"total += {number}; total", seed=1)
+        seconds.append(time.perf_counter() - began)
+        if outcome.status is not Status.DONE or not outcome.succeeded:
+            raise AssertionError(f"an innocent cell went wrong: {outcome.note} {outcome.text[:200]}")
+        state = outcome.state
+    return seconds
+
+
+def _beside(noise: Callable[[], Callable[[], None]], measure: Callable[[], list[float]]) -> list[float]:
+    stop = noise()
+    try:
+        time.sleep(0.3)
+        return measure()
+    finally:
+        stop()
+
+
+def _noisy(sandbox: Sandbox, code: str) -> Callable[[], None]:
+    """Has another session run the code over and over; returns what ends that."""
+    ended = threading.Event()
+
+    def go_on() -> None:
+        seed = 1000
+        while not ended.is_set():
+            seed += 1
+            sandbox.run(PythonState(), code, seed=seed)
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        ended.set()
+        thread.join(30)
+
+    return stop
+
+
+def _busy_process() -> Callable[[], None]:
+    """A process outside the sandbox that computes: what sharing the cores alone costs."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: sum(range(10**6))"])
+
+    def stop() -> None:
+        process.kill()
+        process.wait()
+
+    return stop
+
+
+def _percentiles(seconds: list[float]) -> dict[str, float]:
+    order = sorted(seconds)
+    return {
+        "p50": 1e3 * order[len(order) // 2],
+        "p99": 1e3 * order[min(len(order) - 1, round(0.99 * len(order)))],
+        "max": 1e3 * order[-1],
+    }

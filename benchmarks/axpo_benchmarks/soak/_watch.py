@@ -1,0 +1,60 @@
+"""Defines `Usage`: what a process and its children hold of the machine, to be compared between moments."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What is held at a moment."""
+
+    memory_mb: float
+    """Resident memory of this process, in MiB."""
+    descriptors: int
+    """Its open file descriptors."""
+    threads: int
+    """Its threads."""
+    processes: int
+    """Its descendants."""
+    temporary: int
+    """Entries in the folder of temporary files."""
+    shared: int
+    """Entries in /dev/shm."""
+
+    @classmethod
+    def now(cls) -> Usage:
+        """What is held now."""
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return cls(
+            memory_mb=int(status["VmRSS"].split()[0]) / 1024,
+            descriptors=_entries("/proc/self/fd"),
+            threads=int(status["Threads"]),
+            processes=len(_descendants(os.getpid())),
+            temporary=_entries(tempfile.gettempdir()),
+            shared=_entries("/dev/shm"),
+        )
+
+
+def _entries(folder: str) -> int:
+    return sum(1 for _ in Path(folder).iterdir())
+
+
+def _descendants(pid: int) -> list[int]:
+    """Children of a process, and theirs; of processes that end meanwhile whatever was still to be seen."""
+    found = []
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
+    for thread in threads:
+        try:
+            children = [int(child) for child in (thread / "children").read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            found += [child, *_descendants(child)]
+    return found

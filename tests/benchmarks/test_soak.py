@@ -1,0 +1,47 @@
+"""Tests of axpo-bench soak, in small: its parts run, and a part that does not hold fails the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from axpo.settings.config import ConfigError
+from axpo_benchmarks.soak import SoakConfig, run_soak
+from axpo_benchmarks.soak._episodes import _is_flat
+from axpo_benchmarks.soak._watch import Usage
+from axpo_envs.backends.python_sandbox.start import available_isolations
+
+USAGE = Usage(memory_mb=100.0, descriptors=10, threads=2, processes=9, temporary=5, shared=0)
+
+
+def test_odd_turns_raise_nothing_and_are_written_down(tmp_path: Path) -> None:
+    figures = tmp_path / "soak.json"
+    assert run_soak(SoakConfig(only=("turns",), turns=2000, json=figures)) == 0
+    found = json.loads(figures.read_text())
+    assert found["parts"]["turns"]["turns"] >= 2000
+    assert found["parts"]["turns"]["replayed"] >= 0
+    assert found["machine"]
+
+
+def test_episodes_leave_nothing_behind() -> None:
+    if not available_isolations():
+        pytest.skip("there is no sandbox for Python on this machine")
+    assert run_soak(SoakConfig(only=("episodes",), episodes=20)) == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"memory_mb": 300.0}, {"descriptors": 40}, {"threads": 20}, {"processes": 90}, {"shared": 1}]
+)
+def test_what_grows_is_not_flat(change: dict[str, float]) -> None:
+    grown = Usage(**{**{name: getattr(USAGE, name) for name in USAGE.__slots__}, **change})
+    assert _is_flat([USAGE] * 20)
+    assert not _is_flat([*[USAGE] * 19, grown])
+
+
+def test_unknown_parts_and_numbers_are_refused() -> None:
+    with pytest.raises(ConfigError, match="expected some of episodes, turns, kills, neighbours; got 'rain'"):
+        SoakConfig(only=("rain",))
+    with pytest.raises(ConfigError, match="kills: expected at least 1; got 0"):
+        SoakConfig(kills=0)
