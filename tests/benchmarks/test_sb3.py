@@ -56,11 +56,13 @@ def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("short_rounds")
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_algorithm_trains_and_is_scored(algorithm: str) -> None:
-    run = train(TASKS["doors"], algorithm, steps=1, seed=0, episodes=5)
+@pytest.mark.parametrize(
+    ("task", "algorithm"), [*(("doors", name) for name in ALGORITHMS), ("visual-zoom-easier", "ppo")]
+)
+def test_every_algorithm_trains_and_is_scored(task: str, algorithm: str) -> None:
+    run = train(TASKS[task], algorithm, steps=1, seed=0, episodes=5)
     assert run.curve[-1].steps == 128
-    assert 0 <= run.curve[-1].success <= 0.5
+    assert 0 <= run.curve[-1].success <= 0.6
     assert run.trained.episodes == run.floor.episodes == 5
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,8 @@ from rich.console import Console
 from axpo.commands.arguments import check_output, write_json
 from axpo.settings.config import Count, CountOrNone
 from axpo.settings.config_file import checked
+from axpo.terminal.heartbeat import Heartbeat
+from axpo.terminal.unfailing import say
 from axpo_benchmarks.machine import provenance
 from axpo_benchmarks.sb3._tasks import TASKS
 from axpo_benchmarks.sb3._training import Run, train
@@ -44,14 +47,19 @@ def run_sb3(config: Sb3Config) -> int:
     torch.set_num_threads(config.threads)
     console = Console()
     runs: list[dict[str, Any]] = []
-    for name in config.tasks:
-        for algorithm in config.algorithms:
-            for seed in config.seeds:
-                steps = config.steps or TASKS[name].steps
-                run = train(TASKS[name], algorithm, steps=steps, seed=seed, episodes=config.episodes)
-                runs.append({"task": name, "algorithm": algorithm, "seed": seed, **asdict(run)})
-                console.print(_line(name, algorithm, seed, run), highlight=False, soft_wrap=True)
-                write_json(config.json, {**provenance(), "runs": runs})
+    with Heartbeat(lambda line: say(f"axpo-bench: {line}")) as heartbeat:
+        for name, algorithm, seed in itertools.product(config.tasks, config.algorithms, config.seeds):
+            run = train(
+                TASKS[name],
+                algorithm,
+                steps=config.steps or TASKS[name].steps,
+                seed=seed,
+                episodes=config.episodes,
+                doing=heartbeat.doing,
+            )
+            runs.append({"task": name, "algorithm": algorithm, "seed": seed, **asdict(run)})
+            console.print(_line(name, algorithm, seed, run), highlight=False, soft_wrap=True)
+            write_json(config.json, {**provenance(), "runs": runs})
     return 0
 
 

@@ -43,7 +43,9 @@ class AskedFeatures(BaseFeaturesExtractor):
         """Features of a batch, float32 (B, features_dim)."""
         known = [observations[key] for key in self._keys]
         if self._sees:
-            known += self._seen(observations["image"] - 0.5, observations["question"])
+            # On processors almost twice as fast.
+            image = (observations["image"] - 0.5).contiguous(memory_format=torch.channels_last)
+            known += self._seen(image, observations["question"])
         return torch.relu(self.whole(torch.cat(known, dim=1)))
 
     def _seen(self, image: torch.Tensor, question: torch.Tensor) -> list[torch.Tensor]:
@@ -52,6 +54,6 @@ class AskedFeatures(BaseFeaturesExtractor):
         layers = len(_CHANNELS)
         for number, convolution in enumerate(self.convolutions):
             image = torch.relu(convolution(image) * (1 + asked[number]) + asked[layers + number])
-        weights = torch.softmax((image * self.sharpness.exp()).flatten(2), dim=2).view_as(image)
+        weights = torch.softmax((image * self.sharpness.exp()).flatten(2), dim=2).reshape(image.shape)
         across, down = (torch.linspace(-1, 1, side, device=image.device) for side in (image.shape[3], image.shape[2]))
         return [image.amax((2, 3)), (weights.sum(2) * across).sum(-1), (weights.sum(3) * down).sum(-1)]

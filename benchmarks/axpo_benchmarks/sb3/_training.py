@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -73,11 +74,13 @@ class Run:
     """Wall-clock seconds of training."""
     cpu_seconds: float
     """Processor seconds of training, all threads."""
-    settings: dict[str, Any] = field(default_factory=lambda: dict(_SETTINGS))
+    settings: dict[str, Any]
     """Of the algorithm."""
 
 
-def train(task: Task, algorithm: str, *, steps: int, seed: int, episodes: int) -> Run:
+def train(
+    task: Task, algorithm: str, *, steps: int, seed: int, episodes: int, doing: Callable[[str], object] = str
+) -> Run:
     """Trains and scores a policy.
 
     Args:
@@ -86,7 +89,9 @@ def train(task: Task, algorithm: str, *, steps: int, seed: int, episodes: int) -
         steps: steps of the environment.
         seed: seeds everything.
         episodes: held-out episodes for each score.
+        doing: is told how far it is.
     """
+    settings = {**_SETTINGS, **task.settings}
     floor = score(task, None, episodes=episodes, seed=seed)
     env = VecMonitor(DummyVecEnv([_giving(one) for one in episodes_of(task, "train", _AT_A_TIME)]))
     kind = "MultiInputLstmPolicy" if algorithm == "recurrent" else "MultiInputPolicy"
@@ -96,9 +101,9 @@ def train(task: Task, algorithm: str, *, steps: int, seed: int, episodes: int) -
         policy_kwargs={"features_extractor_class": AskedFeatures, "net_arch": []},
         seed=seed,
         device="cpu",
-        **_SETTINGS,
+        **settings,
     )
-    curve = _Curve()
+    curve = _Curve(steps, doing)
     began, cpu_began = time.perf_counter(), time.process_time()
     model.learn(steps, callback=curve)
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
@@ -109,6 +114,7 @@ def train(task: Task, algorithm: str, *, steps: int, seed: int, episodes: int) -
         curve=tuple(curve.points),
         seconds=round(seconds, 1),
         cpu_seconds=round(cpu_seconds, 1),
+        settings=settings,
     )
 
 
@@ -155,8 +161,10 @@ def _giving(env: Any) -> Any:
 class _Curve(BaseCallback):
     """Records a point after every round of steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int, doing: Callable[[str], object]) -> None:
         super().__init__()
+        self._steps = steps
+        self._doing = doing
         self.points: list[Point] = []
         self._succeeded: deque[bool] = deque(maxlen=_WINDOW)
         self._turns: deque[int] = deque(maxlen=_WINDOW)
@@ -182,3 +190,4 @@ class _Curve(BaseCallback):
                     turns=round(float(np.mean(self._turns)), 3),
                 )
             )
+            self._doing(f"{self.num_timesteps} of {self._steps} steps, success {self.points[-1].success:.3f}")
