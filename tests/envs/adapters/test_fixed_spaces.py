@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axpo_envs import EnvConfigError, InfrastructureFault, Snapshot
+from axpo_envs import EnvConfigError, InfrastructureFault, Question, Snapshot
 from axpo_envs.adapters.sb3 import Calls, FixedSpaces, TextFeatures, Turns, ZoomGrid
 from axpo_envs.examples import call_turn
 from axpo_envs.suite.tool_task import ToolTask
@@ -226,6 +226,46 @@ def test_a_fault_that_is_reported_ends_the_episode_with_no_reward() -> None:
     observation, reward, _, truncated, info = env.step(0)
     assert observation in env.observation_space
     assert (np.isnan(reward), truncated, info["fault"]) == (True, True, "the server is gone")
+
+
+@pytest.mark.parametrize("actions", ["discrete", "multi"])
+def test_a_fault_that_keeps_an_episode_from_beginning_is_told_by_its_first_step(actions: Any) -> None:
+    broken = True
+
+    def connect(question: Question) -> tuple[()]:
+        if broken:
+            raise InfrastructureFault("the server is gone")
+        return ()
+
+    @tool(initial_state=connect)
+    def ask(state: tuple[()]) -> tuple[str, tuple[()]]:
+        """Asks."""
+        return "yes", state
+
+    env = FixedSpaces(ToolTask(questions=ROWS, tools=[ask]), answers="xy", image_size=None, actions=actions)
+    env.unwrapped.truncates_faults = True
+    observation, info = env.reset(seed=0)
+    assert observation in env.observation_space
+    assert info == {"fault": "the server is gone"}
+    assert env.action_masks().all()
+    observation, reward, _, truncated, info = env.step(env.action_space.sample())
+    assert observation in env.observation_space
+    assert (np.isnan(reward), truncated, info) == (True, True, {"fault": "the server is gone"})
+    broken = False
+    env.reset(seed=0)
+    assert not env.step(np.array([0, 0, 0]) if actions == "multi" else 0)[3]
+
+
+def test_vectors_of_processes_carry_its_arrays() -> None:
+    vector = gymnasium.vector.AsyncVectorEnv([lambda: zoom_env(image_size=96)] * 2)
+    try:
+        observation, _ = vector.reset(seed=3)
+        alone = zoom_env(image_size=96)
+        assert (observation["image"][1] == alone.reset(seed=4)[0]["image"]).all()
+        observation, *_ = vector.step(np.array([0, 4]))
+        assert (observation["image"][1] == alone.step(4)[0]["image"]).all()
+    finally:
+        vector.close()
 
 
 def same(one: Any, other: Any) -> bool:

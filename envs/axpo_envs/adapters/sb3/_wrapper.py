@@ -87,6 +87,7 @@ class FixedSpaces(gymnasium.Wrapper[Arrays, Any, Observation, str], gymnasium.ut
         self._zoom_tool = zoom_tool_of(self._tool_env)
         self._choices = (*(_default_choices(self._tool_env) if choices is None else choices), Answers(answers))
         self._image_size = image_size
+        self._begun = True
         self._text = text if text is not None else TextFeatures()
         sizes = [len(kind) for kind in self._choices]
         self._multi = actions == "multi"
@@ -98,11 +99,15 @@ class FixedSpaces(gymnasium.Wrapper[Arrays, Any, Observation, str], gymnasium.ut
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, dict[str, Any]]:
         """Begins an episode."""
         _, info = self.env.reset(seed=seed, options=options)
-        return self._blank() if "fault" in info else self.observe(), info
+        self._begun = "fault" not in info
+        return self.observe() if self._begun else self._blank(), info
 
     def step(self, action: Action) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
         """Takes the turn of that number."""
-        _, reward, terminated, truncated, info = self.env.step(self.turn_of(action))
+        # An episode that a fault kept from beginning is told of it by its first step, whatever that is.
+        _, reward, terminated, truncated, info = self.env.step(self.turn_of(action) if self._begun else "")
+        if "fault" in info:
+            return self._blank(), float(reward), terminated, truncated, info
         if truncated and self._tool_env.state.stop is not None:
             terminated, truncated = True, False
         if terminated or truncated:
@@ -123,6 +128,8 @@ class FixedSpaces(gymnasium.Wrapper[Arrays, Any, Observation, str], gymnasium.ut
 
         Calls are left out once no turn may call a tool. Bool of shape (n,), or of the sum of a `MultiDiscrete`'s sizes.
         """
+        if not self._begun:
+            return np.ones(int(np.sum(self.action_space.nvec)) if self._multi else self.action_space.n, np.bool_)
         state = self._tool_env.state
         calls = len(state.turns) < self._tool_env.rules.max_turns
         masks = [kind.allowed(state) & (calls or not kind.calls_tool) for kind in self._choices]
@@ -160,6 +167,7 @@ class FixedSpaces(gymnasium.Wrapper[Arrays, Any, Observation, str], gymnasium.ut
             SnapshotError: it is of another environment.
         """
         self._tool_env.restore(snapshot)
+        self._begun = True
 
     def _kind_of(self, number: int) -> tuple[int, int]:
         for kind, choices in enumerate(self._choices):
