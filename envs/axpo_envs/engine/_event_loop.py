@@ -1,4 +1,8 @@
-"""Defines `run_coroutine`: one event loop in a thread of its own, on which async tools wait, hundreds at a time."""
+"""Defines `run_coroutine`: one event loop in a thread of its own, on which async tools wait, hundreds at a time.
+
+It is no portal of anyio: a caller is let go when a coroutine swallows its cancellation or blocks the loop, and a forked
+process begins a loop of its own.
+"""
 
 from __future__ import annotations
 

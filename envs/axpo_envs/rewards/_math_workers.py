@@ -1,6 +1,7 @@
 """Defines `ask_worker`, which has a process compare mathematical answers, and ends it when it takes too long.
 
-Too long is told from processor time alone, so that a verdict does not depend on what else the machine does.
+Too long is told from processor time alone, so that a verdict does not depend on what else the machine does. The worker
+pool of tools counts wall-clock time, and its workers import what tools need; these processes import sympy alone.
 """
 
 from __future__ import annotations

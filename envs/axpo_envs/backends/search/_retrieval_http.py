@@ -13,6 +13,8 @@ and 405 for what is not offered, 503 where the backend has a fault or the answer
 
 Nothing that clients do takes more than a bounded part of the server: the limits are the constants below. Connections
 beyond the most that are served wait, unaccepted, until one ends; so do all while the process has no descriptor left.
+That is why it is no starlette behind uvicorn: these bound neither a request's time nor accept, and spin without
+descriptors.
 """
 
 from __future__ import annotations
