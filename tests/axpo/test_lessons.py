@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from axpo.settings.config import ConfigError
-from axpo.settings.sft import LessonName, SftConfig, StageConfig, TrajectoryConfig
-from axpo.sft.lessons import make_lesson
+from axpo.settings.sft import TRAJECTORIES, SftConfig, StageConfig, TrajectoryConfig
+from axpo.sft import lessons
+from axpo.sft._demonstrations import Lesson
+from axpo.sft.lessons import make_lesson, register_lessons
 from axpo.sft.lessons._locate_and_read import LocateAndRead
 from axpo.sft.lessons._question_pool import QuestionPool
 from axpo.sft.lessons._trajectories import Trajectories
@@ -108,5 +110,26 @@ def test_environments_without_an_expert_are_refused() -> None:
         tools=(),
         reward=ExactMatch(),
     )
-    with pytest.raises(ConfigError, match=r"lessons are known for axpo/VisualZoom-v0"):
-        make_lesson(StageConfig(lesson=LessonName.TRAJECTORIES), SftConfig(env="x/X-v0"), ToolEnv(spec), seed=0)
+    with pytest.raises(ConfigError, match=r"lessons are known for VisualZoom; got x/X-v0"):
+        make_lesson(StageConfig(lesson=TRAJECTORIES), SftConfig(env="x/X-v0"), ToolEnv(spec), seed=0)
+
+
+def test_an_environment_from_outside_brings_lessons_of_its_own(
+    env: VisualZoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mine(VisualZoom):
+        pass
+
+    monkeypatch.setattr(lessons, "_LESSONS", {})
+
+    def mine(env: ToolEnv, stage: StageConfig, config: SftConfig, *, seed: int) -> Lesson:
+        assert isinstance(env, Mine)
+        return Trajectories(env, stage.trajectories, seed=seed, questions=4, uses=1)
+
+    register_lessons(Mine, {"mine": mine})
+    own = Mine(image_size=128, view_size=32)
+    assert len(make_lesson(StageConfig(lesson="mine"), SftConfig(), own, seed=0).draw(2)) == 2
+    with pytest.raises(ConfigError, match=r"expected one of mine, demonstrations in .*; got 'yours'"):
+        make_lesson(StageConfig(lesson="yours"), SftConfig(), own, seed=0)
+    with pytest.raises(ConfigError, match="lessons are known for Mine"):
+        make_lesson(StageConfig(lesson="mine"), SftConfig(), env, seed=0)

@@ -16,7 +16,7 @@ from axpo.records._checked_json import DamagedFileError
 from axpo.records._jsonl import JsonLines
 from axpo.settings.config import ConfigError
 from axpo.settings.config_file import read_toml
-from axpo.settings.sft import LessonName, SftConfig, StageConfig, TrajectoryConfig
+from axpo.settings.sft import LOCATE_AND_READ, SftConfig, StageConfig, TrajectoryConfig
 from axpo.sft._demonstrations import Piece
 from axpo.sft._run import run_sft
 from axpo.sft._training import learning_rate, weighted_loss
@@ -44,7 +44,7 @@ class Recorder:
 
 def small(out: Path, **changes: Any) -> SftConfig:
     stages = (
-        StageConfig(lesson=LessonName.LOCATE_AND_READ, steps=2, batch=3),
+        StageConfig(lesson=LOCATE_AND_READ, steps=2, batch=3),
         StageConfig(steps=2, batch=4, trajectories=TrajectoryConfig(tool_share=0.5)),
     )
     config = SftConfig(

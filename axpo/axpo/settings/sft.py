@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Annotated, Final
 
 import tyro
@@ -14,15 +13,12 @@ RECORDED: Final = "recorded"
 """Stands for no environment: demonstrations are shown with what their own records say."""
 
 
-class LessonName(StrEnum):
-    """What a stage teaches."""
-
-    TRAJECTORIES = "trajectories"
-    """Episodes of a scripted expert in the environment, some with tool calls and some answered outright."""
-    LOCATE_AND_READ = "locate_and_read"
-    """Dense pre-training for VisualZoom: the place of every sign of a scene, then the characters of a montage."""
-    DEMONSTRATIONS = "demonstrations"
-    """The user's own, see `DemonstrationsConfig`."""
+TRAJECTORIES: Final = "trajectories"
+"""Episodes of a scripted expert in the environment, some with tool calls and some answered outright."""
+LOCATE_AND_READ: Final = "locate_and_read"
+"""Dense pre-training for VisualZoom: the place of every sign of a scene, then the characters of a montage."""
+DEMONSTRATIONS: Final = "demonstrations"
+"""The user's own, see `DemonstrationsConfig`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +69,7 @@ class DemonstrationsConfig:
 class StageConfig:
     """One stage of training."""
 
-    lesson: LessonName = LessonName.TRAJECTORIES
+    lesson: Name = TRAJECTORIES
     """What is taught."""
     steps: Count = 500
     """Optimizer steps."""

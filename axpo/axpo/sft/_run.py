@@ -22,7 +22,7 @@ from axpo.run.environments import Worlds, make_worlds
 from axpo.run.validation import check_model, located, located_path
 from axpo.settings.config import ConfigError, SamplingConfig
 from axpo.settings.config_file import checked, read_toml, to_toml
-from axpo.settings.sft import RECORDED, DemonstrationsConfig, LessonName, SftConfig, StageConfig
+from axpo.settings.sft import DEMONSTRATIONS, RECORDED, DemonstrationsConfig, SftConfig, StageConfig
 from axpo.sft._training import EXAMPLES, LOSSES, SftDisplay, Stage, train_stage
 from axpo.sft.lessons import make_lesson
 from axpo.sft.lessons._recorded import Recorded
@@ -127,14 +127,14 @@ def stages(config: SftConfig) -> tuple[StageConfig, ...]:
         ConfigError: there are demonstrations, and stages of which none teaches them.
     """
     own = config.demonstrations
-    if own.source is None or any(stage.lesson is LessonName.DEMONSTRATIONS for stage in config.stages):
+    if own.source is None or any(stage.lesson == DEMONSTRATIONS for stage in config.stages):
         return config.stages
     if config.stages != SftConfig().stages:
         raise ConfigError(
             'stages: expected one with lesson = "demonstrations", since demonstrations.source is given; got '
             f"{', '.join(stage.lesson for stage in config.stages)}"
         )
-    return (StageConfig(lesson=LessonName.DEMONSTRATIONS, batch=own.batch, lr=own.lr),)
+    return (StageConfig(lesson=DEMONSTRATIONS, batch=own.batch, lr=own.lr),)
 
 
 def _fitted(
@@ -149,7 +149,7 @@ def _fitted(
             f"demonstrations.max_tokens: all {len(lesson)} demonstrations have more than {own.max_tokens}"
         )
     settings = stage.config
-    if settings == StageConfig(lesson=LessonName.DEMONSTRATIONS, batch=own.batch, lr=own.lr):
+    if settings == StageConfig(lesson=DEMONSTRATIONS, batch=own.batch, lr=own.lr):
         steps = fitting.steps(epochs=own.epochs, batch=own.batch)
         settings = replace(settings, steps=steps, warmup_steps=round(own.warmup_share * steps))
     return replace(stage, config=settings, lesson=fitting)

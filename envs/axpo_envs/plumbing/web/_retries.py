@@ -1,7 +1,7 @@
 """Defines `Retries`: how often a request to a service is tried, and how long is waited in between.
 
-A value that users set and settings hold, and one formula. Turns of episodes are tried again by it as well as requests, so
-that no one loop runs all attempts, which is what tenacity would bring.
+A value that users set and settings hold, and one formula. Turns of episodes are tried again by it as well as requests,
+so that no one loop runs all attempts, which is what tenacity would bring.
 """
 
 from __future__ import annotations
