@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import pkgutil
 import subprocess
 import sys
@@ -81,6 +82,10 @@ def check_commands() -> None:
         log.append_step({"step": 1, "reward_mean": 0.25, "rollouts": 8.0, "tokens": 90.0, "seconds_step": 1.5})
     run("axpo.cli", "view", "run")
     expect("<html" in Path("run/report.html").read_text(encoding="utf-8"), "`axpo view` to write a report")
+    row = {"id": "q", "reward": 1.0, "messages": [{"role": "assistant", "content": "<search>a</search>"}]}
+    Path("rollouts.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    said = run("axpo.cli", "audit", "rollouts.jsonl", "--fail-if", "tool_attempt_rate<1")
+    expect("1 rollouts of 1 questions" in said, f"`axpo audit` to count; got: {said}")
     for arguments in (("axpo.cli", "--help"), ("axpo.cli", "envs"), ("axpo_benchmarks.cli", "--help")):
         run(*arguments)
     for arguments in (("axpo.cli", "train"), ("axpo_benchmarks.cli", "speed")):
