@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 import tyro
 from pydantic import Field
 
+from axpo.settings.environment import EnvSettings
 from axpo_agents.types import Sampling, Truncation
 
 Count: TypeAlias = Annotated[int, Field(ge=1)]
@@ -254,13 +255,9 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(EnvSettings):
     """A training run: everything that decides its results."""
 
-    env: Name = "axpo/VisualZoom-v0"
-    """Gymnasium id of the environment (`module:id` or `folder/module.py:id` imports the module first)."""
-    env_args: tuple[str, ...] = ()
-    """Keyword arguments of the environment as NAME=VALUE, VALUE in JSON (or a bare word)."""
     model: Name = "tiny"
     """`tiny` (the shipped checkpoint), `tiny-random` (the same, untrained), a checkpoint folder, or a Hugging Face
     id."""

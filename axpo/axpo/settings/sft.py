@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import tyro
 
 from axpo.settings.config import Count, CountOrNone, ModelConfig, Name, NonNegative, Number, Positive, Probability
+from axpo.settings.environment import EnvSettings
 
 RECORDED: Final = "recorded"
 """Stands for no environment: demonstrations are shown with what their own records say."""
@@ -88,14 +89,12 @@ class StageConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SftConfig:
+class SftConfig(EnvSettings):
     """A supervised fine-tuning run."""
 
     env: Name = "axpo/VisualZoom-v0"
     """Gymnasium id of the environment whose instructions and tools are shown, and which evaluates. `recorded`, which is
     the default of `axpo sft --demonstrations`: the system messages and tools of the records, and no evaluation."""
-    env_args: tuple[str, ...] = ()
-    """Keyword arguments of the environment as NAME=VALUE, VALUE in JSON (or a bare word)."""
     model: Name = "tiny-random"
     """`tiny-random`, `tiny`, a checkpoint folder, or a Hugging Face id."""
     out: Name = "runs/sft"

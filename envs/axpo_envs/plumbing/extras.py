@@ -15,7 +15,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "search": ("httpx",),
     "mcp": ("mcp", "anyio", "httpx2", "jsonschema", "re2", "referencing"),
     "math": ("math_verify", "sympy"),
-    "datasets": ("datasets",),
+    "datasets": ("datasets", "pyarrow"),
     "train": _TRAIN,
     "lora": ("peft", *_TRAIN),
     "remote": ("httpx", "transformers", "tokenizers"),
