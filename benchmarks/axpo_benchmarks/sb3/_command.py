@@ -34,8 +34,8 @@ class Sb3Config:
     """Steps of the environment; 0 takes each task's own number."""
     episodes: Count = 500
     """Held-out questions for each score."""
-    threads: Count = 2
-    """Threads of torch."""
+    threads: Count = 1
+    """Threads of torch; networks this small gain little from more, and lose much where a core is not free."""
     json: Path | None = None
     """Write the curves to this file; it grows with every run."""
 

@@ -109,8 +109,9 @@ TASKS: Final[Mapping[str, Task]] = {
         summary="a ToolTask of two hops: read a note, open the door that it names, answer with the letter",
         make=_doors,
         answers=_LETTERS,
-        steps=150_000,
+        steps=400_000,
         image_size=None,
+        settings={"ent_coef": 0.005},
     ),
 }
 """By name."""
