@@ -113,3 +113,28 @@ def test_every_folder_says_what_it_holds() -> None:
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if module.ispkg:
                 assert importlib.import_module(module.name).__doc__, module.name
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is that of a module, or of something in one."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:count]))
+        except ImportError:
+            continue
+        return all((found := getattr(found, part, None)) is not None for part in parts[count:])
+    return False
+
+
+def test_dotted_names_that_pages_and_docstrings_cite_exist() -> None:
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")]
+    texts += [file for package in PACKAGES.values() for file in Path(package.__path__[0]).rglob("*.py")]
+    pattern = re.compile(rf"`((?:{'|'.join(PACKAGES)})(?:\.\w+)+)(?:\([^`]*\))?`")
+    cited = {
+        (str(text.relative_to(ROOT)), name)
+        for text in texts
+        if text.name != "CHANGELOG.md"
+        for name in pattern.findall(text.read_text(encoding="utf-8"))
+    }
+    assert sorted((text, name) for text, name in cited if not resolves(name)) == []
