@@ -19,7 +19,7 @@ from axpo_envs.backends.python_sandbox.state import PythonState
 
 _LIMITS: Final = SandboxLimits(wall_s=2.0, cpu_s=2.0, memory_mb=192, scratch_mb=8, threads=16, processes=4)
 _MOST_MS: Final = 10.0
-"""What a noisy guest may add to the 99th percentile of its neighbours, beyond what a busy core adds."""
+"""What a noisy guest may add to the 99th percentile of its neighbours, beyond what busy cores add."""
 _NOISE: Final = {
     "output": "while True: print('x' * 100_000)",
     "forks": "import os\nwhile True:\n    try:\n        if os.fork() == 0: os._exit(0)\n    except OSError: pass",
@@ -35,12 +35,12 @@ def soak(config: SoakConfig) -> dict[str, Any]:
     """Measures, for each kind of noise; returns percentiles in milliseconds, and what was added."""
     with _sandbox() as sandbox:
         alone = _cells(sandbox, config.cells)
-        busy = _beside(_busy_process, lambda: _cells(sandbox, config.cells))
-        found = {"alone": _percentiles(alone), "beside a busy process": _percentiles(busy)}
+        busy = _beside(_busy_processes, lambda: _cells(sandbox, config.cells))
+        found = {"alone": _percentiles(alone), "beside busy processes": _percentiles(busy)}
         for name, code in _NOISE.items():
             times = _beside(partial(_noisy, sandbox, code), lambda: _cells(sandbox, config.cells))
             found[f"beside {name}"] = _percentiles(times)
-    level = max(found["alone"]["p99"], found["beside a busy process"]["p99"])
+    level = max(found["alone"]["p99"], found["beside busy processes"]["p99"])
     added = {name: found[f"beside {name}"]["p99"] - level for name in _NOISE}
     return {
         "held": max(added.values()) <= _MOST_MS,
@@ -101,13 +101,15 @@ def _noisy(sandbox: Sandbox, code: str) -> Callable[[], None]:
     return stop
 
 
-def _busy_process() -> Callable[[], None]:
-    """A process outside the sandbox that computes: what sharing the cores alone costs."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: sum(range(10**6))"])
+def _busy_processes() -> Callable[[], None]:
+    """Two processes that compute, as many as a guest and its warden are: what sharing the cores alone costs."""
+    command = [sys.executable, "-c", "while True: sum(range(10**6))"]
+    processes = [subprocess.Popen(command) for _ in range(2)]
 
     def stop() -> None:
-        process.kill()
-        process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
     return stop
 
