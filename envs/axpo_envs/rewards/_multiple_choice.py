@@ -48,7 +48,10 @@ _LETTER: Final = re.compile(
     r"[(\[{<]([A-Za-z])[)\]}>]\s*[.:]?\s*(.*)|\$?([A-Za-z])(?:\s*[.):\u3001]\s*(.*)|\s+-\s+(.*))?", re.DOTALL
 )
 _LEAD: Final = re.compile(
-    r"(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice)(?:\s+is)?\s*:?\s+", re.IGNORECASE
+    r"(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice)(?:\s+is)?\s*:?\s+|"
+    r"(?:it|this|that)(?:\s+(?:is|must\s+be|would\s+be)|'s)\s+|"
+    r"i(?:\s+would|\s+will|'d|'ll)?\s+(?:choose|pick|select|say|go\s+with)\s+",
+    re.IGNORECASE,
 )
 _BOLD_LETTER: Final = re.compile(r"(\*\*|__|`)\(?([A-Za-z])[.):]?\)?\1\s*[.:]?\s+(?=\S)")
 _SHELL: Final = re.compile(r"\$(.*)\$|\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{(.*)\}", re.DOTALL)
