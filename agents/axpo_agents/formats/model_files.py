@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from transformers import AutoConfig, AutoTokenizer
-from transformers.utils import cached_file
-
 from axpo_agents.errors import PolicyError
 from axpo_agents.families import family_of, image_families
 from axpo_agents.formats.image_settings import ImageSettings
+from axpo_envs.plumbing.extras import requiring
+
+with requiring("remote", "reading the files of a model"):
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers.utils import cached_file
 
 _IMAGE_FILES: Final = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 """Files that neither model nor tokenizer writes; a saved policy carries them on."""

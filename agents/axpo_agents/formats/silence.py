@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from transformers.utils import logging
+from axpo_envs.plumbing.extras import requiring
+
+with requiring("remote", "reading the files of a model"):
+    from transformers.utils import logging
 
 
 @contextmanager

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gymnasium import spaces
-from pettingzoo import AECEnv
 
 from axpo_envs.adapters.pettingzoo._team import Team, TeamSnapshot, TeamState, result_info, transcript_of
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.observation import Observation
+from axpo_envs.plumbing.extras import requiring
 from axpo_envs.spaces import ImagesSpace, TextSpace
 from axpo_envs.types import EpisodeState
+
+with requiring("pettingzoo", "a team of PettingZoo"):
+    from pettingzoo import AECEnv
 
 KNOWN_OPTIONS: Final = ("index", "question")
 """What `reset` hands on; PettingZoo's own tests give other options, too."""

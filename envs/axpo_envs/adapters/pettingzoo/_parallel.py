@@ -7,13 +7,16 @@ from typing import Any, Final
 
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
-from pettingzoo import ParallelEnv
 
 from axpo_envs.adapters.pettingzoo._aec import KNOWN_OPTIONS, team_spaces
 from axpo_envs.adapters.pettingzoo._team import ANSWER, Team, TeamSnapshot, TeamState, result_info, transcript_of
 from axpo_envs.errors import EnvConfigError, SnapshotError
 from axpo_envs.observation import Observation
+from axpo_envs.plumbing.extras import requiring
 from axpo_envs.types import EpisodeState
+
+with requiring("pettingzoo", "a team of PettingZoo"):
+    from pettingzoo import ParallelEnv
 
 
 class TeamParallelEnv(ParallelEnv[str, Observation, str]):  # type: ignore[misc] # PettingZoo is untyped
