@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from axpo_benchmarks.soak._command import SoakConfig
-from axpo_benchmarks.soak._watch import Usage
+from axpo_benchmarks.soak._watch import Usage, own_temporary_folder
 from axpo_envs import ExactMatch, ListQuestions, Question, ToolEnv, ToolEnvSpec, call_turn
 from axpo_envs.tools import PythonTool, SandboxLimits
 
@@ -28,6 +28,11 @@ _CELLS: Final = (
 
 def soak(config: SoakConfig) -> dict[str, Any]:
     """Plays the episodes; returns what was held in the course of it, and whether it stayed flat and came back."""
+    with own_temporary_folder():
+        return _soak(config)
+
+
+def _soak(config: SoakConfig) -> dict[str, Any]:
     before = Usage.now()
     limits = SandboxLimits(wall_s=30.0, memory_mb=192, scratch_mb=4)
     tool = PythonTool(limits)

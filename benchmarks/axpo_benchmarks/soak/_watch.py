@@ -1,9 +1,11 @@
-"""Defines `Usage`: what a process and its children hold of the machine, to be compared between moments."""
+"""Defines `Usage`, what a process and its children hold of the machine, and `own_temporary_folder`."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +39,22 @@ class Usage:
             temporary=_entries(tempfile.gettempdir()),
             shared=_entries("/dev/shm"),
         )
+
+
+@contextmanager
+def own_temporary_folder() -> Iterator[None]:
+    """Temporary files of this process and its children lie in a folder that other processes do not write to."""
+    outer, variable = tempfile.tempdir, os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="axpo-soak-") as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = outer
+            if variable is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = variable
 
 
 def _entries(folder: str) -> int:
