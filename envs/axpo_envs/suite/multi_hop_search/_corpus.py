@@ -1,0 +1,95 @@
+"""Defines the corpus: documents written of a fact graph, and the file that holds them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from axpo_envs.backends.search import Document
+from axpo_envs.digest import digest_of
+from axpo_envs.errors import InfrastructureFault
+from axpo_envs.suite.multi_hop_search._graph import Entity, FactGraph
+from axpo_envs.suite.multi_hop_search._selection import order_of
+from axpo_envs.suite.multi_hop_search._wording import alias_sentence, opening, sentence
+
+_DIGITS: Final = 16
+
+
+class Style(StrEnum):
+    """How documents are written."""
+
+    FULL = "full"
+    """In varied sentences in any order, with other names."""
+    SHORT = "short"
+    """One wording for each relation, in one order, nothing beside the facts: for a very small policy."""
+
+
+def document_of(entity: Entity, style: Style) -> Document:
+    """The document about an entity: an opening and a sentence for every fact."""
+    plain = style is Style.SHORT
+    sentences = [sentence(entity, fact, plain=plain) for fact in entity.facts]
+    if plain:
+        return Document(id=entity.id, title=entity.title, text=" ".join(sentences))
+    if entity.aliases:
+        sentences.append(alias_sentence(entity))
+    sentences.sort(key=lambda text: order_of(f"{entity.id}/{text}"))
+    return Document(id=entity.id, title=entity.title, text=" ".join((opening(entity, plain=False), *sentences)))
+
+
+def documents(graph: FactGraph, style: Style) -> Iterator[Document]:
+    """The documents of a graph."""
+    return (document_of(entity, style) for entity in graph.entities.values())
+
+
+def corpus_folder() -> Path:
+    """Where corpora are kept: `axpo/multi-hop-search` within `$XDG_CACHE_HOME`, or within `~/.cache`."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "axpo" / "multi-hop-search"
+
+
+def corpus_text(graph: FactGraph, style: Style) -> str:
+    """The corpus as JSON lines."""
+    rows = (document.to_row() for document in documents(graph, style))
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def corpus_name(text: str) -> str:
+    """A name that tells corpora with different bytes apart."""
+    return f"corpus-{digest_of(text)[:_DIGITS]}.jsonl"
+
+
+def write_corpus(text: str) -> Path:
+    """The path of the corpus's file, which is written if nobody has written it yet.
+
+    Its name is a hash of its contents, and it appears whole or not at all.
+
+    Raises:
+        InfrastructureFault: it cannot be written.
+    """
+    folder = corpus_folder()
+    path = folder / corpus_name(text)
+    data = text.encode("utf-8")
+    try:
+        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=folder, prefix=".partial-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(partial).replace(path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+    except OSError as error:
+        raise InfrastructureFault(
+            f"cannot write the corpus {path}: {error} (XDG_CACHE_HOME chooses another folder)"
+        ) from error
+    return path
+

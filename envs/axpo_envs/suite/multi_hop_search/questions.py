@@ -1,0 +1,176 @@
+"""Defines `HopQuestions`: an endless or a fixed sequence of questions, each a walk over the fact graph."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+
+from axpo_envs.digest import digest_of
+from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing._columns import Columns
+from axpo_envs.suite.multi_hop_search._building import build_graph
+from axpo_envs.suite.multi_hop_search._corpus import Style, corpus_text
+from axpo_envs.suite.multi_hop_search._graph import FactGraph, Split
+from axpo_envs.suite.multi_hop_search._walks import FEWEST_HOPS, Plan, QuestionKind, Walker
+from axpo_envs.types import Label, Question
+
+_ENTROPY: Final = 0x40B5
+_GENERATION: Final = 1
+"""Part of the fingerprint; raised when the same settings and index come to mean another question."""
+_DRAWS: Final = 20_000
+_DRAWS_AT_FIRST: Final = 4_000
+_KEPT: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopQuestionSettings:
+    """What decides the questions of a source."""
+
+    split: Split
+    """Which questions."""
+    held_out: int
+    """Number of questions of the validation split and of the test split; fewer are the first of more."""
+    hops: tuple[int, ...]
+    """Hops of the questions, all equally often."""
+    kinds: tuple[QuestionKind, ...]
+    """Kinds of the questions, all equally often as far as the hops allow."""
+    corpus_size: int
+    """Documents of the corpus."""
+    style: Style
+    """How they are written."""
+
+
+@lru_cache(maxsize=4)
+def corpus_of(size: int, style: Style) -> tuple[str, str]:
+    """The corpus as JSON lines, and the hash of it; kept for later calls."""
+    text = corpus_text(build_graph(size), style)
+    return text, digest_of(text)
+
+
+class HopQuestions:
+    """A question source: "What is the currency of the country in which Kyoto lies?", with documents that tell it.
+
+    The id of a question names its split and index, `train/12345`.
+
+    Raises:
+        EnvConfigError: the corpus is too small for a kind of question that is asked for.
+        MissingExtraError: a package of the extra `data` is not installed.
+    """
+
+    def __init__(self, settings: HopQuestionSettings) -> None:
+        self._settings = settings
+        self._graph = build_graph(settings.corpus_size)
+        self._walker = Walker(self._graph, settings.split, settings.style)
+        self._choices = tuple(
+            (hops, tuple(kind for kind in settings.kinds if FEWEST_HOPS[kind] <= hops)) for hops in settings.hops
+        )
+        _, corpus = corpus_of(settings.corpus_size, settings.style)
+        deciding = digest_of(corpus, settings.hops, tuple(kind.value for kind in settings.kinds))
+        self._fingerprint = f"hops-{_GENERATION}/{settings.split}/{deciding[:16]}"
+        self._planned = lru_cache(maxsize=_KEPT)(self._plan)
+        for hops, kinds in self._choices:
+            for kind in kinds:
+                self._draw(kind, hops, np.random.default_rng(0), _DRAWS_AT_FIRST)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The copy finds its own facts.
+        return HopQuestions, (self._settings,)
+
+    @property
+    def graph(self) -> FactGraph:
+        """The facts."""
+        return self._graph
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the split, the corpus and every setting that changes its questions."""
+        return self._fingerprint
+
+    @property
+    def size(self) -> int | None:
+        """Number of questions; None for the endless `train`."""
+        return None if self._settings.split is Split.TRAIN else self._settings.held_out
+
+    def __len__(self) -> int:
+        """Number of questions.
+
+        Raises:
+            TypeError: they have no end.
+        """
+        if self.size is None:
+            raise TypeError(f"the {self._settings.split} questions have no end, hence no length")
+        return self.size
+
+    def __bool__(self) -> bool:
+        """True: there are questions."""
+        return True
+
+    def question(self, index: int) -> Question:
+        """The question of that index.
+
+        Raises:
+            IndexError: there is none.
+        """
+        if index < 0 or (self.size is not None and index >= self.size):
+            known = "from 0" if self.size is None else f"0 to {self.size - 1}"
+            raise IndexError(f"the {self._settings.split} questions have indices {known}; got {index}")
+        plan = self._planned(index)
+        return Question(
+            id=f"{self._settings.split}/{index}",
+            prompt=(plan.text,),
+            answer=plan.answer,
+            alternatives=_alternatives(plan),
+            hops=len(plan.hops),
+            labels=frozenset({Label.MUST_ACT}),
+            source=self._fingerprint,
+            extra=Columns({"kind": plan.kind.value, "relation": plan.relation}.items()),
+        )
+
+    def plan_of(self, question: Question) -> Plan:
+        """The truth behind one of these questions.
+
+        Raises:
+            ValueError: the question is from another source.
+        """
+        if question.source.partition("/subset")[0] != self._fingerprint:
+            raise ValueError(f"expected a question of {self._fingerprint}; got {question.id!r} of {question.source!r}")
+        return self._planned(int(question.id.rpartition("/")[2]))
+
+    def _plan(self, index: int) -> Plan:
+        split = tuple(Split).index(self._settings.split)
+        rng = np.random.default_rng(np.random.SeedSequence(_ENTROPY, spawn_key=(split, index)))
+        hops, kinds = self._choices[int(rng.integers(len(self._choices)))]
+        return self._draw(kinds[int(rng.integers(len(kinds)))], hops, rng, _DRAWS)
+
+    def _draw(self, kind: QuestionKind, hops: int, rng: np.random.Generator, draws: int) -> Plan:
+        for _ in range(draws):
+            plan = self._walker.attempt(kind, hops, rng)
+            if plan is not None:
+                return plan
+        raise EnvConfigError(
+            f"a corpus of {self._settings.corpus_size} documents holds no {kind} question of {hops} hops in the split "
+            f"{self._settings.split}: expected a larger corpus_size, or other kinds or hops"
+        )
+
+
+def _alternatives(plan: Plan) -> tuple[str, ...]:
+    """Other ways to write the answer."""
+    answer = plan.answer
+    others: list[str] = []
+    if answer.lstrip("-").isdecimal():
+        others = [f"{int(answer):,}", f"+{answer}"] if plan.relation == "calling_code" else [f"{int(answer):,}"]
+    elif plan.relation == "currency":
+        others = [answer.rpartition("(")[2].rstrip(")")]
+    else:
+        plain = "".join(one for one in unicodedata.normalize("NFKD", answer) if not unicodedata.combining(one))
+        others = [plain, *(target for target in _titles(plan) if target != answer)]
+    return tuple(dict.fromkeys(other for other in others if other != answer))
+
+
+def _titles(plan: Plan) -> tuple[str, ...]:
+    fact = plan.hops[-1].fact
+    return (fact.value,) if fact.targets else ()

@@ -1,0 +1,89 @@
+"""Defines `MultiHopSearchSettings`, the knobs of MultiHopSearch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from axpo_envs.errors import EnvConfigError, UnknownSplitError
+from axpo_envs.suite.multi_hop_search._corpus import Style
+from axpo_envs.suite.multi_hop_search._graph import Split
+from axpo_envs.suite.multi_hop_search._walks import FEWEST_HOPS, QuestionKind
+from axpo_envs.suite.multi_hop_search.questions import HopQuestionSettings
+
+_RANGES: Final = (
+    ("corpus_size", 60, 30_000),
+    ("max_turns", 1, 1000),
+    ("top_k", 1, 10),
+    ("extract_chars", 40, 10_000),
+    ("held_out", 1, 1_000_000),
+)
+_HOPS: Final = (2, 3, 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiHopSearchSettings:
+    """The knobs of MultiHopSearch, all of them keyword arguments of `gymnasium.make`.
+
+    Raises:
+        EnvConfigError: a value is unusable, or the values do not fit each other; nothing has been read yet.
+    """
+
+    hops: tuple[int, ...] = _HOPS
+    """Documents that questions need, out of 2, 3 and 4; all equally often."""
+    kinds: tuple[str, ...] = tuple(kind.value for kind in QuestionKind)
+    """Kinds of questions: `bridge` (from 2 hops), `comparison` and `intersection` (from 3 hops)."""
+    split: str = Split.TRAIN
+    """`train` (endless), `validation` or `test` (fixed)."""
+    corpus_size: int = 12_000
+    """Documents of the corpus, 60 to 30,000; the chemical elements are in corpora of 2,000 and more."""
+    documents: str = Style.FULL
+    """`full`, or `short`: one plain sentence for each fact and nothing else, for a very small policy."""
+    search: Any = "bm25"
+    """What the tools ask: see `docs/multi-hop-search.md`."""
+    top_k: int = 3
+    """Hits of a search that asks for no number; up to 10 may be asked for."""
+    extract_chars: int = 400
+    """Length of the extract of a hit."""
+    max_turns: int = 10
+    """Turns of an episode that may call tools."""
+    held_out: int = 1000
+    """Questions of the validation split and of the test split; fewer are the first of more."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hops", _choices("hops", self.hops, _HOPS))
+        object.__setattr__(self, "kinds", _choices("kinds", self.kinds, tuple(kind.value for kind in QuestionKind)))
+        if self.split not in tuple(Split):
+            raise UnknownSplitError(f"split must be one of {', '.join(Split)}; got {self.split!r}", tuple(Split))
+        if self.documents not in tuple(Style):
+            raise EnvConfigError(f"documents must be one of {', '.join(Style)}; got {self.documents!r}")
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise EnvConfigError(f"{name} must be an integer from {low} to {high}; got {value!r}")
+        for hops in self.hops:
+            if not any(FEWEST_HOPS[QuestionKind(kind)] <= hops for kind in self.kinds):
+                raise EnvConfigError(
+                    f"hops={self.hops} and kinds={self.kinds} do not fit: of {hops} hops there are only bridge questions"
+                )
+
+    @property
+    def questions(self) -> HopQuestionSettings:
+        """What decides the questions."""
+        return HopQuestionSettings(
+            split=Split(self.split),
+            held_out=self.held_out,
+            hops=self.hops,
+            kinds=tuple(map(QuestionKind, self.kinds)),
+            corpus_size=self.corpus_size,
+            style=Style(self.documents),
+        )
+
+
+def _choices(name: str, given: Any, allowed: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Some of the allowed values in their order; a single one may stand for itself."""
+    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not values or any(isinstance(value, bool) or value not in allowed for value in values):
+        raise EnvConfigError(f"{name} must be some of {', '.join(map(str, allowed))}; got {given!r}")
+    return tuple(value for value in allowed if value in values)
