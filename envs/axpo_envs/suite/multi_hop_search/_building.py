@@ -12,6 +12,8 @@ from axpo_envs.suite.multi_hop_search._selection import Selection, capitals, ord
 from axpo_envs.suite.multi_hop_search._sources import Airport, City, Country, Element, World, read_world
 
 _ALIASES: Final = 4
+_WORDS: Final = ("and", "are")
+"""Codes that are words of many documents: nobody could search for them."""
 _SPLITS_OF_ELEMENTS: Final = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.VALIDATION, Split.TEST)
 
 
@@ -97,9 +99,11 @@ class _Places:
             id=f"country-{country.code}",
             kind=Kind.COUNTRY,
             name=country.name,
-            title=country.name,
+            title=f"{country.name} (country)",
             split=self._chosen.splits[country.code],
-            mentions=(
+            mentions=()
+            if country.code3.lower() in _WORDS
+            else (
                 Mention(phrase=f"the country with the ISO code {country.code3}", key=country.code3),
                 Mention(phrase=f"the country whose three-letter code is {country.code3}", key=country.code3),
             ),

@@ -10,7 +10,7 @@ No question names what its later documents hold in the same words, and none of i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -200,7 +200,7 @@ class Walker:
 
     def _common_neighbours(self) -> Iterator[tuple[Entity, Entity, Entity]]:
         """Pairs of countries with the one country that borders both."""
-        lists = [(country, fact) for country in self._countries if (fact := country.fact("neighbours"))]
+        lists = [(country, fact) for country in self._countries if country.mentions and (fact := country.fact("neighbours"))]
         for place, (one, of_one) in enumerate(lists):
             for other, of_other in lists[place + 1 :]:
                 common = set(of_one.targets) & set(of_other.targets)
@@ -223,9 +223,8 @@ class Walker:
         listed: list[Hop] = []
         phrases: list[str] = []
         for country in (one, other):
-            walk = _Walk(hops=(), last=country, key="", phrase="")
             mention = _any(country.mentions, rng)
-            walk = replace(walk, key=mention.key, phrase=mention.phrase)
+            walk = _Walk(hops=(), last=country, key=mention.key, phrase=mention.phrase)
             if hops == 4 and not listed and rng.random() < 0.5:
                 reached = self._through_city(country, rng)
                 walk = walk if reached is None else reached

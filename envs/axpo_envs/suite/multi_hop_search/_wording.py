@@ -60,7 +60,7 @@ _SENTENCES: Final[Mapping[str, tuple[str, ...]]] = {
     "members": ("It holds {value}.", "The elements in it are {value}."),
 }
 _OPENINGS: Final[Mapping[Kind, tuple[str, ...]]] = {
-    Kind.COUNTRY: ("{title} is a country or territory.", "This page is about the country {title}."),
+    Kind.COUNTRY: ("{name} is a country or territory.", "This page is about the country {name}."),
     Kind.CITY: ("{title} is a city.", "{title}: a town.", "This page describes the city of {title}."),
     Kind.AIRPORT: ("{title} is an airport.", "{title}: an airfield with scheduled codes."),
     Kind.ELEMENT: ("{title} is a chemical element.", "Among the elements, {title} has a page of its own."),
@@ -93,7 +93,7 @@ _ASKED: Final[Mapping[str, tuple[str, ...]]] = {
 
 def opening(entity: Entity, *, plain: bool) -> str:
     """The first sentence of a document."""
-    return _choice(_OPENINGS[entity.kind], entity.id, plain=plain).format(title=entity.title)
+    return _choice(_OPENINGS[entity.kind], entity.id, plain=plain).format(title=entity.title, name=entity.name)
 
 
 def sentence(entity: Entity, fact: Fact, *, plain: bool) -> str:

@@ -22,9 +22,9 @@ MOST_HITS: Final = 10
 """Hits that an agent may ask for."""
 
 _HINTS: Final = {
-    Kind.COUNTRY: "country territory currency capital area",
-    Kind.CITY: "city town inhabitants time zone",
-    Kind.AIRPORT: "airport runway elevation feet",
+    Kind.COUNTRY: "country",
+    Kind.CITY: "city town inhabitants",
+    Kind.AIRPORT: "airport",
     Kind.ELEMENT: "chemical element symbol discovered",
     Kind.GROUP: "column of elements",
     Kind.PERIOD: "row of elements",
