@@ -1,4 +1,4 @@
-"""Defines the command `axpo-bench`: `speed`, `attacks`, `evidence`, `warm-start`, `remote-server` and `sb3`."""
+"""Defines the command `axpo-bench`: `speed`, `attacks`, `evidence`, `warm-start`, `remote-server`, `envs` and `sb3`."""
 
 from __future__ import annotations
 
@@ -54,6 +54,12 @@ _COMMANDS: Final = {
         module="remote_server",
         config="RemoteServerConfig",
         run="run_remote_server",
+    ),
+    "envs": _Command(
+        summary="floors, ceilings and the cost of snapshots of every environment",
+        module="envs",
+        config="EnvsConfig",
+        run="run_envs",
     ),
     "sb3": _Command(
         summary="stable-baselines3 trained on tool environments",

@@ -1,7 +1,24 @@
 """MultiHopSearch: the environment, its questions, and the scripted agents that play it."""
 
+from axpo_envs.suite.multi_hop_search._graph import Entity, Fact, FactGraph, Kind, Mention, Split
+from axpo_envs.suite.multi_hop_search._plan import Hop, Plan, QuestionKind
 from axpo_envs.suite.multi_hop_search.env import MultiHopSearch
 from axpo_envs.suite.multi_hop_search.expert import HopExpert, RandomFloor, SingleQueryReader
 from axpo_envs.suite.multi_hop_search.settings import MultiHopSearchSettings
 
-__all__ = ["HopExpert", "MultiHopSearch", "MultiHopSearchSettings", "RandomFloor", "SingleQueryReader"]
+__all__ = [
+    "Entity",
+    "Fact",
+    "FactGraph",
+    "Hop",
+    "HopExpert",
+    "Kind",
+    "Mention",
+    "MultiHopSearch",
+    "MultiHopSearchSettings",
+    "Plan",
+    "QuestionKind",
+    "RandomFloor",
+    "SingleQueryReader",
+    "Split",
+]

@@ -47,7 +47,9 @@ class _Places:
         self._seats = capitals(world)
         names = Counter(city.name for city in selection.cities)
         names.update(world.countries[code].name for code in selection.splits)
-        self._titles = {city.number: city.name if names[city.name] == 1 else _located(city) for city in selection.cities}
+        self._titles = {
+            city.number: city.name if names[city.name] == 1 else _located(city) for city in selection.cities
+        }
         self._known = {city.number: _plain_aliases(city) for city in selection.cities}
         self._alias_bearers = Counter(
             name for city in selection.cities for name in {city.name, *self._known[city.number]}
@@ -220,8 +222,12 @@ def _located(city: City) -> str:
 def _plain_aliases(city: City) -> tuple[str, ...]:
     """Some of a city's other names, those in other scripts first; codes and names with marks of lists left out."""
     usable = [
-        alias for alias in city.aliases if len(alias) > 3 - 2 * (not alias.isascii()) and alias != city.name
-        and not any(mark in alias for mark in ",;()[]/\"") and city.name not in alias
+        alias
+        for alias in city.aliases
+        if len(alias) > 3 - 2 * (not alias.isascii())
+        and alias != city.name
+        and not any(mark in alias for mark in ',;()[]/"')
+        and city.name not in alias
     ]
     other = sorted((alias for alias in usable if not alias.isascii()), key=order_of)
     plain = sorted((alias for alias in usable if alias.isascii() and alias[0].isupper()), key=order_of)

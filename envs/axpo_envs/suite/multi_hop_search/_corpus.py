@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 from axpo_envs.backends.search import Document
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import InfrastructureFault
+from axpo_envs.plumbing.whole_files import write_whole
 from axpo_envs.suite.multi_hop_search._graph import Entity, FactGraph
 from axpo_envs.suite.multi_hop_search._selection import order_of
 from axpo_envs.suite.multi_hop_search._wording import alias_sentence, opening, sentence
@@ -71,25 +71,14 @@ def write_corpus(text: str) -> Path:
     Raises:
         InfrastructureFault: it cannot be written.
     """
-    folder = corpus_folder()
-    path = folder / corpus_name(text)
+    path = corpus_folder() / corpus_name(text)
     data = text.encode("utf-8")
     try:
-        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+        if path.is_file() and path.read_bytes() == data:
             return path
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=folder, prefix=".partial-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(partial).replace(path)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        write_whole(path, data)
     except OSError as error:
         raise InfrastructureFault(
             f"cannot write the corpus {path}: {error} (XDG_CACHE_HOME chooses another folder)"
         ) from error
     return path
-

@@ -14,8 +14,9 @@ from axpo_envs.suite.multi_hop_search._sources import Airport, City, World
 
 _TURNS: Final = (Split.TRAIN, Split.VALIDATION, Split.TRAIN, Split.TEST, Split.TRAIN)
 _CLUSTER: Final = 6
+_LARGE: Final = 4
 _SHARES: Final = {Split.TRAIN: 0.6, Split.VALIDATION: 0.2, Split.TEST: 0.2}
-_DOCUMENTS_PER_COUNTRY: Final = 12
+_DOCUMENTS_PER_COUNTRY: Final = 8
 _FEWEST_COUNTRIES: Final = 6
 _ELEMENTS_FROM: Final = 2000
 _NAMESAKES: Final = 12
@@ -58,7 +59,7 @@ def country_splits(world: World, seats: Mapping[str, City]) -> Iterator[tuple[st
     """
     taken: set[str] = set()
     counts: Counter[Split] = Counter()
-    members: dict[Split, list[str]] = {split: [] for split in Split}
+    clusters: dict[Split, list[list[str]]] = {split: [] for split in Split}
     for seed in sorted(seats, key=order_of):
         if seed in taken:
             continue
@@ -66,12 +67,16 @@ def country_splits(world: World, seats: Mapping[str, City]) -> Iterator[tuple[st
         taken.update(cluster)
         split = min(Split, key=lambda one: counts[one] / _SHARES[one])
         counts[split] += len(cluster)
-        members[split] += cluster
-    # Small corpora take the first of them, and need some of every split.
-    queues = {split: iter(codes) for split, codes in members.items()}
+        clusters[split].append(cluster)
+    # Small corpora take the first of them: some of every split, and neighbours rather than islands.
+    queues = {split: chain.from_iterable(sorted(listed, key=_is_scattered)) for split, listed in clusters.items()}
     for _ in range(len(taken)):
         for split in _TURNS:
             yield from ((code, split) for code in islice(queues[split], 1))
+
+
+def _is_scattered(cluster: list[str]) -> bool:
+    return len(cluster) < _LARGE
 
 
 def select(world: World, size: int) -> Selection:

@@ -11,69 +11,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, TypeVar
 
 import numpy as np
 
 from axpo_envs.suite.multi_hop_search._corpus import Style, document_of
 from axpo_envs.suite.multi_hop_search._graph import Entity, Fact, FactGraph, Kind, Mention, Split
+from axpo_envs.suite.multi_hop_search._plan import Hop, Plan, QuestionKind
 from axpo_envs.suite.multi_hop_search._wording import asked
-
-
-class QuestionKind(StrEnum):
-    """How the documents of a question hang together."""
-
-    BRIDGE = "bridge"
-    """One leads to the next."""
-    COMPARISON = "comparison"
-    """Two numbers are compared."""
-    INTERSECTION = "intersection"
-    """Two lists have one entry in common."""
-
-
-FEWEST_HOPS: Final = {QuestionKind.BRIDGE: 2, QuestionKind.COMPARISON: 3, QuestionKind.INTERSECTION: 3}
-"""Hops that a kind of question has at least: fewer, and one search would find all of its documents."""
 
 T = TypeVar("T")
 
 _EDGES: Final = ("city", "country", "capital", "other_city", "airport")
-_FINALS: Final = (*_EDGES, "currency", "calling_code", "area", "population", "zone", "elevation", "icao", "iata", "year")
+_FINALS: Final = (
+    *_EDGES,
+    "currency",
+    "calling_code",
+    "area",
+    "population",
+    "zone",
+    "elevation",
+    "icao",
+    "iata",
+    "year",
+)
 _NUMBERS: Final = ("population", "elevation", "area")
 _STARTS: Final = (Kind.AIRPORT, Kind.CITY, Kind.COUNTRY)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
-    """One document that a question needs."""
-
-    entity: Entity
-    """Its subject."""
-    fact: Fact
-    """What it must be read for."""
-    key: str
-    """What to search for: the words of the question, or the title that the document before told."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The truth behind a question."""
-
-    kind: QuestionKind
-    """How its documents hang together."""
-    hops: tuple[Hop, ...]
-    """The documents in an order in which each can be found."""
-    text: str
-    """The question."""
-    answer: str
-    """The answer."""
-    relation: str
-    """What the last document must be read for; answers of equal relations look alike."""
-
-    @property
-    def chain(self) -> tuple[str, ...]:
-        """The ids of its entities in order."""
-        return tuple(hop.entity.id for hop in self.hops)
 
 
 class Walker:
@@ -173,10 +136,9 @@ class Walker:
 
     def _comparison(self, hops: int, rng: np.random.Generator) -> Plan | None:
         first = int(rng.integers(1, hops))
-        walks = self._walk(first, rng), self._walk(hops - first, rng)
-        if walks[0] is None or walks[1] is None:
+        one, other = self._walk(first, rng), self._walk(hops - first, rng)
+        if one is None or other is None:
             return None
-        one, other = walks
         relation = next((name for name in _NUMBERS if one.last.fact(name) and other.last.fact(name)), None)
         facts = [] if relation is None else [one.last.fact(relation), other.last.fact(relation)]
         numbers = [fact.number for fact in facts if fact is not None]
@@ -200,7 +162,9 @@ class Walker:
 
     def _common_neighbours(self) -> Iterator[tuple[Entity, Entity, Entity]]:
         """Pairs of countries with the one country that borders both."""
-        lists = [(country, fact) for country in self._countries if country.mentions and (fact := country.fact("neighbours"))]
+        lists = [
+            (country, fact) for country in self._countries if country.mentions and (fact := country.fact("neighbours"))
+        ]
         for place, (one, of_one) in enumerate(lists):
             for other, of_other in lists[place + 1 :]:
                 common = set(of_one.targets) & set(of_other.targets)
@@ -232,7 +196,9 @@ class Walker:
             assert fact is not None
             listed += walk.ended(fact)
             phrases.append(walk.phrase)
-        wording = _any(("the only country that borders both {a} and {b}", "the one common neighbour of {a} and {b}"), rng)
+        wording = _any(
+            ("the only country that borders both {a} and {b}", "the one common neighbour of {a} and {b}"), rng
+        )
         return _Walk(
             hops=tuple(listed), last=shared, key=shared.title, phrase=wording.format(a=phrases[0], b=phrases[1])
         )

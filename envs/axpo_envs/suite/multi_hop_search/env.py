@@ -14,8 +14,8 @@ from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.suite.multi_hop_search._corpus import Style, write_corpus
 from axpo_envs.suite.multi_hop_search._graph import FactGraph
+from axpo_envs.suite.multi_hop_search._plan import Plan
 from axpo_envs.suite.multi_hop_search._search_setting import backend_of
-from axpo_envs.suite.multi_hop_search._walks import Plan
 from axpo_envs.suite.multi_hop_search.questions import HopQuestions, corpus_of
 from axpo_envs.suite.multi_hop_search.settings import MultiHopSearchSettings
 from axpo_envs.tool.protocol import Tool
@@ -28,8 +28,8 @@ ENV_ID: Final = "axpo/MultiHopSearch-v0"
 
 _INSTRUCTIONS: Final = """\
 Answer the question from the documents of a library. No single document answers it: what one tells, you look up in \
-another. Search with a few words, such as a name or a code that you know. Calls may be made in up to {max_turns} turns. \
-Write a call as
+another. Search with a few words, such as a name or a code that you know. Calls may be made in up to {max_turns} \
+turns. Write a call as
 <tool_call>
 {{"name": "search", "arguments": {{"query": "..."}}}}
 </tool_call>

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from axpo_envs.suite.multi_hop_search._corpus import Style, document_of
+from axpo_envs.suite.multi_hop_search._corpus import Style
 from axpo_envs.suite.multi_hop_search._graph import Kind
-from axpo_envs.suite.multi_hop_search._walks import Hop, Plan
+from axpo_envs.suite.multi_hop_search._plan import Hop
 from axpo_envs.suite.multi_hop_search._wording import sentence
 from axpo_envs.suite.multi_hop_search.env import MultiHopSearch
 from axpo_envs.types import CallRecord, EpisodeState
@@ -167,13 +167,6 @@ class _Guesses:
         values = self._values[relation.removeprefix("difference of ")]
         one, other = (values[int(rng.integers(len(values)))] for _ in range(2))
         return str(abs(int(one) - int(other))) if relation.startswith("difference of ") else one
-
-
-def answer_in_documents(env: MultiHopSearch, plan: Plan, ids: Sequence[str]) -> bool:
-    """Whether an answer stands, as a string, anywhere in these documents."""
-    style = Style(env.settings.documents)
-    texts = (document_of(env.graph.entities[one], style) for one in ids if one in env.graph.entities)
-    return any(plan.answer in f"{document.title} {document.text}" for document in texts)
 
 
 def _shown(call: CallRecord) -> str:

@@ -15,7 +15,8 @@ from axpo_envs.plumbing._columns import Columns
 from axpo_envs.suite.multi_hop_search._building import build_graph
 from axpo_envs.suite.multi_hop_search._corpus import Style, corpus_text
 from axpo_envs.suite.multi_hop_search._graph import FactGraph, Split
-from axpo_envs.suite.multi_hop_search._walks import FEWEST_HOPS, Plan, QuestionKind, Walker
+from axpo_envs.suite.multi_hop_search._plan import FEWEST_HOPS, Plan, QuestionKind
+from axpo_envs.suite.multi_hop_search._walks import Walker
 from axpo_envs.types import Label, Question
 
 _ENTROPY: Final = 0x40B5
@@ -136,7 +137,7 @@ class HopQuestions:
         Raises:
             ValueError: the question is from another source.
         """
-        if question.source.partition("/subset")[0] != self._fingerprint:
+        if not f"{question.source}/".startswith(f"{self._fingerprint}/"):
             raise ValueError(f"expected a question of {self._fingerprint}; got {question.id!r} of {question.source!r}")
         return self._planned(int(question.id.rpartition("/")[2]))
 

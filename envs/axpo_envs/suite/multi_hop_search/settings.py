@@ -9,7 +9,7 @@ from typing import Any, Final
 from axpo_envs.errors import EnvConfigError, UnknownSplitError
 from axpo_envs.suite.multi_hop_search._corpus import Style
 from axpo_envs.suite.multi_hop_search._graph import Split
-from axpo_envs.suite.multi_hop_search._walks import FEWEST_HOPS, QuestionKind
+from axpo_envs.suite.multi_hop_search._plan import FEWEST_HOPS, QuestionKind
 from axpo_envs.suite.multi_hop_search.questions import HopQuestionSettings
 
 _RANGES: Final = (
@@ -65,7 +65,7 @@ class MultiHopSearchSettings:
         for hops in self.hops:
             if not any(FEWEST_HOPS[QuestionKind(kind)] <= hops for kind in self.kinds):
                 raise EnvConfigError(
-                    f"hops={self.hops} and kinds={self.kinds} do not fit: of {hops} hops there are only bridge questions"
+                    f"hops={self.hops} and kinds={self.kinds} do not fit: questions of {hops} hops are bridges"
                 )
 
     @property
