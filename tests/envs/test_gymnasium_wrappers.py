@@ -20,13 +20,14 @@ from axpo_envs._registration import ENTRY_POINTS
 from axpo_envs.examples import example_turns
 
 NEEDED: dict[str, dict[str, Any]] = {
+    "axpo/MultiHopSearch-v0": {"corpus_size": 400},
     "axpo/ToolTask-v0": {
         "questions": [{"id": "sum", "prompt": "1 + 1?", "answer": "2"}],
         "tools": "image_zoom_in",
         "view_size": 32,
-    }
+    },
 }
-"""What an environment cannot be made without."""
+"""What an environment cannot be made without, or what makes it small."""
 every_environment = pytest.mark.parametrize("env_id", ENTRY_POINTS)
 
 

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import gymnasium
 import pytest
@@ -17,7 +18,10 @@ def test_importing_registers_the_suite_and_doing_so_again_changes_nothing() -> N
     assert all(gymnasium.spec(env_id) is spec for env_id, spec in specs.items())
 
 
-NEEDED = {"axpo/ToolTask-v0": {"questions": [{"id": "sum", "prompt": "1 + 1?", "answer": "2"}]}}
+NEEDED: dict[str, dict[str, Any]] = {
+    "axpo/MultiHopSearch-v0": {"corpus_size": 400},
+    "axpo/ToolTask-v0": {"questions": [{"id": "sum", "prompt": "1 + 1?", "answer": "2"}]},
+}
 
 
 @pytest.mark.parametrize("env_id", ENTRY_POINTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +17,9 @@ from axpo_benchmarks.envs._measuring import Measured, measure
 from axpo_benchmarks.envs._row import COLUMNS
 from axpo_benchmarks.envs._rows import rows
 from axpo_benchmarks.machine import provenance
+
+
+_WIDTH: Final = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,8 @@ def run_envs(config: EnvsConfig) -> int:
         measured.append(measure(row, config.episodes))
         write_json(config.json, {**provenance(), "environments": [_record(one) for one in measured]})
     console = Console()
+    # In a file or a narrow terminal no figure is cut off.
+    console.width = max(console.width, _WIDTH)
     console.print(_table(measured), soft_wrap=True)
     for one in measured:
         for column in one.broken:

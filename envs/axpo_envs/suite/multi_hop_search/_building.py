@@ -216,7 +216,7 @@ def _lists(elements: tuple[Element, ...]) -> Iterator[Entity]:
 
 def _located(city: City) -> str:
     north, east = city.latitude, city.longitude
-    return f"{city.name} ({abs(north):.2f} {'NS'[north < 0]}, {abs(east):.2f} {'EW'[east < 0]})"
+    return f"{city.name} ({abs(north):.3f} {'NS'[north < 0]}, {abs(east):.3f} {'EW'[east < 0]})"
 
 
 def _plain_aliases(city: City) -> tuple[str, ...]:

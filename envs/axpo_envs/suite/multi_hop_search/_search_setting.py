@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from axpo_envs.backends.search import LocalIndex, RetrievalServer, SearchBackend, Tavily
+from axpo_envs.backends.search._types import check_backend
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.plumbing.named_object import load_named
+from axpo_envs.plumbing.named_object import load_named, make_plain
 
 _EXPECTED: Final = (
     "'bm25', 'dense:FOLDER', 'hybrid:FOLDER' (of a sentence-transformers checkpoint), 'http://...' of a retrieval "
@@ -52,11 +54,16 @@ def _named(name: str, corpus: Callable[[], Path]) -> SearchBackend:
 
 
 def _made(given: Any, corpus: Callable[[], Path]) -> SearchBackend:
-    if callable(given) and not hasattr(given, "fingerprint"):
+    if isinstance(given, type):
+        given = make_plain(given, "search")
+    elif inspect.isroutine(given):
         given = given(corpus())
-    if isinstance(given, type) or not isinstance(given, SearchBackend):
-        raise _unusable(given)
-    return given
+    try:
+        check_backend(given)
+    except EnvConfigError as error:
+        raise EnvConfigError(f"search: {error}; expected {_EXPECTED}") from None
+    backend: SearchBackend = given
+    return backend
 
 
 def _unusable(given: Any) -> EnvConfigError:

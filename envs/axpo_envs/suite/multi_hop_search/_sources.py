@@ -165,7 +165,7 @@ def _cities(rows: Mapping[str, Any]) -> Iterator[City]:
                 zone=row["timezone"],
                 latitude=row["latitude"],
                 longitude=row["longitude"],
-                aliases=tuple(filter(None, (" ".join(alias.split()) for alias in row["alternatenames"]))),
+                aliases=tuple(row["alternatenames"]),
             )
 
 

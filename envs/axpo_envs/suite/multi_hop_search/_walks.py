@@ -90,11 +90,18 @@ class Walker:
             return None
         country = _any(self._countries, rng)
         kind = _any(_STARTS, rng)
-        members = [one for one in self._inside[country.id] if one.kind is kind and one.mentions]
+        members = [one for one in self._inside[country.id] if one.kind is kind]
         if not members:
             return None
         start = _any(members, rng)
-        return start, _any(start.mentions, rng)
+        mention = self._mention(start, rng)
+        return None if mention is None else (start, mention)
+
+    def _mention(self, entity: Entity, rng: np.random.Generator) -> Mention | None:
+        """A way to name an entity by words that its document holds; None if there is none."""
+        text = self._text(entity)
+        usable = [mention for mention in entity.mentions if mention.key.casefold() in text]
+        return _any(usable, rng) if usable else None
 
     def _walk(self, length: int, rng: np.random.Generator) -> _Walk | None:
         """Hops over `length` documents, the last of which has no fact chosen yet."""
@@ -187,7 +194,8 @@ class Walker:
         listed: list[Hop] = []
         phrases: list[str] = []
         for country in (one, other):
-            mention = _any(country.mentions, rng)
+            mention = self._mention(country, rng)
+            assert mention is not None  # every document of a country holds its code
             walk = _Walk(hops=(), last=country, key=mention.key, phrase=mention.phrase)
             if hops == 4 and not listed and rng.random() < 0.5:
                 reached = self._through_city(country, rng)
@@ -204,12 +212,13 @@ class Walker:
         )
 
     def _through_city(self, country: Entity, rng: np.random.Generator) -> _Walk | None:
-        cities = [one for one in self._inside[country.id] if one.kind is Kind.CITY and one.mentions]
+        cities = [one for one in self._inside[country.id] if one.kind is Kind.CITY]
         if not cities:
             return None
         city = _any(cities, rng)
-        fact, mention = city.fact("country"), _any(city.mentions, rng)
+        fact, mention = city.fact("country"), self._mention(city, rng)
         assert fact is not None
+        assert mention is not None  # its document has its name as its title
         return _Walk(hops=(), last=city, key=mention.key, phrase=mention.phrase).over(fact, country, 1)
 
     def _of_elements(self, rng: np.random.Generator) -> _Walk | None:

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from axpo.settings.config import ConfigError
+from axpo_benchmarks.envs import EnvsConfig, _rows, run_envs
+from axpo_benchmarks.envs._measuring import measure
+from axpo_benchmarks.envs._row import Bound, EnvRow, Share
+from axpo_envs.suite.visual_zoom import FavouriteGuesser, RandomFloor, ZoomExpert
+
+ROW = EnvRow(
+    name="small",
+    env_id="axpo/VisualZoom-v0",
+    settings={"split": "test", "image_size": 64, "view_size": 32, "guess_rate": 0.5},
+    agents={"expert": ZoomExpert, "floor": RandomFloor, "single-query": FavouriteGuesser},
+    bounds={"expert": Bound(at_least=0.99), "floor": Bound(below=0.01), "probe": Bound(below=0.4)},
+    probe=lambda env, episodes: Share(right=1, n=episodes, note="guessing: 10 %"),
+)
+
+
+def test_each_agent_is_measured_in_its_column_and_held_to_its_bound() -> None:
+    measured = measure(ROW, 40)
+    values = {column: estimate.value for column, estimate in measured.shares.items()}
+    assert set(values) == {"expert", "floor", "single-query", "probe"}
+    assert values["expert"] == 1.0
+    assert 0 < values["floor"] < 0.4 < values["single-query"] < 0.8
+    assert values["probe"] == 1 / 40
+    assert measured.notes == {"probe": "guessing: 10 %"}
+    assert measured.broken == ("floor",)
+    assert measured.snapshot.last_bytes > 0
+    assert set(measured.by_kind) == {"1 hops"}
+
+
+def test_a_missing_column_breaks_its_bound() -> None:
+    row = dataclasses.replace(ROW, probe=None, bounds={"probe": Bound(below=0.4)})
+    assert measure(row, 2).broken == ("probe",)
+
+
+def test_the_command_prints_a_table_writes_json_and_fails_where_a_bound_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("axpo_benchmarks.envs._command.rows", lambda names: (ROW,))
+    assert run_envs(EnvsConfig(episodes=40, json=tmp_path / "envs.json")) == 1
+    printed = capsys.readouterr().out
+    assert "small: floor must be < 1%" in printed
+    assert "100.0% (" in printed
+    (record,) = json.loads((tmp_path / "envs.json").read_text(encoding="utf-8"))["environments"]
+    assert record["metrics"]["expert"]["value"] == 1.0
+    assert record["metrics"]["one-hop-short"] is None
+    assert set(record["metrics"]["floor"]) == {"value", "n", "low", "high"}
+
+
+def test_every_row_can_be_loaded_and_unknown_ones_are_told() -> None:
+    assert all(row.env_id in _rows._MODULES for row in _rows.rows(()))
+    with pytest.raises(ConfigError, match="only: expected some of axpo/MultiHopSearch-v0"):
+        _rows.rows(("axpo/Nothing-v0",))
