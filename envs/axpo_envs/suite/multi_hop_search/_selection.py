@@ -69,7 +69,9 @@ def country_splits(world: World, seats: Mapping[str, City]) -> Iterator[tuple[st
         counts[split] += len(cluster)
         clusters[split].append(cluster)
     # Small corpora take the first of them: some of every split, and neighbours rather than islands.
-    queues = {split: chain.from_iterable(sorted(listed, key=_is_scattered)) for split, listed in clusters.items()}
+    for listed in clusters.values():
+        listed.sort(key=_is_scattered)
+    queues = {split: chain.from_iterable(listed) for split, listed in clusters.items()}
     for _ in range(len(taken)):
         for split in _TURNS:
             yield from ((code, split) for code in islice(queues[split], 1))

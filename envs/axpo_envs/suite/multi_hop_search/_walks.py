@@ -36,6 +36,7 @@ _FINALS: Final = (
     "year",
 )
 _NUMBERS: Final = ("population", "elevation", "area")
+_FEWEST_CHOICES: Final = 3
 _STARTS: Final = (Kind.AIRPORT, Kind.CITY, Kind.COUNTRY)
 
 
@@ -55,7 +56,9 @@ class Walker:
         self._countries = graph.of(split, Kind.COUNTRY)
         self._elements = graph.of(split, Kind.ELEMENT)
         self._inside = self._by_country(split)
-        self._pairs = tuple(self._common_neighbours())
+        pairs = tuple(self._common_neighbours())
+        # Whoever reads one list alone is to have something to choose from.
+        self._pairs = tuple(pair for pair in pairs if _choices(pair) >= _FEWEST_CHOICES) or pairs
         self._texts: dict[str, str] = {}
 
     def attempt(self, kind: QuestionKind, hops: int, rng: np.random.Generator) -> Plan | None:
@@ -276,6 +279,11 @@ class _Walk:
     def ended(self, fact: Fact) -> tuple[Hop, ...]:
         """The documents, the last one read for a fact."""
         return (*self.hops, Hop(entity=self.last, fact=fact, key=self.key))
+
+
+def _choices(pair: tuple[Entity, Entity, Entity]) -> int:
+    """Entries of the shorter list of a pair of countries."""
+    return min(len(fact.targets) for country in pair[:2] if (fact := country.fact("neighbours")))
 
 
 def _any(options: Sequence[T], rng: np.random.Generator) -> T:

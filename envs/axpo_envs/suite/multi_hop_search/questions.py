@@ -11,7 +11,7 @@ import numpy as np
 
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.plumbing._columns import Columns
+from axpo_envs.plumbing.columns import Columns
 from axpo_envs.suite.multi_hop_search._building import build_graph
 from axpo_envs.suite.multi_hop_search._corpus import Style, corpus_text
 from axpo_envs.suite.multi_hop_search._graph import FactGraph, Split
