@@ -98,7 +98,7 @@ class SingleQueryReader:
     """Searches once, with the whole question, and reads all of the ten best documents to their ends.
 
     It reads without mistakes: it answers rightly if the last facts that the answer rests on stand in what it found,
-    and otherwise guesses the most frequent answer of its sort. No reader of these documents does better.
+    and otherwise guesses the most frequent answer of its sort.
 
     Args:
         env: the environment whose questions it is asked.
