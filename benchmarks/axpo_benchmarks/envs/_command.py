@@ -18,7 +18,6 @@ from axpo_benchmarks.envs._row import COLUMNS
 from axpo_benchmarks.envs._rows import rows
 from axpo_benchmarks.machine import provenance
 
-
 _WIDTH: Final = 150
 
 
