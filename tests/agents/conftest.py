@@ -12,12 +12,24 @@ import pytest
 import torch
 
 from axpo_agents.policy import Prefix, Sampled
-from axpo_agents.testing import save_small_qwen2_5_vl, save_small_qwen3, save_small_qwen3_vl
+from axpo_agents.testing import (
+    save_small_qwen2_5_vl,
+    save_small_qwen2_vl,
+    save_small_qwen3,
+    save_small_qwen3_vl,
+    save_small_qwen3_vl_moe,
+)
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 from axpo_agents.types import Context, TokenSequence
 from axpo_envs.images import ImageRef
 
-SAVERS = {"qwen3_vl": save_small_qwen3_vl, "qwen2_5_vl": save_small_qwen2_5_vl, "qwen3": save_small_qwen3}
+SAVERS = {
+    "qwen3_vl": save_small_qwen3_vl,
+    "qwen3_vl_moe": save_small_qwen3_vl_moe,
+    "qwen2_5_vl": save_small_qwen2_5_vl,
+    "qwen2_vl": save_small_qwen2_vl,
+    "qwen3": save_small_qwen3,
+}
 
 
 def make_image(seed: int, height: int = 64, width: int = 64) -> ImageRef:

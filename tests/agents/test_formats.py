@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo_agents.formats import (
-    FORMATS,
     CallFormat,
     FunctionTagsFormat,
     HermesFormat,
     LlamaFormat,
     MistralFormat,
+    call_formats,
     translate,
 )
 from axpo_envs.parsing import ParsedCall, parse_turn
@@ -179,7 +179,7 @@ PIECES = st.sampled_from(
 )
 
 
-@given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from(FORMATS))
+@given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from(call_formats()))
 def test_any_turn_is_translated_without_raising_and_every_span_leads_back(text: str, calls: CallFormat) -> None:
     read = translate(text, calls)
     turn = parse_turn(read.text)

@@ -42,7 +42,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(norm, [torch.randn(3, 4, dtype=torch.float64, requires_grad=True)])
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen2_5_vl", "qwen3"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl", "qwen2_vl", "qwen3"])
 def test_loading_replaces_the_norms_of_the_language_model_and_keeps_their_names(
     family: Callable[[str], TransformersPolicy], name: str
 ) -> None:
@@ -55,5 +55,5 @@ def test_loading_replaces_the_norms_of_the_language_model_and_keeps_their_names(
 
 def test_other_precisions_keep_the_librarys() -> None:
     model = torch.nn.Sequential(Qwen3RMSNorm(4).to(torch.bfloat16), Qwen3RMSNorm(4))
-    fuse_norms(model)
+    fuse_norms(model, ["Qwen3RMSNorm"])
     assert [type(module) for module in model] == [Qwen3RMSNorm, FusedRMSNorm]

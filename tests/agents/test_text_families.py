@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ from typing import Any
 import gymnasium
 import pytest
 
+from axpo_agents import formats
+from axpo_agents.formats import WrittenCall, register_format, translate
 from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.policy import Prefix
 from axpo_agents.rolling import Start, roll
@@ -19,6 +22,8 @@ from axpo_agents.testing.checkpoints import read_template
 from axpo_agents.transformers_policy import PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Sampling
 from axpo_envs.env import ToolEnv
+from axpo_envs.examples import call_turn
+from axpo_envs.parsing import TextSpan, parse_turn
 from axpo_envs.tools import tool
 from axpo_envs.types import CallOutcome, ToolCall
 
@@ -176,10 +181,54 @@ def test_a_template_that_asks_for_an_unknown_format_is_refused_with_what_it_asks
         ChatFormat(policies("llama").tokenizer, template, (), None)
 
 
+class PipeFormat:
+    """`<|call|>NAME({...})`: one that the package does not know."""
+
+    name, native, example = "pipes", False, "<|call|>NAME({...})"
+
+    def opening(self, text: str, start: int) -> TextSpan | None:
+        found = text.find("<|call|>", start)
+        return None if found < 0 else TextSpan(found, found + len("<|call|>"))
+
+    def read(self, text: str, opening: TextSpan) -> WrittenCall:
+        call = re.compile(r"(\w+)\((.*)\)").match(text, opening.stop)
+        if call is None:
+            return WrittenCall(stop=opening.stop, canonical=None)
+        return WrittenCall(stop=call.end(), canonical=call_turn(call[1], json.loads(call[2])))
+
+    def write(self, call: ToolCall) -> str:
+        return f"<|call|>{call.name}({call.arguments})"
+
+    def recognizes(self, turn: str) -> bool:
+        return "<|call|>" in turn
+
+    def asked_for(self, prompt: str) -> bool:
+        return "<|call|>" in prompt
+
+
+def test_a_format_from_outside_is_found_in_templates_and_read(
+    policies: Callable[[str], TransformersPolicy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "_FORMATS", dict(formats._FORMATS))
+    calls = PipeFormat()
+    register_format(calls)
+    register_format(calls)
+    with pytest.raises(ValueError, match="one format of the name 'pipes'"):
+        register_format(PipeFormat())
+    template = WORDS + TURNS.replace("{{ m.content }}", SHOWS + "{{ m.content }}")
+    chat = ChatFormat(policies("llama").tokenizer, template, (), None)
+    assert chat.calls is calls
+    (found,) = parse_turn(translate('<|call|>look({"place": "harbour"})', chat.calls).text).calls
+    assert (found.call.name, dict(found.arguments)) == ("look", {"place": "harbour"})
+
+
 @pytest.mark.parametrize(
     ("kind", "problem"),
     [
-        ("gemma3", "expected a text model or one of qwen3_vl, qwen2_5_vl; got model type gemma3"),
+        (
+            "gemma3",
+            "expected a text model or one of qwen3_vl, qwen3_vl_moe, qwen2_5_vl, qwen2_vl; got model type gemma3",
+        ),
         ("smolvlm", "got model type smolvlm"),
         ("llava_onevision", "got model type llava_onevision"),
         ("internvl", "got model type internvl"),

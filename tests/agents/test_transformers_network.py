@@ -15,7 +15,7 @@ from axpo_agents.engine._image_features import FeatureMemory
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_envs.images import ImageRef
 
-FAMILIES = ["qwen3_vl", "qwen2_5_vl"]
+FAMILIES = ["qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl", "qwen2_vl"]
 
 
 def plain_logits(policy: TransformersPolicy, ids: tuple[int, ...], images: tuple[ImageRef, ...]) -> torch.Tensor:

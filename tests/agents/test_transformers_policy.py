@@ -249,7 +249,7 @@ def replace_config(**config: Any) -> Callable[[Path], None]:
         (edit_config(model_type="no_such_model"), "no config can be loaded"),
         (
             replace_config(model_type="llava"),
-            "expected a text model or one of qwen3_vl, qwen2_5_vl; got model type llava",
+            "expected a text model or one of qwen3_vl, qwen3_vl_moe, qwen2_5_vl, qwen2_vl; got model type llava",
         ),
         (
             lambda folder: (folder / "preprocessor_config.json").write_text("{"),

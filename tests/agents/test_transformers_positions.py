@@ -25,7 +25,7 @@ def test_an_image_counts_rows_and_columns_and_the_text_goes_on_past_its_longer_s
     assert positions[2].tolist() == [0, 1, 2, 3, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen2_5_vl"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl", "qwen2_vl"])
 def test_positions_equal_the_models_own(
     name: str, family: Callable[[str], TransformersPolicy], kit: SimpleNamespace
 ) -> None:

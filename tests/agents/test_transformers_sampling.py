@@ -299,7 +299,7 @@ def test_temperature_zero_takes_the_most_probable_token_with_its_probability() -
     assert torch.allclose(logprobs, torch.log_softmax(logits, -1)[:, 1])
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen2_5_vl", "qwen3"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl", "qwen2_vl", "qwen3"])
 def test_every_family_samples_what_it_scores(
     name: str, family: Callable[[str], TransformersPolicy], kit: SimpleNamespace
 ) -> None:

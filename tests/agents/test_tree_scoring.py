@@ -125,7 +125,7 @@ def test_block_masks_score_as_rows_do(tiny: TransformersPolicy, kit: SimpleNames
     assert torch.allclose(rows, blocks, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl", "qwen2_5_vl", "qwen3"])
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_vl_moe", "qwen2_5_vl", "qwen2_vl", "qwen3"])
 def test_every_family_scores_trees_as_rows(
     family: Callable[[str], TransformersPolicy], kit: SimpleNamespace, name: str
 ) -> None:

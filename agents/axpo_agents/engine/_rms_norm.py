@@ -6,13 +6,10 @@ where no compiler joins them, that is a tenth of a training pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+from collections.abc import Callable, Collection
+from typing import Any, cast
 
 import torch
-
-_REPLACED: Final = ("Qwen3RMSNorm", "Qwen3VLTextRMSNorm", "Qwen2RMSNorm", "Qwen2_5_VLRMSNorm")
-"""The library's modules that compute just this."""
 
 
 class FusedRMSNorm(torch.nn.Module):
@@ -36,11 +33,11 @@ class FusedRMSNorm(torch.nn.Module):
         return torch.nn.functional.rms_norm(hidden, self.weight.shape, self.weight, self.epsilon)
 
 
-def fuse_norms(model: torch.nn.Module) -> None:
-    """Replaces the library's modules in a float32 model on a CPU; names and weights stay."""
+def fuse_norms(model: torch.nn.Module, norms: Collection[str]) -> None:
+    """Replaces the library's modules of those classes in a float32 model on a CPU; names and weights stay."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if type(child).__name__ in _REPLACED and child.weight.dtype == torch.float32 and child.weight.is_cpu:
+            if type(child).__name__ in norms and child.weight.dtype == torch.float32 and child.weight.is_cpu:
                 weight = cast("torch.nn.Parameter", child.weight)
                 setattr(parent, name, FusedRMSNorm(weight, float(cast("float", child.variance_epsilon))))
 

@@ -7,8 +7,10 @@ from typing import Final
 from axpo_agents.families.family import Family, ImageTower
 from axpo_agents.families.qwen2 import QWEN2
 from axpo_agents.families.qwen2_5_vl import QWEN2_5_VL
+from axpo_agents.families.qwen2_vl import QWEN2_VL
 from axpo_agents.families.qwen3 import QWEN3
 from axpo_agents.families.qwen3_vl import QWEN3_VL
+from axpo_agents.families.qwen3_vl_moe import QWEN3_VL_MOE
 
 __all__ = ["Family", "ImageTower", "families", "family_of", "image_families", "register_family"]
 
@@ -40,5 +42,5 @@ def image_families() -> tuple[str, ...]:
     return tuple(family.model_type for family in _FAMILIES.values() if family.images is not None)
 
 
-for _family in (QWEN3_VL, QWEN2_5_VL, QWEN3, QWEN2):
+for _family in (QWEN3_VL, QWEN3_VL_MOE, QWEN2_5_VL, QWEN2_VL, QWEN3, QWEN2):
     register_family(_family)

@@ -19,8 +19,8 @@ class ImageTower(StrEnum):
 class Family:
     """A family of models, by the `model_type` of its config.
 
-    Positions, heads and norms are read off the model itself; formats of calls off its chat template
-    (`axpo_agents.formats`).
+    Sizes and ends of turns are read off its config, how its images are prepared off the preprocessor's config
+    (`formats.image_settings`), how it writes calls off its chat template (`axpo_agents.formats`).
     """
 
     model_type: str
@@ -31,3 +31,6 @@ class Family:
     plain_head: bool = False
     """Its logits are the head's product with the last hidden state and nothing else, so that those of single tokens can
     be made apart (`engine._choices`). Of others the library makes all logits."""
+    norms: tuple[str, ...] = ()
+    """Names of the library's classes that divide by the root mean square and multiply by a weight, and do no more: in
+    float32 on a CPU they are computed faster (`engine._rms_norm`). Others stay as they are."""

@@ -6,4 +6,4 @@ from typing import Final
 
 from axpo_agents.families.family import Family
 
-QWEN2: Final = Family(model_type="qwen2", plain_head=True)
+QWEN2: Final = Family(model_type="qwen2", plain_head=True, norms=("Qwen2RMSNorm",))

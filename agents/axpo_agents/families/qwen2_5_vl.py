@@ -6,4 +6,9 @@ from typing import Final
 
 from axpo_agents.families.family import Family, ImageTower
 
-QWEN2_5_VL: Final = Family(model_type="qwen2_5_vl", plain_head=True, images=ImageTower.LIBRARY)
+QWEN2_5_VL: Final = Family(
+    model_type="qwen2_5_vl",
+    plain_head=True,
+    images=ImageTower.LIBRARY,
+    norms=("Qwen2RMSNorm", "Qwen2_5_VLRMSNorm"),
+)

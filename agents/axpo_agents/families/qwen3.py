@@ -6,4 +6,4 @@ from typing import Final
 
 from axpo_agents.families.family import Family
 
-QWEN3: Final = Family(model_type="qwen3", plain_head=True)
+QWEN3: Final = Family(model_type="qwen3", plain_head=True, norms=("Qwen3RMSNorm",))

@@ -6,4 +6,6 @@ from typing import Final
 
 from axpo_agents.families.family import Family, ImageTower
 
-QWEN3_VL: Final = Family(model_type="qwen3_vl", plain_head=True, images=ImageTower.BATCHED)
+QWEN3_VL: Final = Family(
+    model_type="qwen3_vl", plain_head=True, images=ImageTower.BATCHED, norms=("Qwen3VLTextRMSNorm",)
+)

@@ -12,7 +12,6 @@ from axpo_agents.formats.mistral import MistralFormat
 from axpo_agents.formats.translation import Translation, translate
 
 __all__ = [
-    "FORMATS",
     "CallFormat",
     "FunctionTagsFormat",
     "HermesFormat",
@@ -20,8 +19,28 @@ __all__ = [
     "MistralFormat",
     "Translation",
     "WrittenCall",
+    "call_formats",
+    "register_format",
     "translate",
 ]
 
-FORMATS: Final[tuple[CallFormat, ...]] = (HermesFormat(), FunctionTagsFormat(), LlamaFormat(), MistralFormat())
-"""Every format that is known."""
+_FORMATS: Final[dict[str, CallFormat]] = {}
+
+
+def register_format(calls: CallFormat) -> None:
+    """Makes a format known by its name; chat templates are tried with all of them, in the order of registration.
+
+    Raises:
+        ValueError: another one has that name.
+    """
+    if _FORMATS.setdefault(calls.name, calls) != calls:
+        raise ValueError(f"expected one format of the name {calls.name!r}; there is another one")
+
+
+def call_formats() -> tuple[CallFormat, ...]:
+    """Every format that is known."""
+    return tuple(_FORMATS.values())
+
+
+for _calls in (HermesFormat(), FunctionTagsFormat(), LlamaFormat(), MistralFormat()):
+    register_format(_calls)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from jinja2 import TemplateError
 
 from axpo_agents.errors import PolicyError
-from axpo_agents.formats import FORMATS, CallFormat, HermesFormat, translate
+from axpo_agents.formats import CallFormat, HermesFormat, call_formats, translate
 from axpo_envs.images import ImageRef
 from axpo_envs.parsing import clip, parse_turn
 from axpo_envs.turn_format.tags import RESPONSE_OPEN, THINK_CLOSE, THINK_OPEN
@@ -137,18 +137,18 @@ class ChatTemplate:
         """The format in which it shows a call, or else the one that it describes in words."""
         shown = self._show_call(tooled)
         if shown is not None:
-            for calls in FORMATS:
+            for calls in call_formats():
                 if _reads(calls, shown):
                     return calls
         else:
-            told = [calls for calls in FORMATS if calls.asked_for(tooled)]
+            told = [calls for calls in call_formats() if calls.asked_for(tooled)]
             if len(told) == 1:
                 return told[0]
         if shown is None:
             what = f"shows no call, and tools as {clip(_added(plain, tooled), _SHOWN_CHARS)!r}"
         else:
             what = f"writes one as {clip(shown, _SHOWN_CHARS)!r}"
-        known = "; ".join(f"{calls.name}: {calls.example!r}" for calls in FORMATS)
+        known = "; ".join(f"{calls.name}: {calls.example!r}" for calls in call_formats())
         raise PolicyError(f"expected a chat template that asks for tool calls in a known format ({known}); it {what}")
 
     def _show_call(self, tooled: str) -> str | None:

@@ -40,12 +40,13 @@ def load_model(files: ModelFiles, dtype: torch.dtype, device: torch.device) -> A
         )
     for weight, found, expected in report["mismatched_keys"]:
         raise PolicyError(f"{files.name}: expected {weight} of shape {tuple(expected)}; got {tuple(found)}")
+    family = family_of(files.config.model_type)
     if files.shows_images:
-        batched = family_of(files.config.model_type).images is ImageTower.BATCHED
+        batched = family.images is ImageTower.BATCHED
         tower = IMAGE_ATTENTION if batched else "sdpa"
         model.set_attn_implementation({"text_config": TEXT_ATTENTION, "vision_config": tower})
     else:
         model.set_attn_implementation(TEXT_ATTENTION)
     model = model.to(device).eval()
-    fuse_norms(model)
+    fuse_norms(model, family.norms)
     return model
