@@ -12,7 +12,11 @@ from axpo_envs.plumbing.lazy import lazily
 if TYPE_CHECKING:
     from axpo.algorithm.advantages import compute_advantages
     from axpo.algorithm.buffer import GroupBuffer
+    from axpo.algorithm.loss import LossStats, Targets, policy_loss
+    from axpo.algorithm.methods import Method, Rounds, method_named, register_method
     from axpo.algorithm.selection import select_prefixes
+    from axpo.algorithm.step import StepOutcome, Training, train_step
+    from axpo.algorithm.types import Advantage, Branch, BranchPoint, Group
     from axpo.checkpoint_evaluation import evaluate_checkpoint, locate_checkpoint
     from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
     from axpo.records._rollout_log import read_rollouts, saved_steps
@@ -38,7 +42,10 @@ if TYPE_CHECKING:
     from axpo.training import resume, train
 
 __all__ = [
+    "Advantage",
     "AdvantageConfig",
+    "Branch",
+    "BranchPoint",
     "Callback",
     "ConfigError",
     "DemonstrationsConfig",
@@ -46,34 +53,59 @@ __all__ = [
     "EvalConfig",
     "Evaluation",
     "EvaluationPlan",
+    "Group",
     "GroupBuffer",
     "LogConfig",
     "LossConfig",
+    "LossStats",
+    "Method",
     "ModelConfig",
     "OptimConfig",
     "RolloutRecord",
+    "Rounds",
     "RunMoment",
     "RunResult",
     "SamplingConfig",
     "SelectionConfig",
     "SftConfig",
     "Silent",
+    "StepOutcome",
     "StopRun",
+    "Targets",
     "TrainConfig",
+    "Training",
     "compute_advantages",
     "evaluate",
     "evaluate_checkpoint",
     "load_demonstrations",
     "locate_checkpoint",
+    "method_named",
+    "policy_loss",
     "read_rollouts",
+    "register_method",
     "resume",
     "run_sft",
     "saved_steps",
     "select_prefixes",
     "train",
+    "train_step",
 ]
 
 _HOMES: Final = {
+    "BranchPoint": "axpo.algorithm.types",
+    "Branch": "axpo.algorithm.types",
+    "Advantage": "axpo.algorithm.types",
+    "Group": "axpo.algorithm.types",
+    "policy_loss": "axpo.algorithm.loss",
+    "Targets": "axpo.algorithm.loss",
+    "LossStats": "axpo.algorithm.loss",
+    "method_named": "axpo.algorithm.methods",
+    "train_step": "axpo.algorithm.step",
+    "Training": "axpo.algorithm.step",
+    "StepOutcome": "axpo.algorithm.step",
+    "register_method": "axpo.algorithm.methods",
+    "Rounds": "axpo.algorithm.methods",
+    "Method": "axpo.algorithm.methods",
     "AdvantageConfig": "axpo.settings.config",
     "LogConfig": "axpo.settings.config",
     "LossConfig": "axpo.settings.config",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from axpo.algorithm.batching import build_batch
+from axpo.algorithm.buffer import GroupBuffer
 from axpo.algorithm.methods import Method, method_named
 from axpo.algorithm.optimizer import Optimizer
 from axpo.algorithm.questions import training_questions
@@ -16,13 +17,17 @@ from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import BranchPoint, Group
 from axpo.algorithm.update import Objective, UpdateStats, seeded, update
 from axpo.settings.config import TrainConfig
-from axpo_agents.policy import Learner, Sampler
+from axpo_agents.policy import Learner, Sampler, Scorer
 from axpo_agents.rolling import Lost
 from axpo_envs.env import ToolEnv
 from axpo_envs.types import Question
 
 Phase: TypeAlias = Callable[[str], AbstractContextManager[object]]
 """Is given the name of what begins, `environment`, `sampling`, `resampling` or `update`; its block lasts as long."""
+
+
+class LocalPolicy(Sampler, Learner, Protocol):
+    """A policy in both roles."""
 
 
 def _unmeasured(_name: str) -> AbstractContextManager[object]:
@@ -45,10 +50,37 @@ class Training:
     """Samples the turns."""
     learner: Learner
     """What is trained: the sampler itself, or what the sampler follows."""
-    reference: Learner | None
+    reference: Scorer | None
     """What the KL is measured to; None without one."""
     optimizer: Optimizer
     """Changes the learner's weights."""
+    buffer: GroupBuffer = field(default_factory=GroupBuffer)
+    """What the update takes its groups from: those of the step, behind any that were added from elsewhere and are not
+    too stale."""
+
+    @classmethod
+    def of(cls, config: TrainConfig, env: ToolEnv, policy: LocalPolicy) -> Training:
+        """Trains a policy that samples for itself, from where it is now, to which the KL is measured.
+
+        Args:
+            config: everything that decides the results; with a learning rate. `model`, `env`, `log` and `out` are not
+                read.
+            env: asks the questions, and executes the turns.
+            policy: sampler and learner in one, such as `axpo_agents.transformers_policy.load_policy` makes.
+
+        Raises:
+            ConfigError: there is no such method.
+            ValueError: there is no learning rate, or nothing to train.
+        """
+        config = method_named(config.method).configure(config)
+        return cls(
+            config=config,
+            env=env,
+            sampler=policy,
+            learner=policy,
+            reference=policy.reference() if config.loss.kl > 0 else None,
+            optimizer=Optimizer(policy.trainable_parameters(), config.optim, steps=config.steps),
+        )
 
     @property
     def method(self) -> Method:
@@ -68,6 +100,8 @@ class StepOutcome:
     """The groups it learned from, with the branches that grew."""
     points: tuple[BranchPoint, ...]
     """The prefixes that were selected."""
+    given_up_prefixes: int
+    """How many of them grew nothing, because infrastructure faults took all their continuations."""
     stats: UpdateStats
     """What the update did."""
     lr: float
@@ -100,6 +134,10 @@ def train_step(
     points = () if method.select is None else method.select(groups, config, seed=training.seed(step, "selection"))
     groups = rounds.attempt(groups, points)
     before_update()
+    buffer = training.buffer
+    buffer.add(groups)
+    buffer.advance(training.learner.version)
+    groups = buffer.take(buffer.ready)
     advantages = method.credit(groups, config)
     with phase("update"), seeded(training.seed(step, "dropout")):
         plan, seed = training.learner.plan, training.seed(step, "batches")
@@ -107,12 +145,13 @@ def train_step(
         lr = training.optimizer.start_step(step)
         stats = update(training.learner, training.optimizer, minibatches, objective(training))
     training.learner.advance_version()
-    for model in (training.learner, training.reference):
+    for model in (training.sampler, training.learner, training.reference):
         if model is not None:
             model.forget()
     return StepOutcome(
         groups=groups,
         points=rounds.points,
+        given_up_prefixes=rounds.given_up,
         stats=stats,
         lr=lr,
         lost_rollouts=rounds.lost_rollouts,
@@ -143,6 +182,7 @@ class _Rounds:
     points: tuple[BranchPoint, ...] = ()
     lost_rollouts: list[Lost] = field(default_factory=list)
     lost_continuations: list[Lost] = field(default_factory=list)
+    given_up: int = 0
     _asked: int = 0
     _attempts: int = 0
 
@@ -173,7 +213,7 @@ class _Rounds:
         self._attempts += bool(points)
         self.points += tuple(points)
         with self.phase("resampling"):
-            return resample(
+            grown = resample(
                 groups,
                 points,
                 self.training.sampler,
@@ -182,6 +222,9 @@ class _Rounds:
                 seed=self.training.seed(self.step, purpose),
                 on_lost=self.lost_continuations.append,
             )
+        self.given_up += len(points) - sum(len(group.branches) for group in grown)
+        self.given_up += sum(len(group.branches) for group in groups)
+        return grown
 
     def _sampled(self, questions: Sequence[Question], seed: int) -> tuple[Group, ...]:
         with self.phase("sampling"):

@@ -24,7 +24,7 @@ def _lost_metrics(outcome: StepOutcome) -> dict[str, float]:
         "dropped_rollouts": float(len(rollouts)),
         "dropped_tool_rollouts": float(sum(lost.used_tool for lost in rollouts)),
         "dropped_continuations": float(len(outcome.lost_continuations)),
-        "given_up_prefixes": float(len(outcome.points) - sum(len(group.branches) for group in outcome.groups)),
+        "given_up_prefixes": float(outcome.given_up_prefixes),
     }
 
 

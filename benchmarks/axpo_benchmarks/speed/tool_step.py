@@ -12,14 +12,9 @@ from dataclasses import replace
 from statistics import median
 from typing import Final
 
-from axpo.algorithm.advantages import compute_advantages
-from axpo.algorithm.batching import build_batch
 from axpo.algorithm.optimizer import Optimizer
-from axpo.algorithm.questions import training_questions
-from axpo.algorithm.sampling import resample, sample_groups
-from axpo.algorithm.selection import select_prefixes
+from axpo.algorithm.step import Training, train_step
 from axpo.algorithm.types import Group
-from axpo.algorithm.update import Objective, update
 from axpo.compare.comparison import EMBEDDED
 from axpo.run.environments import make_worlds
 from axpo.settings.config import TrainConfig
@@ -66,11 +61,8 @@ class ToolStep:
 
     def __init__(self, policy: TransformersPolicy, sampler: Sampler, config: TrainConfig) -> None:
         self._policy = policy
-        self._sampler = sampler
-        self._config = config
-        self._env = make_worlds(config.env, config.env_args).training
-        self._reference = policy.reference()
-        self._optimizer = Optimizer(policy.trainable_parameters(), config.optim)
+        env = make_worlds(config.env, config.env_args).training
+        self._training = replace(Training.of(config, env, policy), sampler=sampler)
         self._start = {name: value.clone() for name, value in policy.model.state_dict().items()}
         self.rollout_seconds: list[float] = []
         self.training_seconds: list[float] = []
@@ -79,32 +71,19 @@ class ToolStep:
     def restore(self) -> None:
         """Goes back to the weights of the start, with a new optimizer."""
         self._policy.model.load_state_dict(self._start)
-        self._optimizer = Optimizer(self._policy.trainable_parameters(), self._config.optim)
+        optimizer = Optimizer(self._policy.trainable_parameters(), self._training.config.optim)
+        self._training = replace(self._training, optimizer=optimizer)
 
     def __call__(self) -> None:
         """Takes a step; each has questions of its own."""
-        step = len(self.rollout_seconds) + 1
         began = time.perf_counter()
-        self.groups = self._roll(step)
-        rolled = time.perf_counter()
-        self._train(step)
-        self.rollout_seconds.append(rolled - began)
-        self.training_seconds.append(time.perf_counter() - rolled)
+        step = len(self.rollout_seconds) + 1
+        outcome = train_step(self._training, step, before_update=lambda: self._rolled_since(began))
+        self.groups = outcome.groups
+        self.training_seconds.append(time.perf_counter() - began - self.rollout_seconds[-1])
 
-    def _roll(self, step: int) -> tuple[Group, ...]:
-        config, policy, env = self._config, self._sampler, self._env
-        questions = training_questions(env.questions, seed=config.seed, step=step, count=config.sampling.questions)
-        groups = sample_groups(questions, policy, env, config.sampling, seed=step)
-        points = select_prefixes(groups, config.selection, seed=step)
-        return resample(groups, points, policy, env, config.sampling, seed=step)
-
-    def _train(self, step: int) -> None:
-        config, policy = self._config, self._policy
-        advantages = compute_advantages(self.groups, config.advantages)
-        minibatches = build_batch(advantages, config.loss, config.optim, plan=policy.plan, seed=step)
-        update(policy, self._optimizer, minibatches, Objective(loss=config.loss, reference=self._reference))
-        policy.advance_version()
-        self._reference.forget()
+    def _rolled_since(self, began: float) -> None:
+        self.rollout_seconds.append(time.perf_counter() - began)
 
 
 def _rows(plain: ToolStep, ours: ToolStep, steps: Pairs) -> Iterator[Row]:

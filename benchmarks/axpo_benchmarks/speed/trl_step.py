@@ -22,13 +22,9 @@ from typing import Any, Final
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 
-from axpo.algorithm.advantages import compute_advantages
-from axpo.algorithm.batching import build_batch
-from axpo.algorithm.optimizer import Optimizer
-from axpo.algorithm.sampling import sample_groups
+from axpo.algorithm.step import Training, train_step
 from axpo.algorithm.types import Group
-from axpo.algorithm.update import Objective, update
-from axpo.settings.config import AdvantageConfig, LossConfig, OptimConfig, SamplingConfig
+from axpo.settings.config import LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from axpo_agents.formats.silence import no_progress_bars
 from axpo_benchmarks.speed.left_out import LeftOut
 from axpo_benchmarks.speed.models import endless, letters, save_text_model
@@ -110,29 +106,23 @@ class OurStep:
     def __init__(self, checkpoint: Path, shape: Shape) -> None:
         self._policy = endless(checkpoint)
         chat = len(self._read(_question("")))
-        self._questions = [_question(letters(shape.prompt - chat, seed=seed)) for seed in range(shape.prompts)]
-        self._env = _environment(self._questions)
-        self._sampling = SamplingConfig(
+        questions = [_question(letters(shape.prompt - chat, seed=seed)) for seed in range(shape.prompts)]
+        sampling = SamplingConfig(
             questions=shape.prompts,
             group_size=GROUP,
             max_turn_tokens=shape.response,
             max_episode_tokens=shape.prompt + shape.response,
         )
-        self._optimizer = Optimizer(self._policy.trainable_parameters(), _OPTIM)
-        self._reference = self._policy.reference()
+        config = TrainConfig(method="grpo", sampling=sampling, loss=_LOSS, optim=_OPTIM)
+        self._training = Training.of(config, _environment(questions), self._policy)
         self._taken = 0
-        self.prompts = [self._policy.tokenizer.decode(self._read(question)) for question in self._questions]
+        self.prompts = [self._policy.tokenizer.decode(self._read(question)) for question in questions]
         self.groups: tuple[Group, ...] = ()
 
     def __call__(self) -> None:
         """Takes a step."""
         self._taken += 1
-        self.groups = sample_groups(self._questions, self._policy, self._env, self._sampling, seed=self._taken)
-        advantages = compute_advantages(self.groups, AdvantageConfig())
-        minibatches = build_batch(advantages, _LOSS, _OPTIM, plan=self._policy.plan, seed=self._taken)
-        update(self._policy, self._optimizer, minibatches, Objective(loss=_LOSS, reference=self._reference))
-        self._policy.advance_version()
-        self._reference.forget()
+        self.groups = train_step(self._training, self._taken).groups
 
     def _read(self, question: Question) -> tuple[int, ...]:
         env = _environment([question])

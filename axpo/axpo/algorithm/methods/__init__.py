@@ -10,7 +10,7 @@ from typing import Final
 
 from axpo.algorithm.methods.axpo import ABLATIONS, AXPO
 from axpo.algorithm.methods.grpo import GRPO, grpo_of
-from axpo.algorithm.methods.method import Method
+from axpo.algorithm.methods.method import Method, Rounds
 from axpo.settings.config import ConfigError
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.named_object import load_named
@@ -19,6 +19,7 @@ __all__ = [
     "AXPO",
     "GRPO",
     "Method",
+    "Rounds",
     "colour_of",
     "label_of",
     "method_named",
