@@ -13,7 +13,7 @@ from axpo_benchmarks.soak._episodes import _is_flat
 from axpo_benchmarks.soak._watch import Usage
 from axpo_envs.backends.python_sandbox.start import available_isolations
 
-USAGE = Usage(memory_mb=100.0, descriptors=10, threads=2, processes=9, temporary=5, shared=0)
+USAGE = Usage(memory_mb=100.0, children_mb=400.0, descriptors=10, threads=2, processes=9, temporary=5, shared=0)
 
 
 def test_odd_turns_raise_nothing_and_are_written_down(tmp_path: Path) -> None:
@@ -32,7 +32,15 @@ def test_episodes_leave_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"memory_mb": 300.0}, {"descriptors": 40}, {"threads": 20}, {"processes": 90}, {"shared": 1}]
+    "change",
+    [
+        {"memory_mb": 109.0},
+        {"children_mb": 600.0},
+        {"descriptors": 40},
+        {"threads": 20},
+        {"processes": 90},
+        {"shared": 1},
+    ],
 )
 def test_what_grows_is_not_flat(change: dict[str, float]) -> None:
     grown = Usage(**{**{name: getattr(USAGE, name) for name in USAGE.__slots__}, **change})

@@ -144,10 +144,10 @@ class TestFiles:
 
     def test_nothing_outside_the_scratch_folder_can_be_written(self, session: Session) -> None:
         module = "os.path.join(os.path.dirname(os.__file__), 'sitecustomize.py')"
-        attempts = [f"open({path}, 'w')" for path in ("'/tmp/x'", "'/x'", "'/etc/x'", module, "os.__file__")]
+        attempts = [f"open({path}, 'w')" for path in ("'/tmp/axpo-x'", "'/axpo-x'", "'/etc/axpo-x'", module, "os.__file__")]
         attempts += [
             "os.remove(os.__file__)",
-            "os.mkdir('/new')",
+            "os.mkdir('/axpo-new')",
             "os.rename(os.__file__, 'os.py')",
             "os.truncate(os.__file__, 0)",
         ]

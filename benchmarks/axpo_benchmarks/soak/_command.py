@@ -32,7 +32,7 @@ class SoakConfig:
     """Odd turns that environments are given."""
     kills: int = 40
     """Training runs that are killed and resumed."""
-    cells: int = 400
+    cells: int = 2000
     """Cells of the guest whose neighbours are noisy, for each kind of noise."""
     seed: int = 0
     """Decides everything that is drawn."""

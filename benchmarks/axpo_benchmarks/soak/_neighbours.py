@@ -26,9 +26,10 @@ _NOISE: Final = {
     "files": "n = 0\nwhile True:\n    try: open(f'f{n}', 'w').write('x' * 4096)\n    except OSError: pass\n    n += 1",
     "memory": "held = []\nwhile True:\n    try: held.append(bytearray(1 << 20))\n    except MemoryError: held.clear()",
     "figures": "import numpy as np\nwhile True: np.random.rand(2000, 2000).sum()",
+    "answers": "'x' * 50_000_000",
     "end": "import os\nos._exit(1)",
 }
-"""What the other guest does, by name; each cell runs into its limit, or ends its interpreter."""
+"""What the other guest does, by name; each cell runs into a limit, says too much, or ends its interpreter."""
 
 
 def soak(config: SoakConfig) -> dict[str, Any]:
@@ -37,14 +38,18 @@ def soak(config: SoakConfig) -> dict[str, Any]:
         alone = _cells(sandbox, config.cells)
         busy = _beside(_busy_processes, lambda: _cells(sandbox, config.cells))
         found = {"alone": _percentiles(alone), "beside busy processes": _percentiles(busy)}
-        for name, code in _NOISE.items():
-            times = _beside(partial(_noisy, sandbox, code), lambda: _cells(sandbox, config.cells))
+        noise = {name: _Noise(sandbox, code) for name, code in _NOISE.items()}
+        for name in _NOISE:
+            times = _beside(noise[name].start, lambda: _cells(sandbox, config.cells))
             found[f"beside {name}"] = _percentiles(times)
+        isolation = str(sandbox.report.isolation)
     level = max(found["alone"]["p99"], found["beside busy processes"]["p99"])
     added = {name: found[f"beside {name}"]["p99"] - level for name in _NOISE}
     return {
         "held": max(added.values()) <= _MOST_MS,
         "added_p99_ms": added,
+        "noisy_cells": {name: guest.cells for name, guest in noise.items()},
+        "isolation": isolation,
         "milliseconds": found,
         "cells": config.cells,
     }
@@ -81,24 +86,39 @@ def _beside(noise: Callable[[], Callable[[], None]], measure: Callable[[], list[
         stop()
 
 
-def _noisy(sandbox: Sandbox, code: str) -> Callable[[], None]:
-    """Has another session run the code over and over; returns what ends that."""
-    ended = threading.Event()
+class _Noise:
+    """Another session that runs the code over and over."""
 
-    def go_on() -> None:
-        seed = 1000
-        while not ended.is_set():
-            seed += 1
-            sandbox.run(PythonState(), code, seed=seed)
+    def __init__(self, sandbox: Sandbox, code: str) -> None:
+        self._sandbox, self._code = sandbox, code
+        self._ended = threading.Event()
+        self._fault: BaseException | None = None
+        self.cells = 0
+        """Cells that it has run to their ends."""
 
-    thread = threading.Thread(target=go_on, daemon=True)
-    thread.start()
+    def start(self) -> Callable[[], None]:
+        """Begins; returns what ends it.
 
-    def stop() -> None:
-        ended.set()
+        That raises:
+            AssertionError: it had not run, or does not end.
+        """
+        thread = threading.Thread(target=self._go_on, daemon=True)
+        thread.start()
+        return partial(self._stop, thread)
+
+    def _go_on(self) -> None:
+        try:
+            while not self._ended.is_set():
+                self._sandbox.run(PythonState(), self._code, seed=1000 + self.cells)
+                self.cells += 1
+        except BaseException as fault:
+            self._fault = fault
+
+    def _stop(self, thread: threading.Thread) -> None:
+        self._ended.set()
         thread.join(30)
-
-    return stop
+        if self._fault is not None or self.cells == 0 or thread.is_alive():
+            raise AssertionError(f"a guest made no noise, or does not end: {self._code!r}") from self._fault
 
 
 def _busy_processes() -> Callable[[], None]:

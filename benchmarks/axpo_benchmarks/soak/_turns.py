@@ -119,6 +119,8 @@ def _digests(env: ToolEnv, question: Question, seed: int, written: list[str]) ->
 
 def _turn(source: random.Random) -> str:
     kind = source.random()
+    if kind < 0.0005:
+        return source.choice(_PIECES) * 100_000
     if kind < 0.15:
         return source.choice(BAD_TURNS)
     if kind < 0.35:

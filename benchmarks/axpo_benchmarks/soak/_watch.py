@@ -16,6 +16,8 @@ class Usage:
 
     memory_mb: float
     """Resident memory of this process, in MiB."""
+    children_mb: float
+    """That of its descendants together, pages that they share counted in each."""
     descriptors: int
     """Its open file descriptors."""
     threads: int
@@ -31,11 +33,13 @@ class Usage:
     def now(cls) -> Usage:
         """What is held now."""
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        children = _descendants(os.getpid())
         return cls(
-            memory_mb=int(status["VmRSS"].split()[0]) / 1024,
+            memory_mb=_resident_mb("self"),
+            children_mb=sum(_resident_mb(str(child)) for child in children),
             descriptors=_entries("/proc/self/fd"),
             threads=int(status["Threads"]),
-            processes=len(_descendants(os.getpid())),
+            processes=len(children),
             temporary=_entries(tempfile.gettempdir()),
             shared=_entries("/dev/shm"),
         )
@@ -59,6 +63,14 @@ def own_temporary_folder() -> Iterator[None]:
 
 def _entries(folder: str) -> int:
     return sum(1 for _ in Path(folder).iterdir())
+
+
+def _resident_mb(process: str) -> float:
+    """In MiB; 0 for a process that has ended meanwhile."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return 0.0
 
 
 def _descendants(pid: int) -> list[int]:
