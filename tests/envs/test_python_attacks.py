@@ -144,7 +144,8 @@ class TestFiles:
 
     def test_nothing_outside_the_scratch_folder_can_be_written(self, session: Session) -> None:
         module = "os.path.join(os.path.dirname(os.__file__), 'sitecustomize.py')"
-        attempts = [f"open({path}, 'w')" for path in ("'/tmp/axpo-x'", "'/axpo-x'", "'/etc/axpo-x'", module, "os.__file__")]
+        paths = ("'/tmp/axpo-x'", "'/axpo-x'", "'/etc/axpo-x'", module, "os.__file__")
+        attempts = [f"open({path}, 'w')" for path in paths]
         attempts += [
             "os.remove(os.__file__)",
             "os.mkdir('/axpo-new')",
