@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axpo.algorithm.selection import is_triggered, prefix_budget, select_prefixes
-from axpo.algorithm.types import Group
+from axpo.algorithm.types import Branch, Group
 from axpo.settings.config import Cut, Ranking, SelectionConfig
 
 TOOL = "<think>t</think><tool_call>{}</tool_call>"
@@ -98,6 +98,14 @@ def test_sources_without_room_behind_the_tag_are_no_candidates(toy):
     assert is_triggered(groups[1], success_threshold=0.5)
     for cut in (Cut.TOOL_CALL, Cut.QUESTION):
         assert chosen(groups, budget=4.0, cut=cut) == [(0, 1)]
+
+
+def test_a_source_that_has_grown_branches_is_not_cut_again(toy):
+    group = group_of(toy, (TOOL, 0, 0.1), (TOOL, 0, 0.9))
+    (first,) = select_prefixes([group], SelectionConfig(budget=0.5, continuations=1), seed=0)
+    assert first.rollout == 0
+    grown = replace(group, branches=(Branch(point=first, continuations=(toy.rollout(TOOL),)),))
+    assert chosen([grown], budget=4.0) == [(0, 1)]
 
 
 def test_nothing_is_selected_of_nothing():

@@ -20,10 +20,11 @@ def select_prefixes(
 
     Candidates are the sources of triggered groups: groups whose tool-using rollouts exist and are all
     wrong. A source that wrote nothing behind its cut had no room for a token there, no more than its continuations
-    would: it is no candidate. The budget of floor(r * B * N / K) prefixes, with B * N the rollouts that there are, is
-    spent breadth first: round d takes the d-th candidate of every question that has one. Within a question and
-    within a round the least confident goes first, so a budget that ends within a round drops that round's
-    most confident candidates (where the paper is silent); ties go to the earlier group, then rollout.
+    would: it is no candidate, and neither is one that branches have grown from already. The budget of
+    floor(r * B * N / K) prefixes, with B * N the rollouts that there are, is spent breadth first: round d takes the
+    d-th candidate of every question that has one. Within a question and within a round the least confident goes
+    first, so a budget that ends within a round drops that round's most confident candidates (where the paper is
+    silent); ties go to the earlier group, then rollout.
 
     `Ranking.RANDOM` draws both orders from the seed. `Cut.QUESTION` takes the same sources and freezes
     nothing of them. `Cut.NO_TOOL` mirrors the rule (where the paper is silent): a group is triggered if its
@@ -77,6 +78,7 @@ class _Place(NamedTuple):
 def _candidates(index: int, group: Group, config: SelectionConfig, success_threshold: float) -> list[BranchPoint]:
     uses_tool = config.cut is not Cut.NO_TOOL
     subgroup = [(number, r) for number, r in enumerate(group.rollouts) if r.used_tool is uses_tool]
+    branched = {branch.point.rollout for branch in group.branches}
     if any(rollout.reward >= success_threshold for _, rollout in subgroup):
         return []
     locate = _PLACES[config.cut]
@@ -92,7 +94,7 @@ def _candidates(index: int, group: Group, config: SelectionConfig, success_thres
             continuations=config.continuations,
         )
         for number, rollout, place in places
-        if place is not None
+        if place is not None and number not in branched
     ]
 
 
