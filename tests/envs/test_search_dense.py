@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -82,9 +82,20 @@ def test_documents_are_embedded_once_and_read_from_a_file_afterwards(corpus: Pat
     assert one.search("Peru", 5) == other.search("Peru", 5)
     assert second.calls == [(1, True)]
     assert one.fingerprint == other.fingerprint
-    (file,) = (tmp_path / "cache").glob("*.npy")
-    file.write_bytes(file.read_bytes()[:40])
-    assert DenseIndex(corpus, Letters(), cache=tmp_path / "cache").search("Peru", 5) == one.search("Peru", 5)
+
+
+def _with_a_flipped_bit(data: bytes) -> bytes:
+    return data[:-3] + bytes([data[-3] ^ 1]) + data[-2:]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:40], lambda data: b"", _with_a_flipped_bit])
+def test_damaged_vectors_are_computed_again(corpus: Path, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    whole = DenseIndex(corpus, Letters(), cache=tmp_path).search("Peru", 5)
+    (file,) = tmp_path.glob("*.npy")
+    file.write_bytes(damage(file.read_bytes()))
+    again = Letters()
+    assert DenseIndex(corpus, again, cache=tmp_path).search("Peru", 5) == whole
+    assert again.calls[0] == (5, False)
 
 
 def test_a_changed_corpus_is_another_index(corpus: Path, tmp_path: Path) -> None:

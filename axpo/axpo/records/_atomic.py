@@ -7,28 +7,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
-PARTIAL: Final = ".partial-"
-"""How the name of an unfinished file or folder begins; what still bears it later was left by a killed process."""
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file that is either the old one or the new one, durably.
-
-    Raises:
-        OSError: the disk is full or the folder cannot be written; the old file is untouched.
-    """
-    partial = _partial(path)
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+from axpo_envs.plumbing.whole_files import PARTIAL, write_whole
 
 
 def write_text(path: Path, text: str) -> None:
@@ -37,7 +17,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written; the old file is untouched.
     """
-    write_bytes(path, text.encode())
+    write_whole(path, text.encode())
 
 
 @contextmanager

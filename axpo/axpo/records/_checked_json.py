@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from axpo.records import _atomic as atomic
+from axpo_envs.plumbing.whole_files import write_whole
 
 CHECKSUM: Final = "checksum"
 """The entry that holds the checksum of all others."""
@@ -29,7 +29,7 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
-    atomic.write_bytes(path, render(content))
+    write_whole(path, render(content))
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from axpo.records import _atomic as atomic
 from axpo.records._jsonl import DamagedFileError, JsonLines
 from axpo.records._seal import SEAL, Seal, read_seal
+from axpo_envs.plumbing.whole_files import PARTIAL
 
 if sys.platform != "win32":
     import fcntl
@@ -78,7 +78,7 @@ def check_run(folder: Path) -> Seal:
 
 def foreign_files(folder: Path) -> list[str]:
     """What a folder holds besides what a process left that was killed while it began a run there; sorted."""
-    ours = (atomic.PARTIAL, SEAL)
+    ours = (PARTIAL, SEAL)
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith(ours))
 
 

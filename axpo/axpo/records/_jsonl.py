@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from axpo.records import _atomic as atomic
 from axpo.records._checked_json import DamagedFileError
+from axpo_envs.plumbing.whole_files import write_whole
 
 __all__ = ["DamagedFileError", "JsonLines", "Record", "Tip", "finite"]
 
@@ -114,7 +114,7 @@ class JsonLines:
         """
         found = list(self._lines())
         if lines < len(found):
-            atomic.write_bytes(self.path, b"".join(line.raw + b"\n" for line in found[:lines]))
+            write_whole(self.path, b"".join(line.raw + b"\n" for line in found[:lines]))
         self._tip = None
 
     def repair(self) -> Tip:
@@ -128,7 +128,7 @@ class JsonLines:
             found = list(self._lines())
             whole = b"".join(line.raw + b"\n" for line in found)
             if self.path.exists() and whole != self.path.read_bytes():
-                atomic.write_bytes(self.path, whole)
+                write_whole(self.path, whole)
             self._tip = Tip(lines=len(found), chain=found[-1].chain if found else "")
         return self._tip
 

@@ -23,6 +23,7 @@ from axpo.diagnostics.metric import Metric, Shown, Unit
 from axpo.diagnostics.registry import metric_named, metrics
 from axpo.records import _atomic as atomic
 from axpo.records._jsonl import Record
+from axpo_envs.plumbing.whole_files import write_whole
 
 WINDOW: Final = 5
 """Steps of the trailing mean that is drawn bold; single steps are drawn faint."""
@@ -181,7 +182,7 @@ def write_picture(lines: Sequence[Line], path: Path, *, panels: Sequence[Panel] 
         else:
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=200)
-            atomic.write_bytes(path, buffer.getvalue())
+            write_whole(path, buffer.getvalue())
 
 
 def trailing_mean(values: Sequence[float | None], window: int = WINDOW) -> list[float | None]:

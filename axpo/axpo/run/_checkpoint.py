@@ -20,6 +20,7 @@ from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import CONFIG, OPTIMIZER, PROGRESS
 from axpo.records._manifest import MANIFEST, check_manifest, manifest_hash, write_manifest
 from axpo_envs.plumbing.extras import requiring
+from axpo_envs.plumbing.whole_files import PARTIAL
 
 with requiring("train", "training"):
     import torch
@@ -137,7 +138,7 @@ def prune(checkpoints: Path, kept: Sequence[Path]) -> None:
     for folder in _folders(checkpoints):
         if folder in kept:
             continue
-        doomed = folder.with_name(f"{atomic.PARTIAL}{folder.name}")
+        doomed = folder.with_name(f"{PARTIAL}{folder.name}")
         folder.rename(doomed)
         shutil.rmtree(doomed)
 

@@ -28,6 +28,7 @@ from axpo.sft.lessons import make_lesson
 from axpo.sft.lessons._recorded import Recorded
 from axpo.terminal.unfailing import unfailing
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
+from axpo_envs.plumbing.whole_files import PARTIAL
 
 CONFIG: Final = "config.toml"
 EVALUATION: Final = "evaluation.json"
@@ -161,7 +162,7 @@ def _prepare(out: Path, config: SftConfig, stack: ExitStack) -> None:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out: expected a folder; {out} is a file")
     found = set() if not out.exists() else {path.name for path in out.iterdir()}
-    foreign = {name for name in found if not name.startswith((atomic.PARTIAL, STAGE)) and name not in _OURS}
+    foreign = {name for name in found if not name.startswith((PARTIAL, STAGE)) and name not in _OURS}
     finished = sorted(out.glob(f"{STAGE}*"))
     if foreign or (finished and not file.exists()):
         raise ConfigError(f"out: expected a new or empty folder, or one of an unfinished run; {out} holds other files")

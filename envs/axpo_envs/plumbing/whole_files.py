@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import threading
 from pathlib import Path
+from typing import Final
+
+PARTIAL: Final = ".partial-"
+"""How the name of an unfinished file begins; what still bears it later was left by a killed process."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file beside its place and moves it there; folders are made as needed.
+    """Writes a file that is either the old one or the new one, durably.
 
     Raises:
-        OSError: it cannot be written; a file that stood there is untouched.
+        OSError: the disk is full or the folder cannot be written; the old file is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{threading.get_ident()}-{path.name}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -16,11 +16,13 @@ from axpo_envs.backends.search._index_file import default_cache
 from axpo_envs.backends.search._query import clean_query
 from axpo_envs.backends.search._types import Document, Hit
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
+from axpo_envs.plumbing.sealed import SealError, seal, unseal
 from axpo_envs.plumbing.whole_files import write_whole
 from axpo_envs.tool.protocol import Effects, ToolError
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Version of the file of embeddings."""
+_TITLE: Final = f"axpo embeddings {_VERSION}".encode()
 
 
 @runtime_checkable
@@ -121,11 +123,9 @@ class DenseIndex:
 
     def _embedded(self, path: Path) -> NDArray[np.float32]:
         try:
-            kept: NDArray[np.float32] = np.load(path, allow_pickle=False)
-            if len(kept) == len(self._documents):
-                return kept
-        except (OSError, ValueError):
-            pass  # there is none yet, or it is damaged
+            return _read(path)
+        except (OSError, SealError):
+            pass  # there are none yet, or they are damaged
         texts = [document.contents for document in self._documents]
         made = np.ascontiguousarray(self._encoder.encode(texts, queries=False), dtype=np.float32)
         if made.ndim != 2 or len(made) != len(texts) or not np.isfinite(made).all():
@@ -139,10 +139,17 @@ class DenseIndex:
         return made
 
 
+def _read(path: Path) -> NDArray[np.float32]:
+    body = unseal(_TITLE, path.read_bytes(), key=None)
+    vectors: NDArray[np.float32] = np.load(io.BytesIO(body), allow_pickle=False)
+    return vectors
+
+
 def _write(path: Path, vectors: NDArray[np.float32]) -> None:
     file = io.BytesIO()
     np.save(file, vectors)
-    write_whole(path, file.getvalue())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, seal(_TITLE, file.getvalue(), key=None))
 
 
 def _reopened(corpus: Path, encoder: TextEncoder, cache: Path) -> DenseIndex:

@@ -76,6 +76,7 @@ def write_corpus(text: str) -> Path:
     try:
         if path.is_file() and path.read_bytes() == data:
             return path
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)
     except OSError as error:
         raise InfrastructureFault(
