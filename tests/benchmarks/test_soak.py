@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from axpo.settings.config import ConfigError
 from axpo_benchmarks.soak import SoakConfig, run_soak
 from axpo_benchmarks.soak._episodes import _is_flat
-from axpo_benchmarks.soak._watch import Usage
+from axpo_benchmarks.soak._kills import _killed
+from axpo_benchmarks.soak._neighbours import _Noise
+from axpo_benchmarks.soak._watch import Usage, own_temporary_folder
 from axpo_envs.backends.python_sandbox.start import available_isolations
 
 USAGE = Usage(memory_mb=100.0, children_mb=400.0, descriptors=10, threads=2, processes=9, temporary=5, shared=0)
@@ -53,3 +56,34 @@ def test_unknown_parts_and_numbers_are_refused() -> None:
         SoakConfig(only=("rain",))
     with pytest.raises(ConfigError, match="kills: expected at least 1; got 0"):
         SoakConfig(kills=0)
+
+
+def test_a_run_that_fails_by_itself_is_no_kill(tmp_path: Path) -> None:
+    settings = tmp_path / "config.toml"
+    settings.write_text("steps = 'many'")
+    with pytest.raises(AssertionError, match="axpo train ended with"):
+        _killed(["--config", str(settings)], 120.0)
+
+
+def test_a_run_is_killed_in_the_middle(tmp_path: Path) -> None:
+    assert _killed(["--out", str(tmp_path / "run"), "--steps", "9"], 0.1)
+
+
+class Faulty:
+    """A sandbox that runs nothing."""
+
+    def run(self, *_: object, **__: object) -> None:
+        raise RuntimeError("nothing runs")
+
+
+def test_a_guest_that_makes_no_noise_is_found_out() -> None:
+    stop = _Noise(Faulty(), "1").start()  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="made no noise"):
+        stop()
+
+
+def test_temporary_files_are_counted_where_nobody_else_writes() -> None:
+    with own_temporary_folder():
+        assert Usage.now().temporary == 0
+        with tempfile.NamedTemporaryFile():
+            assert Usage.now().temporary == 1
