@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from axpo_envs import EnvConfigError, QuestionSource, SnapshotError
 from axpo_envs.backends.search import Document, Hit, LocalIndex, RetrievalServer, SearchServer
 from axpo_envs.plumbing.extras import MissingExtraError
+from axpo_envs.questions import Split
 from axpo_envs.questions.sources import QuestionSubset
 from axpo_envs.snapshot import Snapshot
-from axpo_envs.suite.multi_hop_search import HopExpert, Kind, MultiHopSearch, RandomFloor, SingleQueryReader, Split
+from axpo_envs.suite.multi_hop_search import HopExpert, Kind, MultiHopSearch, RandomFloor, SingleQueryReader
 from axpo_envs.suite.multi_hop_search._building import build_graph
 from axpo_envs.suite.multi_hop_search._corpus import Style, corpus_text, document_of, documents, write_corpus
 from axpo_envs.suite.multi_hop_search._wording import sentence

@@ -2,5 +2,6 @@
 
 from axpo_envs.questions._task_questions import TaskQuestions, load_questions
 from axpo_envs.questions.sources import ListQuestions, QuestionSource
+from axpo_envs.questions.splits import Split, SplitQuestions
 
-__all__ = ["ListQuestions", "QuestionSource", "TaskQuestions", "load_questions"]
+__all__ = ["ListQuestions", "QuestionSource", "Split", "SplitQuestions", "TaskQuestions", "load_questions"]

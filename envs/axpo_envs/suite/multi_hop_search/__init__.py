@@ -1,6 +1,6 @@
 """MultiHopSearch: the environment, its questions, and the scripted agents that play it."""
 
-from axpo_envs.suite.multi_hop_search._graph import Entity, Fact, FactGraph, Kind, Mention, Split
+from axpo_envs.suite.multi_hop_search._graph import Entity, Fact, FactGraph, Kind, Mention
 from axpo_envs.suite.multi_hop_search._plan import Hop, Plan, QuestionKind
 from axpo_envs.suite.multi_hop_search.env import MultiHopSearch
 from axpo_envs.suite.multi_hop_search.expert import HopExpert, RandomFloor, SingleQueryReader
@@ -20,5 +20,4 @@ __all__ = [
     "QuestionKind",
     "RandomFloor",
     "SingleQueryReader",
-    "Split",
 ]

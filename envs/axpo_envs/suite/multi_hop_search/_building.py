@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
-from axpo_envs.suite.multi_hop_search._graph import Entity, Fact, FactGraph, Kind, Mention, Split
+from axpo_envs.questions.splits import Split
+from axpo_envs.suite.multi_hop_search._graph import Entity, Fact, FactGraph, Kind, Mention
 from axpo_envs.suite.multi_hop_search._selection import Selection, capitals, order_of, select
 from axpo_envs.suite.multi_hop_search._sources import Airport, City, Country, Element, World, read_world
 

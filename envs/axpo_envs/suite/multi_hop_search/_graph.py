@@ -6,16 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class Split(StrEnum):
-    """Which questions are asked. Every country, with all that lies in it, and every element belongs to one split."""
-
-    TRAIN = "train"
-    """Infinitely many."""
-    VALIDATION = "validation"
-    """A fixed number, for choosing settings."""
-    TEST = "test"
-    """A fixed number of others, for final figures."""
+from axpo_envs.questions.splits import Split
 
 
 class Kind(StrEnum):

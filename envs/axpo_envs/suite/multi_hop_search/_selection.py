@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from typing import Final
 
-from axpo_envs.suite.multi_hop_search._graph import Split
+from axpo_envs.questions.splits import Split
 from axpo_envs.suite.multi_hop_search._sources import Airport, City, World
 
 _TURNS: Final = (Split.TRAIN, Split.VALIDATION, Split.TRAIN, Split.TEST, Split.TRAIN)

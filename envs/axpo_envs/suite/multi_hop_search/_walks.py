@@ -15,8 +15,9 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from axpo_envs.questions.splits import Split
 from axpo_envs.suite.multi_hop_search._corpus import Style, document_of
-from axpo_envs.suite.multi_hop_search._graph import Entity, Fact, FactGraph, Kind, Mention, Split
+from axpo_envs.suite.multi_hop_search._graph import Entity, Fact, FactGraph, Kind, Mention
 from axpo_envs.suite.multi_hop_search._plan import Hop, Plan, QuestionKind
 from axpo_envs.suite.multi_hop_search._wording import asked
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from axpo_envs.backends.search import SearchBackend
 from axpo_envs.env import ToolEnv
-from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing.knobs import knob_names, settings_from
 from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.suite.multi_hop_search._corpus import Style, write_corpus
@@ -51,7 +49,7 @@ class MultiHopSearch(ToolEnv):
     """
 
     def __init__(self, *, render_mode: str | None = None, **knobs: Any) -> None:
-        settings = _settings_from(knobs)
+        settings = settings_from(MultiHopSearchSettings, "MultiHopSearch", knobs)
         self._settings = settings
         self._hops = HopQuestions(settings.questions)
         self._backend = backend_of(settings.search, self.write_corpus)
@@ -73,8 +71,7 @@ class MultiHopSearch(ToolEnv):
     @property
     def knobs(self) -> dict[str, Any]:
         """The knobs as keyword arguments that make the same environment again."""
-        names = [field.name for field in dataclasses.fields(self._settings)]
-        return {name: getattr(self._settings, name) for name in names}
+        return {name: getattr(self._settings, name) for name in knob_names(self._settings)}
 
     @property
     def backend(self) -> SearchBackend:
@@ -107,11 +104,3 @@ class MultiHopSearch(ToolEnv):
 def _tools(backend: SearchBackend, settings: MultiHopSearchSettings) -> tuple[Tool, ...]:
     search = Search(backend, top_k=settings.top_k, extract_chars=settings.extract_chars)
     return (search, OpenDocument(backend)) if backend.opens else (search,)
-
-
-def _settings_from(knobs: Mapping[str, Any]) -> MultiHopSearchSettings:
-    names = [field.name for field in dataclasses.fields(MultiHopSearchSettings)]
-    for name in knobs:
-        if name not in names:
-            raise EnvConfigError(f"MultiHopSearch has no setting {name!r}; it has {', '.join(names)}")
-    return MultiHopSearchSettings(**knobs)

@@ -12,9 +12,10 @@ import numpy as np
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.columns import Columns
+from axpo_envs.questions.splits import Split, SplitQuestions
 from axpo_envs.suite.multi_hop_search._building import build_graph
 from axpo_envs.suite.multi_hop_search._corpus import Style, corpus_text
-from axpo_envs.suite.multi_hop_search._graph import FactGraph, Split
+from axpo_envs.suite.multi_hop_search._graph import FactGraph
 from axpo_envs.suite.multi_hop_search._plan import FEWEST_HOPS, Plan, QuestionKind
 from axpo_envs.suite.multi_hop_search._walks import Walker
 from axpo_envs.types import Label, Question
@@ -52,10 +53,8 @@ def corpus_of(size: int, style: Style) -> tuple[str, str]:
     return text, digest_of(text)
 
 
-class HopQuestions:
+class HopQuestions(SplitQuestions):
     """A question source: "What is the currency of the country in which Kyoto lies?", with documents that tell it.
-
-    The id of a question names its split and index, `train/12345`.
 
     Raises:
         EnvConfigError: the corpus is too small for a kind of question that is asked for.
@@ -63,6 +62,7 @@ class HopQuestions:
     """
 
     def __init__(self, settings: HopQuestionSettings) -> None:
+        super().__init__(settings.split, settings.held_out)
         self._settings = settings
         self._graph = build_graph(settings.corpus_size)
         self._walker = Walker(self._graph, settings.split, settings.style)
@@ -91,37 +91,10 @@ class HopQuestions:
         """Identifies the split, the corpus and every setting that changes its questions."""
         return self._fingerprint
 
-    @property
-    def size(self) -> int | None:
-        """Number of questions; None for the endless `train`."""
-        return None if self._settings.split is Split.TRAIN else self._settings.held_out
-
-    def __len__(self) -> int:
-        """Number of questions.
-
-        Raises:
-            TypeError: they have no end.
-        """
-        if self.size is None:
-            raise TypeError(f"the {self._settings.split} questions have no end, hence no length")
-        return self.size
-
-    def __bool__(self) -> bool:
-        """True: there are questions."""
-        return True
-
-    def question(self, index: int) -> Question:
-        """The question of that index.
-
-        Raises:
-            IndexError: there is none.
-        """
-        if index < 0 or (self.size is not None and index >= self.size):
-            known = "from 0" if self.size is None else f"0 to {self.size - 1}"
-            raise IndexError(f"the {self._settings.split} questions have indices {known}; got {index}")
+    def _question(self, index: int) -> Question:
         plan = self._planned(index)
         return Question(
-            id=f"{self._settings.split}/{index}",
+            id=self._id(index),
             prompt=(plan.text,),
             answer=plan.answer,
             alternatives=_alternatives(plan),
@@ -137,13 +110,10 @@ class HopQuestions:
         Raises:
             ValueError: the question is from another source.
         """
-        if not f"{question.source}/".startswith(f"{self._fingerprint}/"):
-            raise ValueError(f"expected a question of {self._fingerprint}; got {question.id!r} of {question.source!r}")
-        return self._planned(int(question.id.rpartition("/")[2]))
+        return self._planned(self._index_of(question))
 
     def _plan(self, index: int) -> Plan:
-        split = tuple(Split).index(self._settings.split)
-        rng = np.random.default_rng(np.random.SeedSequence(_ENTROPY, spawn_key=(split, index)))
+        rng = self._generator(_ENTROPY, index)
         hops, kinds = self._choices[int(rng.integers(len(self._choices)))]
         return self._draw(kinds[int(rng.integers(len(kinds)))], hops, rng, _DRAWS)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from axpo_envs.errors import EnvConfigError, UnknownSplitError
+from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing.knobs import check_choice, check_range, check_split
+from axpo_envs.questions.splits import Split
 from axpo_envs.suite.multi_hop_search._corpus import Style
-from axpo_envs.suite.multi_hop_search._graph import Split
 from axpo_envs.suite.multi_hop_search._plan import FEWEST_HOPS, QuestionKind
 from axpo_envs.suite.multi_hop_search.questions import HopQuestionSettings
 
@@ -54,14 +55,10 @@ class MultiHopSearchSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "hops", _choices("hops", self.hops, _HOPS))
         object.__setattr__(self, "kinds", _choices("kinds", self.kinds, tuple(kind.value for kind in QuestionKind)))
-        if self.split not in tuple(Split):
-            raise UnknownSplitError(f"split must be one of {', '.join(Split)}; got {self.split!r}", tuple(Split))
-        if self.documents not in tuple(Style):
-            raise EnvConfigError(f"documents must be one of {', '.join(Style)}; got {self.documents!r}")
+        check_split(self.split, Split)
+        check_choice("documents", self.documents, tuple(Style))
         for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise EnvConfigError(f"{name} must be an integer from {low} to {high}; got {value!r}")
+            check_range(name, getattr(self, name), int, low, high)
         for hops in self.hops:
             if not any(FEWEST_HOPS[QuestionKind(kind)] <= hops for kind in self.kinds):
                 raise EnvConfigError(

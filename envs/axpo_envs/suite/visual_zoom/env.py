@@ -26,16 +26,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any, Final
 
 from axpo_envs.env import ToolEnv
-from axpo_envs.errors import EnvConfigError, UnknownSplitError
+from axpo_envs.errors import EnvConfigError
 from axpo_envs.imaging.coordinates import Coords, PixelBox
+from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, settings_from
+from axpo_envs.questions.splits import Split
 from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.scenes import COLOURS, FONT_HEIGHT, TEXTURE, Scene, SceneLayout, Sign
 from axpo_envs.spec import ToolEnvSpec
-from axpo_envs.suite.visual_zoom.questions import SignQuestions, SignQuestionSettings, Split, asked_colour
+from axpo_envs.suite.visual_zoom.questions import SignQuestions, SignQuestionSettings, asked_colour
 from axpo_envs.tools.image_zoom_in import ImageZoomIn
 from axpo_envs.types import Question
 
@@ -100,10 +101,9 @@ class VisualZoomSettings:
 
     def __post_init__(self) -> None:
         for name, kind, low, high in _RANGES:
-            _check_range(name, getattr(self, name), kind, low, high)
-        if self.split not in tuple(Split):
-            raise UnknownSplitError(f"split must be one of {', '.join(Split)}; got {self.split!r}", tuple(Split))
-        _check_choice("coords", self.coords, tuple(Coords))
+            check_range(name, getattr(self, name), kind, low, high)
+        check_split(self.split, Split)
+        check_choice("coords", self.coords, tuple(Coords))
         if not isinstance(self.backdrop, str) or not self.backdrop:
             raise EnvConfigError(f"backdrop must be 'texture', 'photos' or a folder; got {self.backdrop!r}")
         _check_characters(self.characters)
@@ -115,7 +115,7 @@ class VisualZoomSettings:
                 f"got {self.character_offset}"
             )
         if self.sign_size is not None:
-            _check_range("sign_size", self.sign_size, float, 0, 1)
+            check_range("sign_size", self.sign_size, float, 0, 1)
             self._check_sign_size(self.sign_size)
 
     @property
@@ -175,7 +175,7 @@ class VisualZoom(ToolEnv):
     """
 
     def __init__(self, *, render_mode: str | None = None, **knobs: Any) -> None:
-        settings = _settings_from(knobs)
+        settings = settings_from(VisualZoomSettings, "VisualZoom", knobs)
         self._settings = settings
         self._signs = _questions_of(settings)
         spec = ToolEnvSpec(
@@ -252,25 +252,6 @@ def _questions_of(settings: VisualZoomSettings) -> SignQuestions:
             hops=1 if settings.height_in_view < LEGIBLE_HEIGHT else 0,
         )
     )
-
-
-def _settings_from(knobs: Mapping[str, Any]) -> VisualZoomSettings:
-    names = [field.name for field in dataclasses.fields(VisualZoomSettings)]
-    for name in knobs:
-        if name not in names:
-            raise EnvConfigError(f"VisualZoom has no setting {name!r}; it has {', '.join(names)}")
-    return VisualZoomSettings(**knobs)
-
-
-def _check_range(name: str, value: Any, kind: type[int] | type[float], low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, kind)) or not low <= value <= high:
-        what = "an integer" if kind is int else "a number"
-        raise EnvConfigError(f"{name} must be {what} from {low} to {high}; got {value!r}")
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise EnvConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
 def _check_characters(characters: Any) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
-import numpy as np
-
+from axpo_envs.questions.splits import Split, SplitQuestions
 from axpo_envs.scenes._backdrops import backdrop_fingerprint, find_backdrop
 from axpo_envs.scenes.scene import COLOURS, Scene, SceneLayout, Sign, arrange_scene, draw_scene
 from axpo_envs.types import Question
@@ -22,17 +20,6 @@ _ENTROPY: Final = 0xA590
 _CACHE_BYTES: Final = 256 * 2**20
 _GENERATION: Final = 1
 """Part of the fingerprint; raised when the same settings and index come to mean another question."""
-
-
-class Split(StrEnum):
-    """Which questions are asked. Each split has a seed space of its own, so that no scene occurs in two."""
-
-    TRAIN = "train"
-    """Infinitely many."""
-    VALIDATION = "validation"
-    """A fixed number, for choosing settings."""
-    TEST = "test"
-    """A fixed number of others, for final figures."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +40,10 @@ class SignQuestionSettings:
     """Tool calls that an answer needs at least."""
 
 
-class SignQuestions:
+class SignQuestions(SplitQuestions):
     """A question source: "What is written on the red sign?", asked of a freshly drawn scene.
 
-    The id of a question names its split and index, `train/12345`. Drawn questions are kept while they fit a quarter
+    Drawn questions are kept while they fit a quarter
     of a gigabyte, so that the rollouts of a group share one image.
 
     Raises:
@@ -64,6 +51,7 @@ class SignQuestions:
     """
 
     def __init__(self, settings: SignQuestionSettings) -> None:
+        super().__init__(settings.split, settings.held_out)
         self._settings = settings
         self._favourites = favourites(settings.layout.characters)
         self._backdrop = find_backdrop(settings.backdrop)
@@ -81,34 +69,7 @@ class SignQuestions:
         """Identifies the split and every setting that changes its questions."""
         return self._fingerprint
 
-    @property
-    def size(self) -> int | None:
-        """Number of questions; None for the endless `train`."""
-        return None if self._settings.split is Split.TRAIN else self._settings.held_out
-
-    def __len__(self) -> int:
-        """Number of questions.
-
-        Raises:
-            TypeError: they have no end.
-        """
-        if self.size is None:
-            raise TypeError(f"the {self._settings.split} questions have no end, hence no length")
-        return self.size
-
-    def __bool__(self) -> bool:
-        """True: there are questions."""
-        return True
-
-    def question(self, index: int) -> Question:
-        """The question of that index.
-
-        Raises:
-            IndexError: there is none.
-        """
-        if index < 0 or (self.size is not None and index >= self.size):
-            known = "from 0" if self.size is None else f"0 to {self.size - 1}"
-            raise IndexError(f"the {self._settings.split} questions have indices {known}; got {index}")
+    def _question(self, index: int) -> Question:
         return self._drawn(index)
 
     def scene_of(self, question: Question) -> Scene:
@@ -117,13 +78,10 @@ class SignQuestions:
         Raises:
             ValueError: the question is from another source.
         """
-        if question.source != self._fingerprint:
-            raise ValueError(f"expected a question of {self._fingerprint}; got {question.id!r} of {question.source!r}")
-        return self._arrange(int(question.id.rpartition("/")[2]))[0]
+        return self._arrange(self._index_of(question))[0]
 
     def _arrange(self, index: int) -> tuple[Scene, Sign]:
-        split = tuple(Split).index(self._settings.split)
-        rng = np.random.default_rng(np.random.SeedSequence(_ENTROPY, spawn_key=(split, index)))
+        rng = self._generator(_ENTROPY, index)
         scene = arrange_scene(self._settings.layout, rng)
         asked = scene.signs[int(rng.integers(len(scene.signs)))]
         favourite = self._favourites[asked.colour]
@@ -137,7 +95,7 @@ class SignQuestions:
     def _draw(self, index: int) -> Question:
         scene, asked = self._arrange(index)
         return Question(
-            id=f"{self._settings.split}/{index}",
+            id=self._id(index),
             prompt=(draw_scene(scene, self._backdrop), TEMPLATE.format(colour=asked.colour)),
             answer=asked.character,
             hops=self._settings.hops,
