@@ -30,12 +30,12 @@ if TYPE_CHECKING:
         ConfigError,
         LogConfig,
         LossConfig,
-        ModelConfig,
         OptimConfig,
         SamplingConfig,
         SelectionConfig,
         TrainConfig,
     )
+    from axpo.settings.model import ModelConfig
     from axpo.settings.sft import DemonstrationsConfig, SftConfig
     from axpo.sft._run import run_sft
     from axpo.sft.sources import load_demonstrations
@@ -109,7 +109,7 @@ _HOMES: Final = {
     "AdvantageConfig": "axpo.settings.config",
     "LogConfig": "axpo.settings.config",
     "LossConfig": "axpo.settings.config",
-    "ModelConfig": "axpo.settings.config",
+    "ModelConfig": "axpo.settings.model",
     "OptimConfig": "axpo.settings.config",
     "SamplingConfig": "axpo.settings.config",
     "SelectionConfig": "axpo.settings.config",

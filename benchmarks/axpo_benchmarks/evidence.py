@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from rich.console import Console
 from axpo.commands.arguments import check_output, write_json
 from axpo.compare.comparison import EMBEDDED, ComparisonConfig, compare
 from axpo.records.outcomes import Comparison
-from axpo.settings.config import Count, CountOrNone, Probability
 from axpo.settings.config_file import checked
+from axpo.settings.values import Count, CountOrNone, Probability
 from axpo_benchmarks.machine import provenance
 
 
@@ -70,12 +70,12 @@ def _comparison(config: EvidenceConfig, rate: float) -> ComparisonConfig:
 def _summary(comparison: Comparison) -> dict[str, Any]:
     """Each method's outcome by seed, its mean and its standard deviation."""
     return {
-        "start": None if comparison.start is None else asdict(comparison.start.outcome),
+        "start": None if comparison.start is None else comparison.start.outcome.values,
         "methods": {
             entry.name: {
-                "mean": asdict(entry.mean),
+                "mean": entry.mean.values,
                 "sd": entry.spread,
-                "by_seed": {str(run.seed): asdict(run.outcome) for run in entry.runs},
+                "by_seed": {str(run.seed): run.outcome.values for run in entry.runs},
             }
             for entry in comparison.entries
         },

@@ -19,8 +19,9 @@ from rich.console import Console
 
 from axpo.commands.arguments import check_output, write_json
 from axpo.run.validation import check_model
-from axpo.settings.config import Count, ModelConfig, NonNegative
 from axpo.settings.config_file import checked
+from axpo.settings.model import ModelConfig
+from axpo.settings.values import Count, NonNegative
 from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import say
 from axpo_agents.policy import Prefix, Sampled, Sampler

@@ -20,8 +20,9 @@ from axpo.diagnostics.estimates import Estimate, estimate_ratio
 from axpo.diagnostics.metrics import evaluation_metrics
 from axpo.run.countdown import Countdown
 from axpo.run.validation import check_model
-from axpo.settings.config import Count, ModelConfig
 from axpo.settings.config_file import checked
+from axpo.settings.model import ModelConfig
+from axpo.settings.values import Count
 from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import say
 from axpo_agents.transformers_policy import load_policy

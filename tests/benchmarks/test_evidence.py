@@ -14,10 +14,12 @@ from axpo_benchmarks.cli import main
 
 def outcome(pass1: float) -> Outcome:
     return Outcome(
-        pass1=pass1,
-        pass4=0.9,
-        tool_attempt_rate=0.5,
-        all_wrong_tool_subgroups=None,
+        measures={
+            "pass1": pass1,
+            "pass4": 0.9,
+            "tool_attempt_rate": 0.5,
+            "all_wrong_tool_subgroups": None,
+        },
         rollouts=10.0,
         tokens=100.0,
         seconds=1.0,

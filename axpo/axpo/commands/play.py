@@ -14,8 +14,9 @@ from PIL import Image
 
 from axpo.commands.arguments import parse
 from axpo.run._env_making import make_env, parse_env_args
-from axpo.settings.config import ConfigError, CountOrNone, Name
+from axpo.settings.config import ConfigError
 from axpo.settings.config_file import checked
+from axpo.settings.values import CountOrNone, Name
 from axpo.terminal._escaping import printable
 from axpo_envs.env import ToolEnv
 from axpo_envs.observation import Observation

@@ -19,12 +19,13 @@ from axpo.algorithm.methods import label_of, method_named
 from axpo.records._folder import CONFIG, is_run
 from axpo.records._reading import read_evaluations, read_steps
 from axpo.records.outcomes import COMPARISON, Comparison, Entry, run_outcome, start_outcome
-from axpo.report._page_parts import COLUMNS, measured_methods, rows
+from axpo.report._page_parts import columns, measured_methods, rows
 from axpo.report._report import REPORT, write_report
 from axpo.run._resumption import differences
 from axpo.run.validation import check_new_folder, resolved
-from axpo.settings.config import ConfigError, CountOrNone, Name, SamplingConfig, TrainConfig
+from axpo.settings.config import ConfigError, SamplingConfig, TrainConfig
 from axpo.settings.config_file import read_toml
+from axpo.settings.values import CountOrNone, Name
 from axpo.terminal.fitting_table import FittingTable
 from axpo.terminal.unfailing import Unfailing
 from axpo.training import resume, train
@@ -99,7 +100,7 @@ def comparison_table(comparison: Comparison) -> FittingTable:
     """The comparison for a terminal: one row per method, mean and standard deviation where there are several seeds."""
     return FittingTable(
         title=f"After {comparison.steps} steps",
-        columns=COLUMNS,
+        columns=columns(),
         rows=tuple((row.label, *row.cells) for row in rows(measured_methods(comparison))),
     )
 

@@ -40,7 +40,7 @@ ACTING: Final = (
         label="tool attempts",
         meaning="Share of rollouts that open at least one tool call.",
         counted=lambda asked: share([episode.used_tool for episode in asked.episodes]),
-        shown=(Shown.STEP, Shown.EVALUATION, Shown.CHART),
+        shown=(Shown.STEP, Shown.EVALUATION, Shown.CHART, Shown.TILE),
         better=Better.HIGHER,
     ),
     Metric(

@@ -44,6 +44,8 @@ class Shown(StrEnum):
     """In the line of an evaluation."""
     CHART = "chart"
     """As a curve over a run's steps."""
+    TILE = "tile"
+    """As a headline figure of a run and of a comparison."""
 
 
 class Rate(NamedTuple):
@@ -133,6 +135,11 @@ class Metric:
     elsewhere."""
     shown: tuple[Shown, ...] = ()
     """Where it is shown without being asked for."""
+
+    @property
+    def title(self) -> str:
+        """The label as the heading of something."""
+        return self.label[:1].upper() + self.label[1:]
 
 
 NOTHING = Rate(0.0, 0)

@@ -63,7 +63,7 @@ def step_metrics(groups: Sequence[Group], *, tools: Collection[str] = (), succes
 
 
 def evaluation_metrics(
-    groups: Sequence[Group], *, ks: Sequence[int] = (1, 4), tools: Collection[str] = (), success_threshold: float = 0.5
+    groups: Sequence[Group], *, ks: Sequence[int] = PASS_KS, tools: Collection[str] = (), success_threshold: float = 0.5
 ) -> dict[str, Estimate | None]:
     """Pass@k (`pass1`, `pass4`, ...) and every rate of `step_metrics`, with 95 % intervals over questions.
 

@@ -35,14 +35,14 @@ HEADLINES: Final = (
         label="Pass@1",
         meaning="Probability that a rollout answers a question.",
         better=Better.HIGHER,
-        shown=(Shown.EVALUATION,),
+        shown=(Shown.EVALUATION, Shown.TILE),
     ),
     Metric(
         name="pass4",
         label="Pass@4",
         meaning="Probability that at least one of four rollouts does.",
         better=Better.HIGHER,
-        shown=(Shown.EVALUATION,),
+        shown=(Shown.EVALUATION, Shown.TILE),
     ),
     Metric(
         name="reward_mean",
@@ -107,7 +107,7 @@ SUCCESS: Final = (
         meaning="Share of questions on which every rollout that called the tool failed: no signal that calling pays.",
         counted=lambda asked: asked.all_wrong(asked.acting),
         better=Better.LOWER,
-        shown=(Shown.STEP, Shown.CHART),
+        shown=(Shown.STEP, Shown.CHART, Shown.TILE),
     ),
     Metric(
         name="all_wrong_no_tool_subgroups",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, model_serializer, model_validator
 
 from axpo.records import _atomic as atomic
 from axpo.records._checked_json import CHECKSUM, checksum
@@ -19,26 +19,42 @@ from axpo.records._reading import metric_values, read_evaluations, read_steps
 
 COMPARISON: Final = "comparison.json"
 DETAILS: Final = "details"
+COSTS: Final = ("rollouts", "tokens", "seconds")
+"""What an outcome tells of its price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How good a policy is on held-out questions, and what its training cost; None where nothing was counted."""
+    """How good a policy is on held-out questions, and what its training cost.
 
-    pass1: float | None
-    """Mean success of one rollout."""
-    pass4: float | None
-    """Probability that one of four rollouts succeeds."""
-    tool_attempt_rate: float | None
-    """Share of rollouts that open a tool call."""
-    all_wrong_tool_subgroups: float | None
-    """Of the questions with tool-using rollouts, the share on which all of these failed."""
+    In files one flat object: the measures by their names, beside `rollouts`, `tokens` and `seconds`.
+    """
+
+    measures: Mapping[str, float | None]
+    """Every measure of the last evaluation by name; None where nothing was counted."""
     rollouts: float
     """Rollouts sampled in training, continuations included."""
     tokens: float
     """Tokens sampled in training."""
     seconds: float
     """Wall-clock time of the training steps; evaluations and checkpoints are not counted."""
+
+    @property
+    def values(self) -> dict[str, float | None]:
+        """Measures and costs by name."""
+        return {**self.measures, **{name: getattr(self, name) for name in COSTS}}
+
+    @model_serializer
+    def _flat(self) -> dict[str, float | None]:
+        return self.values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_flat(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "measures" in values:
+            return values
+        costs = {name: values[name] for name in COSTS if name in values}
+        return {"measures": {name: value for name, value in values.items() if name not in COSTS}, **costs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +82,21 @@ class Entry:
 
     @property
     def mean(self) -> Outcome:
-        """The mean over runs."""
-        return Outcome(**{name: _mean(values) for name, values in self._values().items()})
+        """The mean over runs, of each measure over those that have it."""
+        means = {name: fmean(known) if known else None for name, known in self._known().items()}
+        costs: Any = {name: means.pop(name) for name in COSTS}
+        return Outcome(measures=means, **costs)
 
     @property
     def spread(self) -> dict[str, float | None]:
         """The sample standard deviation over runs; None with fewer than two values."""
-        return {
-            name: stdev(known) if len(known := [value for value in values if value is not None]) > 1 else None
-            for name, values in self._values().items()
-        }
+        return {name: stdev(known) if len(known) > 1 else None for name, known in self._known().items()}
 
-    def _values(self) -> dict[str, list[Any]]:
-        return {field.name: [getattr(run.outcome, field.name) for run in self.runs] for field in fields(Outcome)}
+    def _known(self) -> dict[str, list[float]]:
+        """What the runs came to, by measure and cost, in the order of the first run that names it."""
+        rows = [run.outcome.values for run in self.runs]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: [value for row in rows if (value := row.get(name)) is not None] for name in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +114,7 @@ class Comparison:
 
     def as_record(self) -> Record:
         """The content of `comparison.json`: the mean outcome of every method by name, all else under `details`."""
-        outcomes = {entry.name: asdict(entry.mean) for entry in self.entries}
+        outcomes = {entry.name: entry.mean.values for entry in self.entries}
         spreads = {entry.name: entry.spread for entry in self.entries}
         details = TypeAdapter(Comparison).dump_python(self, mode="json")
         record: Record = finite({**outcomes, DETAILS: {**details, "standard_deviations": spreads}})
@@ -168,9 +186,8 @@ def start_outcome(folder: Path, *, seed: int, relative_to: Path) -> RunOutcome |
 
 def outcome_of(evaluation: Record, steps: Sequence[Record]) -> Outcome:
     """An evaluation's measures, and the sums of what the steps cost."""
-    values = metric_values(evaluation)
     return Outcome(
-        **{name: values.get(name) for name in _MEASURES},
+        measures=metric_values(evaluation),
         rollouts=sum(record.get("rollouts") or 0.0 for record in steps),
         tokens=sum(record.get("tokens") or 0.0 for record in steps),
         seconds=sum(record.get("seconds_step") or 0.0 for record in steps),
@@ -179,11 +196,10 @@ def outcome_of(evaluation: Record, steps: Sequence[Record]) -> Outcome:
 
 def intervals_of(evaluation: Record) -> dict[str, tuple[float, float]]:
     """The 95 % confidence intervals of an evaluation's measures, where there is one."""
-    metrics = {name: evaluation["metrics"].get(name) or {} for name in _MEASURES}
     return {
         name: (metric["low"], metric["high"])
-        for name, metric in metrics.items()
-        if metric.get("low") is not None and metric.get("high") is not None
+        for name, metric in evaluation["metrics"].items()
+        if metric is not None and metric.get("low") is not None and metric.get("high") is not None
     }
 
 
@@ -200,10 +216,3 @@ def questions_of(evaluation: Mapping[str, Any]) -> str:
 
 _TRAINED_ON: Final = ("train", "all")
 """Names of splits whose questions may have been trained on."""
-
-_MEASURES: Final = ("pass1", "pass4", "tool_attempt_rate", "all_wrong_tool_subgroups")
-
-
-def _mean(values: Sequence[float | None]) -> Any:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None

@@ -138,8 +138,7 @@ def panels() -> tuple[Panel, ...]:
 
 
 def _panel_of(metric: Metric) -> Panel:
-    title = metric.label[:1].upper() + metric.label[1:]
-    return Panel(title=title, caption=metric.meaning, metrics=(metric.name,), share=metric.unit is Unit.SHARE)
+    return Panel(title=metric.title, caption=metric.meaning, metrics=(metric.name,), share=metric.unit is Unit.SHARE)
 
 
 HEADLINE_PANELS: Final = tuple(panel for panel in PANELS if panel.title in {"Reward", "Tool-attempt rate"})
@@ -195,9 +194,10 @@ def trailing_mean(values: Sequence[float | None], window: int = WINDOW) -> list[
 
 
 def has_data(panel: Panel, lines: Sequence[Line]) -> bool:
-    """Whether any run has a defined value to draw."""
+    """Whether any run has a defined value to draw; a count that is zero throughout says nothing."""
     records = (record for line in lines for run in line.runs for record in run)
-    return any(record.get(metric) is not None for record in records for metric in panel.metrics)
+    values = [record.get(metric) for record in records for metric in panel.metrics]
+    return any(value is not None for value in values) if panel.share else any(values)
 
 
 def _draw(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:

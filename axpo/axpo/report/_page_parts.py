@@ -7,34 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from markupsafe import Markup
 
 from axpo.algorithm.methods import colour_of, label_of
+from axpo.diagnostics.metric import Better, Metric, Shown
+from axpo.diagnostics.registry import metrics
 from axpo.records._folder import CONFIG, ROLLOUTS, RunLogError
-from axpo.records.outcomes import Comparison, Outcome
+from axpo.records.outcomes import COSTS, Comparison, Outcome
 from axpo.report._charts import LIGHT, WINDOW, Line, has_data, inline_svg, panels
 from axpo.report._page import Bar, Chart, Row, Tile, compact, percent
 from axpo.report._pictures import Album
 from axpo.settings.config import TrainConfig
-
-TILES: Final = (
-    ("pass1", "Pass@1", "One rollout answers a question of the evaluation."),
-    ("pass4", "Pass@4", "At least one of four rollouts does."),
-    ("tool_attempt_rate", "Tool-attempt rate", "A rollout opens a tool call."),
-    (
-        "all_wrong_tool_subgroups",
-        "All-wrong tool subgroups",
-        "No rollout that called the tool was right: lower is better.",
-    ),
-)
-"""Headline measures: field of `Outcome`, title, meaning."""
-
-COLUMNS: Final = (*(title for _, title, _ in TILES), "Rollouts", "Tokens", "Seconds")
-"""Headings of the headline table."""
-
-_COSTS: Final = ("rollouts", "tokens", "seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +110,16 @@ def roles(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(colour if colour is not None and colour in LIGHT else next(extra) for _, colour in own)
 
 
+def columns() -> tuple[str, ...]:
+    """Headings of the headline table."""
+    return (*(metric.title for metric in _headlines()), *map(str.capitalize, COSTS))
+
+
 def tiles(measured: Sequence[Measured]) -> tuple[Tile, ...]:
     """The headline measures as bars."""
     return tuple(
-        Tile(title=title, note=note, bars=tuple(_bar(item, name) for item in measured)) for name, title, note in TILES
+        Tile(title=metric.title, note=_note(metric), bars=tuple(_bar(item, metric.name) for item in measured))
+        for metric in _headlines()
     )
 
 
@@ -139,8 +130,8 @@ def rows(measured: Sequence[Measured]) -> tuple[Row, ...]:
             label=item.label,
             role=item.role,
             cells=(
-                *(_share(item, name) for name, _, _ in TILES),
-                *(compact(getattr(item.outcome, name)) for name in _COSTS),
+                *(_share(item, metric.name) for metric in _headlines()),
+                *(compact(getattr(item.outcome, name)) for name in COSTS),
             ),
         )
         for item in measured
@@ -167,11 +158,21 @@ def charts_note(seeds: int) -> str:
     )
 
 
+def _headlines() -> tuple[Metric, ...]:
+    return tuple(metric for metric in metrics() if Shown.TILE in metric.shown)
+
+
+def _note(metric: Metric) -> str:
+    if metric.better is Better.LOWER:
+        return f"{metric.meaning} Lower is better."
+    return metric.meaning
+
+
 def _bar(item: Measured, name: str) -> Bar:
     low, high = item.intervals.get(name, (None, None))
-    return Bar(label=item.label, role=item.role, value=getattr(item.outcome, name), low=low, high=high)
+    return Bar(label=item.label, role=item.role, value=item.outcome.measures.get(name), low=low, high=high)
 
 
 def _share(item: Measured, name: str) -> str:
     spread = item.spread.get(name)
-    return percent(getattr(item.outcome, name)) + ("" if spread is None else f" ± {100 * spread:.1f}")
+    return percent(item.outcome.measures.get(name)) + ("" if spread is None else f" ± {100 * spread:.1f}")

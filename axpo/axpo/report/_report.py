@@ -16,11 +16,11 @@ from axpo.report._charts import Line, write_picture
 from axpo.report._gallery import pick_branches, pick_examples, pick_pairs
 from axpo.report._page import Legend, Page, render
 from axpo.report._page_parts import (
-    COLUMNS,
     Measured,
     Settings,
     charts,
     charts_note,
+    columns,
     measured_methods,
     roles,
     rows,
@@ -103,7 +103,7 @@ def _comparison_page(folder: Path) -> Page:
         lead=" ".join((_COMPARISON_LEAD, *leads)),
         facts=(*settings.facts(), f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"),
         tiles=tiles(measured),
-        columns=COLUMNS,
+        columns=columns(),
         rows=rows(measured),
         table_note=_table_note(settings, read_evaluations(first[-1]), len(seeds)),
         legend=tuple(Legend(label=line.label, role=line.role) for line in lines),
@@ -141,7 +141,7 @@ def _run_page(folder: Path) -> Page:
         lead=_RUN_LEAD,
         facts=(*settings.facts(), f"seed {settings['seed']}", *state, *_changes(folder)),
         tiles=tiles(measured),
-        columns=COLUMNS,
+        columns=columns(),
         rows=rows(measured),
         table_note=_table_note(settings, evaluations, 1),
         legend=tuple(Legend(label=line.label, role=line.role) for line in lines),

@@ -18,8 +18,9 @@ from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
 from axpo.run._env_making import located_env, parse_env_args
-from axpo.settings.config import ConfigError, LogConfig, ModelConfig, TrainConfig
+from axpo.settings.config import ConfigError, LogConfig, TrainConfig
 from axpo.settings.config_file import checked
+from axpo.settings.model import ModelConfig
 from axpo.settings.sft import SftConfig
 from axpo_envs.plumbing.extras import require_extra, requiring
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from axpo.settings.config import Count, CountOrNone, ModelConfig, Name, NonNegative, Nucleus, Number
+from axpo.settings.model import ModelConfig
+from axpo.settings.values import Count, CountOrNone, Name, NonNegative, Nucleus, Number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

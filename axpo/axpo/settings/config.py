@@ -4,36 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
 
-import tyro
-from pydantic import Field
-
-from axpo.settings.environment import EnvSettings
+from axpo.settings.model import ModelSettings
+from axpo.settings.values import (
+    Count,
+    CountOrNone,
+    Decay,
+    Name,
+    NonNegative,
+    Nucleus,
+    Number,
+    Positive,
+    Probability,
+    Several,
+    Share,
+)
 from axpo_agents.types import Sampling, Truncation
-
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-"""At least one."""
-CountOrNone: TypeAlias = Annotated[int, Field(ge=0)]
-"""At least zero; zero switches something off."""
-Several: TypeAlias = Annotated[int, Field(ge=2)]
-"""At least two: fewer have no spread to be compared by."""
-Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""A finite number above zero."""
-NonNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-"""A finite number, zero or above."""
-Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
-"""A finite number."""
-Decay: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-"""A moving average's weight of the past: at least 0, below 1."""
-Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
-"""Between 0 and 1, both excluded."""
-Nucleus: TypeAlias = Annotated[float, Field(gt=0, le=1)]
-"""Above 0, at most 1."""
-Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-"""Between 0 and 1, both included."""
-Name: TypeAlias = Annotated[str, Field(min_length=1)]
-"""Text that is not empty."""
 
 
 class ConfigError(ValueError):
@@ -199,32 +185,6 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig:
-    """How the policy is loaded."""
-
-    device: Annotated[Name, tyro.conf.arg(aliases=("--device",))] = "cpu"
-    """Torch device."""
-    dtype: Annotated[Literal["float32", "bfloat16"], tyro.conf.arg(aliases=("--dtype",))] = "float32"
-    """Weights and computation: float32 or bfloat16."""
-    lora_rank: CountOrNone = 0
-    """Rank of LoRA adapters (peft); 0 trains all weights."""
-    lora_alpha: Count = 32
-    """Scale of LoRA adapters."""
-    lora_dropout: Decay = 0.0
-    """Share of the adapters' inputs that is dropped while they are trained. Above 0 the trained policy is not quite the
-    one that sampled."""
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass."""
-    template_options: tuple[str, ...] = ()
-    """Options of the model's chat template as NAME=VALUE, VALUE in JSON, such as `enable_thinking=false`."""
-    freeze_vision: bool = False
-    """Keep the image tower as it is."""
-    packing: Annotated[Literal["tree", "rows"], tyro.conf.arg(aliases=("--packing",))] = "tree"
-    """How sequences are laid out while they are trained: end to end with everything they share computed once, or each
-    padded to a row of its own. Only time and memory differ."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What a run keeps."""
 
@@ -255,12 +215,9 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig(EnvSettings):
+class TrainConfig(ModelSettings):
     """A training run: everything that decides its results."""
 
-    model: Name = "tiny"
-    """`tiny` (the shipped checkpoint), `tiny-random` (the same, untrained), a checkpoint folder, or a Hugging Face
-    id."""
     method: Name = "axpo"
     """Training method: grpo, axpo, an ablation of AXPO (axpo_random, axpo_scratch, axpo_no_tool, axpo_no_prefix_credit,
     axpo_prefix_credit_only, axpo_joint_groups), grpo_n10 (any number of rollouts per question), or
@@ -283,7 +240,5 @@ class TrainConfig(EnvSettings):
     """The loss."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     """The optimizer."""
-    policy: ModelConfig = field(default_factory=ModelConfig)
-    """How the policy is loaded."""
     log: LogConfig = field(default_factory=LogConfig)
     """What a run keeps."""

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import tyro
 
-from axpo.settings.config import Count, CountOrNone, ModelConfig, Name, NonNegative, Number, Positive, Probability
-from axpo.settings.environment import EnvSettings
+from axpo.settings.model import ModelSettings
+from axpo.settings.values import Count, CountOrNone, Name, NonNegative, Number, Positive, Probability
 
 RECORDED: Final = "recorded"
 """Stands for no environment: demonstrations are shown with what their own records say."""
@@ -89,7 +89,7 @@ class StageConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SftConfig(EnvSettings):
+class SftConfig(ModelSettings):
     """A supervised fine-tuning run."""
 
     env: Name = "axpo/VisualZoom-v0"
@@ -123,5 +123,3 @@ class SftConfig(EnvSettings):
     """Token limit of one turn in evaluations."""
     max_episode_tokens: Count = 16384
     """Token limit of an episode in evaluations, contexts included."""
-    policy: ModelConfig = field(default_factory=ModelConfig)
-    """How the policy is loaded."""

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from axpo.commands.arguments import check_output, write_json
 from axpo.diagnostics.estimates import Estimate
-from axpo.settings.config import Count
 from axpo.settings.config_file import checked
+from axpo.settings.values import Count
 from axpo_benchmarks.envs._measuring import Measured, measure
 from axpo_benchmarks.envs._row import COLUMNS
 from axpo_benchmarks.envs._rows import rows

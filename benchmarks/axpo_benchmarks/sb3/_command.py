@@ -11,8 +11,8 @@ import torch
 from rich.console import Console
 
 from axpo.commands.arguments import check_output, write_json
-from axpo.settings.config import Count, CountOrNone
 from axpo.settings.config_file import checked
+from axpo.settings.values import Count, CountOrNone
 from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import say
 from axpo_benchmarks.machine import provenance

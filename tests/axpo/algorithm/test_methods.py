@@ -21,7 +21,7 @@ from axpo.settings.config import ConfigError, Cut, Ranking, TrainConfig
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     return __import__("toy_env")
 
 

@@ -19,7 +19,7 @@ from axpo_envs.suite.visual_zoom import RandomFloor, ZoomExpert
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     return __import__("toy_env")
 
 

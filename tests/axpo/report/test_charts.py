@@ -67,6 +67,13 @@ def test_a_chart_without_values_is_known_to_be_empty() -> None:
     assert not has_data(REWARD, [line(None), line(0.5, metric="tokens")])
 
 
+def test_a_share_of_zero_is_drawn_and_a_count_that_stays_zero_is_not() -> None:
+    prefixes = next(panel for panel in PANELS if panel.title == "Selected prefixes")
+    assert has_data(REWARD, [line(0.0, 0.0)])
+    assert not has_data(prefixes, [line(0.0, 0.0, metric="selected_prefixes")])
+    assert has_data(prefixes, [line(0.0, 1.0, metric="selected_prefixes")])
+
+
 def test_several_runs_are_drawn_as_their_mean_and_range() -> None:
     run_a, run_b = line(0.2, 0.2).runs[0], line(0.6, 0.6, 0.6).runs[0]
     both = inline_svg(REWARD, [Line(label="AXPO", role="axpo", runs=(run_a, run_b))])

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from axpo_envs import EnvConfigError
 from axpo_envs.plumbing.extras import EXTRAS, MissingExtraError, require_extra, requiring
 
-PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+PYPROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def declared(extra: str) -> set[str]:

@@ -17,7 +17,6 @@ from axpo.settings.config import (
     Aggregation,
     ConfigError,
     LossConfig,
-    ModelConfig,
     OptimConfig,
     Ranking,
     SamplingConfig,
@@ -25,6 +24,7 @@ from axpo.settings.config import (
     TrainConfig,
 )
 from axpo.settings.config_file import checked, read_toml, to_toml
+from axpo.settings.model import ModelConfig
 from axpo.settings.sft import SftConfig
 from axpo_envs.plumbing.extras import MissingExtraError
 
@@ -33,7 +33,7 @@ TOY = "toy/Checksum-v0"
 
 @pytest.fixture(autouse=True)
 def toy_env(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     __import__("toy_env")
 
 

@@ -18,8 +18,9 @@ from axpo.run._checkpoint import CheckpointError, newest_checkpoint
 from axpo.run._interrupts import Interrupted
 from axpo.run.display import Silent
 from axpo.run.trainer import RunResult, load_settings
-from axpo.settings.config import ConfigError, ModelConfig, OptimConfig, SamplingConfig, TrainConfig
+from axpo.settings.config import ConfigError, OptimConfig, SamplingConfig, TrainConfig
 from axpo.settings.config_file import read_toml
+from axpo.settings.model import ModelConfig
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.errors import InfrastructureFault
 
@@ -46,7 +47,7 @@ PHASES = ("environment", "sampling", "resampling", "update", "reference", "step"
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     return __import__("toy_env")
 
 

@@ -13,15 +13,16 @@ from axpo.records.run_log import RunLogError
 from axpo.run._checkpoint import CheckpointError
 from axpo.run.display import Silent
 from axpo.settings._evaluation import EvalConfig
-from axpo.settings.config import ConfigError, ModelConfig
+from axpo.settings.config import ConfigError
 from axpo.settings.config_file import to_toml
+from axpo.settings.model import ModelConfig
 from axpo.settings.sft import RECORDED, SftConfig
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     toy = __import__("toy_env")
     monkeypatch.undo()
     config = toy.toy_config(tmp_path_factory.mktemp("trained") / "run", steps=2, env_args=("size=5",))

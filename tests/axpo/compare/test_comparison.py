@@ -87,7 +87,7 @@ def test_finished_runs_are_used_again(tmp_path: Path, trained: list[str], quiet:
     compare(config(tmp_path), console=quiet)
     again = compare(config(tmp_path), console=quiet)
     assert trained == ["train grpo", "train axpo"]
-    assert again.entries[1].mean.pass1 == 0.875
+    assert again.entries[1].mean.measures["pass1"] == 0.875
 
 
 def test_unfinished_runs_are_continued(tmp_path: Path, trained: list[str], quiet: Console) -> None:
@@ -118,7 +118,7 @@ def test_several_seeds_give_mean_and_spread(tmp_path: Path, trained: list[str], 
     found = compare(config(tmp_path, seeds=(0, 2)), console=quiet)
     assert trained == ["train grpo-seed0", "train axpo-seed0", "train grpo-seed2", "train axpo-seed2"]
     grpo = found.entries[0]
-    assert grpo.mean.pass1 == 0.5625
+    assert grpo.mean.measures["pass1"] == 0.5625
     # Sample standard deviation of 0.5 and 0.625.
     assert grpo.spread["pass1"] == pytest.approx(0.125 / 2**0.5)
     assert grpo.spread["all_wrong_tool_subgroups"] is None

@@ -23,7 +23,7 @@ from axpo_agents.transformers_policy import LoadSettings, load_policy
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     return __import__("toy_env")
 
 

@@ -27,8 +27,8 @@ LOG = {"checkpoint_every": 2, "keep_checkpoints": 2, "eval_questions": 2, "eval_
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
     # Subprocesses look there for the module, too.
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     return __import__("toy_env")
 
 
@@ -89,7 +89,7 @@ def test_a_run_killed_at_random_repeats_an_uninterrupted_one_bit_for_bit(toy, tm
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    sys.path.insert(0, str(Path(__file__).parent))
+    sys.path.insert(0, str(Path(__file__).parents[1]))
     toy = __import__("toy_env")
     sys.path.pop(0)
     out = tmp_path_factory.mktemp("original") / "run"

@@ -14,7 +14,9 @@ from axpo.diagnostics import registry
 from axpo.diagnostics.metric import Asked, Better, Metric, Rate, Shown
 from axpo.diagnostics.metrics import evaluation_metrics, rate_names, step_metrics
 from axpo.diagnostics.registry import metric_named, metrics, register_metric
+from axpo.records.outcomes import outcome_of
 from axpo.report._charts import panels
+from axpo.report._page_parts import Measured, columns, rows, tiles
 from axpo.run.validation import resolved
 from axpo.settings.config import LogConfig, TrainConfig
 from axpo.terminal.display import Plain
@@ -26,7 +28,7 @@ LONG = Metric(
     meaning="Share of rollouts of more than one turn.",
     better=Better.LOWER,
     counted=lambda asked: Rate(float(sum(len(e.turns) > 1 for e in asked.episodes)), len(asked.episodes)),
-    shown=(Shown.STEP, Shown.EVALUATION, Shown.CHART),
+    shown=(Shown.STEP, Shown.EVALUATION, Shown.CHART, Shown.TILE),
 )
 
 
@@ -53,6 +55,13 @@ def test_a_metric_added_in_one_place_is_found_in_every_other(toy: SimpleNamespac
         display.start(TrainConfig(steps=1), 0)
         display.step(record)
     assert "long answers 0.75" in written.getvalue()
+    outcome = outcome_of({"metrics": {"long_answers": {"value": 0.75}}}, [])
+    measured = [Measured(label="GRPO", role="grpo", outcome=outcome, intervals={"long_answers": (0.5, 0.9)})]
+    tile = tiles(measured)[-1]
+    assert (tile.title, tile.note) == ("Long answers", f"{LONG.meaning} Lower is better.")
+    assert [(bar.value, bar.low, bar.high) for bar in tile.bars] == [(0.75, 0.5, 0.9)]
+    column = columns().index("Long answers")
+    assert rows(measured)[0].cells[column] == "75.0%"
 
 
 @pytest.mark.usefixtures("added")

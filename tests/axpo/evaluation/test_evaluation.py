@@ -20,7 +20,7 @@ SAMPLING = SamplingConfig(questions=2, group_size=4)
 
 @pytest.fixture(autouse=True)
 def toy_env(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     return __import__("toy_env")
 
 
