@@ -148,6 +148,14 @@ def test_a_method_may_sample_second_attempts(toy: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("registered")
+def test_a_method_that_attempts_and_selects_cuts_no_source_twice(toy: Any, tmp_path: Path) -> None:
+    register_method(Method(name="both", label="Both", refine=second_attempts, select=methods.AXPO.select))
+    run = axpo.train(toy.toy_config(tmp_path / "run", steps=1, method="both"), display=Silent())
+    assert run.metrics[0]["selected_prefixes"]
+    assert run.metrics[0]["given_up_prefixes"] == 0
+
+
+@pytest.mark.usefixtures("registered")
 def test_a_loss_sees_which_tokens_belong_together(toy: Any, tmp_path: Path) -> None:
     lengths: list[list[int]] = []
 
