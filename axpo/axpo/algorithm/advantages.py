@@ -61,11 +61,12 @@ def compute_advantages(
     )
 
 
-def normalize(rewards: Sequence[float]) -> list[float]:
-    """(r - mean) / (sample standard deviation + 1e-6); exactly 0 where all rewards are equal, NaN where one (or the
-    deviation) is not finite.
+def normalize(rewards: Sequence[float], *, divide: bool = True) -> list[float]:
+    """(r - mean) / (sample standard deviation + 1e-6), or r - mean; exactly 0 where all rewards are equal, NaN where
+    one (or the deviation) is not finite.
 
-    Worked value: (1, 0, 0, 0) has mean 1/4 and standard deviation 1/2: (1.5, -0.5, -0.5, -0.5), up to 1e-6.
+    Worked value: (1, 0, 0, 0) has mean 1/4 and standard deviation 1/2: (1.5, -0.5, -0.5, -0.5), up to 1e-6;
+    undivided (0.75, -0.25, -0.25, -0.25).
     """
     count = len(rewards)
     if not all(map(math.isfinite, rewards)):
@@ -76,7 +77,7 @@ def normalize(rewards: Sequence[float]) -> list[float]:
     std = math.hypot(*(reward - mean for reward in rewards)) / math.sqrt(count - 1)
     if not math.isfinite(std):
         return [math.nan] * count
-    return [(reward - mean) / (std + STD_EPSILON) for reward in rewards]
+    return [(reward - mean) / (std + STD_EPSILON) if divide else reward - mean for reward in rewards]
 
 
 def is_recovered(branch: Branch, *, success_threshold: float) -> bool:
@@ -103,31 +104,32 @@ def recovery_reward(source: Rollout, branch: Branch, *, success_threshold: float
 def _separate(index: int, group: Group, config: AdvantageConfig, success_threshold: float) -> Iterator[Advantage]:
     rewards = [rollout.reward for rollout in group.rollouts]
     credited = _credited(group) if config.prefix_credit else {}
-    for number, (rollout, value) in enumerate(zip(group.rollouts, normalize(rewards), strict=True)):
+    divide = config.divide_by_std
+    for number, (rollout, value) in enumerate(zip(group.rollouts, normalize(rewards, divide=divide), strict=True)):
         branch = credited.get(number)
         if branch is None:
             if _is_trained(rollout, config):
-                yield _advantage(index, rollout, value)
+                yield advantage_of(index, rollout, value)
         else:
             recovery = recovery_reward(rollout, branch, success_threshold=success_threshold)
             replaced = [*rewards[:number], recovery, *rewards[number + 1 :]]
-            yield _advantage(index, rollout, normalize(replaced)[number], stop=_cut(branch, rollout))
+            yield advantage_of(index, rollout, normalize(replaced, divide=divide)[number], stop=cut_of(branch, rollout))
     if config.continuation_loss:
         for branch in group.branches:
-            values = normalize([continuation.reward for continuation in branch.continuations])
+            values = normalize([continuation.reward for continuation in branch.continuations], divide=divide)
             for continuation, value in zip(branch.continuations, values, strict=True):
                 if _is_trained(continuation, config):
-                    yield _advantage(index, continuation, value, start=_cut(branch, continuation))
+                    yield advantage_of(index, continuation, value, start=cut_of(branch, continuation))
 
 
 def _joined(index: int, group: Group, config: AdvantageConfig) -> Iterator[Advantage]:
     continuations = [continuation for branch in group.branches for continuation in branch.continuations]
     rollouts = [*group.rollouts, *continuations]
-    values = normalize([rollout.reward for rollout in rollouts])
+    values = normalize([rollout.reward for rollout in rollouts], divide=config.divide_by_std)
     trained = len(rollouts) if config.continuation_loss else len(group.rollouts)
     for rollout, value in zip(rollouts[:trained], values[:trained], strict=True):
         if _is_trained(rollout, config):
-            yield _advantage(index, rollout, value)
+            yield advantage_of(index, rollout, value)
 
 
 def _is_trained(rollout: Rollout, config: AdvantageConfig) -> bool:
@@ -151,14 +153,20 @@ def _credited(group: Group) -> dict[int, Branch]:
     return credited
 
 
-def _cut(branch: Branch, rollout: Rollout) -> int:
+def cut_of(branch: Branch, rollout: Rollout) -> int:
     """Position of the first token behind the frozen prefix, in the source as in its continuations."""
     return rollout.turn_offset(branch.point.turn) + branch.point.token
 
 
-def _advantage(
+def advantage_of(
     index: int, rollout: Rollout, value: float, *, start: int | None = None, stop: int | None = None
 ) -> Advantage:
+    """The advantage of a rollout of the group of that index, of its stretch from `start` to `stop`, by default of all.
+
+    Raises:
+        ValueError: the rollout was recorded without tokens.
+        NonFiniteError: the value is infinite or not a number.
+    """
     if not rollout.completions:
         raise ValueError(
             f"a rollout of question {rollout.episode.question.id!r} was recorded without tokens: "

@@ -46,7 +46,7 @@ class TrainItem:
     """Id of the question, for people."""
     weight: float
     """Share of each trained token in its mini-batch's mean. The shares of a mini-batch add up to 1, counting the
-    stretches left out for their zero advantage."""
+    stretches left out for their zero advantage; not under `sequence_sum`, which divides by a constant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +118,12 @@ def _weighted(advantages: Sequence[Advantage], loss: LossConfig) -> tuple[list[T
     for advantage, count in zip(advantages, counts, strict=True):
         if advantage.value == 0.0 and loss.skip_zero_advantage:
             continue
-        per_token = total if loss.aggregation is Aggregation.TOKEN_MEAN else count * len(advantages)
-        items.append(_item(advantage, weight=1 / per_token))
+        shares = {
+            Aggregation.TOKEN_MEAN: total,
+            Aggregation.SEQUENCE_MEAN: count * len(advantages),
+            Aggregation.SEQUENCE_SUM: loss.sum_length * len(advantages),
+        }
+        items.append(_item(advantage, weight=1 / shares[loss.aggregation]))
     return items, total
 
 

@@ -69,6 +69,11 @@ def is_triggered(group: Group, *, success_threshold: float) -> bool:
     return bool(rewards) and max(rewards) < success_threshold
 
 
+def has_candidates(group: Group, config: SelectionConfig, *, success_threshold: float) -> bool:
+    """Whether a prefix of the group could be selected."""
+    return bool(_candidates(0, group, config, success_threshold))
+
+
 class _Place(NamedTuple):
     turn: int
     token: int

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
+from axpo.algorithm._dynamic_sampling import with_spread
+from axpo.algorithm._entropy import with_floor
 from axpo.algorithm.batching import build_batch
 from axpo.algorithm.buffer import GroupBuffer
 from axpo.algorithm.methods import Method, method_named
@@ -130,6 +132,8 @@ def train_step(
     """
     config, method, rounds = training.config, training.method, _Rounds(training, step, phase)
     rounds.begin()
+    if config.sampling.dynamic_rounds:
+        rounds.groups = with_spread(rounds, method)
     groups = rounds.groups if method.refine is None else method.refine(rounds)
     points = () if method.select is None else method.select(groups, config, seed=training.seed(step, "selection"))
     groups = rounds.attempt(groups, points)
@@ -143,7 +147,9 @@ def train_step(
         plan, seed = training.learner.plan, training.seed(step, "batches")
         minibatches = build_batch(advantages, config.loss, config.optim, plan=plan, seed=seed)
         lr = training.optimizer.start_step(step)
-        stats = update(training.learner, training.optimizer, minibatches, objective(training))
+        minimized = objective(training)
+        minimized = replace(minimized, loss=with_floor(minimized.loss, minibatches))
+        stats = update(training.learner, training.optimizer, minibatches, minimized)
     training.learner.advance_version()
     for model in (training.sampler, training.learner, training.reference):
         if model is not None:
@@ -199,6 +205,15 @@ class _Rounds:
             questions = training_questions(source, seed=self.config.seed, step=self.step, count=count)
         self.groups = self._sampled(questions, self.training.seed(self.step, "sampling"))
 
+    def seed(self, purpose: str) -> int:
+        """A seed of one purpose in this step."""
+        return self.training.seed(self.step, f"method {purpose}")
+
+    def ask(self, questions: Sequence[Question], *, size: int) -> tuple[Group, ...]:
+        """Groups of these very questions."""
+        self._asked += 1
+        return self._sampled(questions, self.training.seed(self.step, f"sampling {self._asked}"), size=size)
+
     def sample(self, questions: int) -> tuple[Group, ...]:
         """Groups of further questions: of a sequence of their own, so that those of later steps stay what they are."""
         self._asked += 1
@@ -226,13 +241,15 @@ class _Rounds:
         self.given_up += sum(len(group.branches) for group in groups)
         return grown
 
-    def _sampled(self, questions: Sequence[Question], seed: int) -> tuple[Group, ...]:
+    def _sampled(self, questions: Sequence[Question], seed: int, *, size: int | None = None) -> tuple[Group, ...]:
+        first = self.training.method.first_rollouts
+        size = size or (self.config.sampling.group_size if first is None else first(self.config))
         with self.phase("sampling"):
             return sample_groups(
                 questions,
                 self.training.sampler,
                 self.training.env,
-                self.config.sampling,
+                replace(self.config.sampling, group_size=size),
                 seed=seed,
                 on_lost=self.lost_rollouts.append,
             )

@@ -18,7 +18,7 @@ from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
 from axpo.run._env_making import located_env, parse_env_args
-from axpo.settings.config import ConfigError, LogConfig, TrainConfig
+from axpo.settings.config import ConfigError, LogConfig, LossConfig, TrainConfig
 from axpo.settings.config_file import checked
 from axpo.settings.model import ModelConfig
 from axpo.settings.sft import SftConfig
@@ -48,6 +48,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     parse_env_args(config.policy.template_options, setting="policy.template_options")
     _check_lengths(config)
     _check_selection(config)
+    _check_entropy(config.loss)
     _check_best(config.log)
     check_model(config.model, config.policy)
     if config.optim.lr is not None:
@@ -157,6 +158,14 @@ def _check_lengths(config: TrainConfig) -> None:
     if turn > episode:
         raise ConfigError(
             f"sampling.max_turn_tokens: expected at most sampling.max_episode_tokens ({episode}); got {turn}"
+        )
+
+
+def _check_entropy(loss: LossConfig) -> None:
+    if loss.entropy_floor and not loss.entropy:
+        raise ConfigError(
+            f"loss.entropy: expected a weight above 0 beside loss.entropy_floor ({loss.entropy_floor}); got 0.0, with "
+            "which the floor holds nothing"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from axpo.settings._learning import AdvantageConfig, Aggregation, KlEstimator, LossConfig
 from axpo.settings.model import ModelSettings
 from axpo.settings.values import (
     Count,
@@ -17,9 +18,25 @@ from axpo.settings.values import (
     Positive,
     Probability,
     Several,
-    Share,
 )
 from axpo_agents.types import Sampling, Truncation
+
+__all__ = [
+    "AdvantageConfig",
+    "Aggregation",
+    "Algorithm",
+    "ConfigError",
+    "Cut",
+    "KlEstimator",
+    "LogConfig",
+    "LossConfig",
+    "OptimConfig",
+    "Ranking",
+    "SamplingConfig",
+    "Schedule",
+    "SelectionConfig",
+    "TrainConfig",
+]
 
 
 class ConfigError(ValueError):
@@ -68,15 +85,6 @@ class Schedule(StrEnum):
     """Along half a cosine down to `lr_end` at the last step."""
 
 
-class Aggregation(StrEnum):
-    """How token losses become one number."""
-
-    TOKEN_MEAN = "token_mean"
-    """Mean over all trained tokens of the mini-batch."""
-    SEQUENCE_MEAN = "sequence_mean"
-    """Mean over sequences of each sequence's token mean."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingConfig:
     """How groups are sampled."""
@@ -95,6 +103,9 @@ class SamplingConfig:
     """Token limit of one turn."""
     max_episode_tokens: Count = 16384
     """Token limit of an episode, contexts included; a model's own limit (`max_position_embeddings`) holds as well."""
+    dynamic_rounds: CountOrNone = 0
+    """How often a step replaces groups whose rewards are all equal by those of further questions (DAPO's dynamic
+    sampling); 0 never. Groups that the method could resample prefixes of are kept."""
     fault_retries: CountOrNone = 5
     """How often a turn that met an infrastructure fault is executed again before its episode is dropped."""
     fault_wait_s: NonNegative = 0.1
@@ -123,38 +134,6 @@ class SelectionConfig:
     """Order of candidates."""
     cut: Cut = Cut.TOOL_CALL
     """Where continuations start."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdvantageConfig:
-    """How rewards become advantages."""
-
-    prefix_credit: bool = True
-    """Eq. 3 and 4: the source's prefix is credited with recovery. Off: the source keeps its own reward."""
-    separate_groups: bool = True
-    """Eq. 2: continuations are normalized among themselves. Off: they join the source's group."""
-    continuation_loss: bool = True
-    """Whether continuations are trained at all."""
-    mask_truncated: bool = False
-    """Leave rollouts and continuations that ran over a turn or token limit out of the loss (they stay in mean and
-    standard deviation). A prefix credited by Eq. 4 is trained all the same: it is judged by its continuations."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossConfig:
-    """Eq. 5 and 6."""
-
-    clip_low: Share = 0.2
-    """The probability ratio is clipped below 1 - clip_low."""
-    clip_high: Positive = 0.4
-    """The probability ratio is clipped above 1 + clip_high."""
-    kl: NonNegative = 1e-3
-    """Weight of the KL to the reference policy (k3 estimator); 0 needs no reference."""
-    aggregation: Aggregation = Aggregation.TOKEN_MEAN
-    """How token losses become one number."""
-    skip_zero_advantage: bool = True
-    """Leave stretches with advantage 0 out of the forward pass: they have no policy gradient, but then no KL either.
-    They count in the denominator all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,8 +199,8 @@ class TrainConfig(ModelSettings):
 
     method: Name = "axpo"
     """Training method: grpo, axpo, an ablation of AXPO (axpo_random, axpo_scratch, axpo_no_tool, axpo_no_prefix_credit,
-    axpo_prefix_credit_only, axpo_joint_groups), grpo_n10 (any number of rollouts per question), or
-    package.module:NAME."""
+    axpo_prefix_credit_only, axpo_joint_groups), grpo_n10 (any number of rollouts per question), a rival (tool_penalty,
+    tool_bonus, cispo, arpo, rltf, dapo, gspo, dr_grpo; docs/methods.md), or package.module:NAME."""
     success_threshold: Number = 0.5
     """A rollout with a reward below it is wrong; a continuation with at least this reward is a recovery (Eq. 3)."""
     steps: Count = 60

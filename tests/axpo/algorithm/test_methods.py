@@ -41,7 +41,8 @@ def test_each_method_changes_one_thing() -> None:
     assert not changed["axpo_no_prefix_credit"].advantages.prefix_credit
     assert not changed["axpo_prefix_credit_only"].advantages.continuation_loss
     assert not changed["axpo_joint_groups"].advantages.separate_groups
-    assert len(set(map(repr, changed.values()))) == len(changed) - 1
+    parts = {(repr(changed[m.name]), m.refine, m.select, m.credit, m.loss) for m in map(method_named, method_names())}
+    assert len(parts) == len(changed), "two are the same"
     for name, config in changed.items():
         assert method_named(name).configure(config) == config, "applied twice it changes more"
 
@@ -143,6 +144,14 @@ def test_a_method_may_sample_second_attempts(toy: Any, tmp_path: Path) -> None:
     run = axpo.train(toy.toy_config(tmp_path / "run", steps=3, method="second"), display=Silent())
     same = axpo.train(toy.toy_config(tmp_path / "axpo", steps=1), display=Silent())
     assert run.metrics[0]["continuations"] == same.metrics[0]["continuations"]
+    assert run.metrics[0]["given_up_prefixes"] == 0
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_method_that_attempts_and_selects_cuts_no_source_twice(toy: Any, tmp_path: Path) -> None:
+    register_method(Method(name="both", label="Both", refine=second_attempts, select=methods.AXPO.select))
+    run = axpo.train(toy.toy_config(tmp_path / "run", steps=1, method="both"), display=Silent())
+    assert run.metrics[0]["selected_prefixes"]
     assert run.metrics[0]["given_up_prefixes"] == 0
 
 

@@ -8,9 +8,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from axpo.algorithm.methods.arpo import ARPO
 from axpo.algorithm.methods.axpo import ABLATIONS, AXPO
+from axpo.algorithm.methods.cispo import CISPO
+from axpo.algorithm.methods.dapo import DAPO
+from axpo.algorithm.methods.dr_grpo import DR_GRPO
 from axpo.algorithm.methods.grpo import GRPO, grpo_of
+from axpo.algorithm.methods.gspo import GSPO
 from axpo.algorithm.methods.method import Method, Rounds
+from axpo.algorithm.methods.rltf import RLTF
+from axpo.algorithm.methods.tool_bonus import TOOL_BONUS
+from axpo.algorithm.methods.tool_penalty import TOOL_PENALTY
 from axpo.settings.config import ConfigError
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.named_object import load_named
@@ -99,5 +107,6 @@ def _imported(name: str) -> Method:
     return found
 
 
-for _method in (GRPO, AXPO, *ABLATIONS):
+_RIVALS: Final = (TOOL_PENALTY, TOOL_BONUS, CISPO, ARPO, RLTF, DAPO, GSPO, DR_GRPO)
+for _method in (GRPO, AXPO, *ABLATIONS, *_RIVALS):
     register_method(_method)

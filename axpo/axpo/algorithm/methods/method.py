@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from axpo.algorithm.advantages import compute_advantages
 from axpo.algorithm.types import Advantage, BranchPoint, Group
 from axpo.settings.config import LossConfig, TrainConfig
+from axpo_envs.types import Question
 
 if TYPE_CHECKING:
     import torch
@@ -58,8 +59,17 @@ class Rounds(Protocol):
         """The run's settings."""
         ...
 
+    def seed(self, purpose: str) -> int:
+        """A seed that belongs to this step and a purpose; what a method draws must follow from it."""
+        ...
+
     def sample(self, questions: int) -> tuple[Group, ...]:
         """Groups of so many questions that this step has not asked yet; counted in what the step costs."""
+        ...
+
+    def ask(self, questions: Sequence[Question], *, size: int) -> tuple[Group, ...]:
+        """Groups of so many rollouts of these very questions, in their order; counted in what the step costs if the
+        method returns them, or makes branches of them. A question whose rollouts are all lost has no group."""
         ...
 
     def attempt(self, groups: Sequence[Group], points: Sequence[BranchPoint]) -> tuple[Group, ...]:
@@ -87,6 +97,8 @@ class Method:
     """Its role in the palette of charts (`axpo.report._charts.LIGHT`); None takes the next free one."""
     configure: Callable[[TrainConfig], TrainConfig] = _as_it_is
     """What it makes of a configuration; applied twice it changes nothing more."""
+    first_rollouts: Callable[[TrainConfig], int] | None = None
+    """How many rollouts of a question are sampled at first, where `refine` adds others; None is `group_size`."""
     refine: Callable[[Rounds], tuple[Group, ...]] | None = None
     """What it makes of the groups that were sampled, before prefixes are selected; None leaves them."""
     select: Select | None = None
