@@ -16,9 +16,9 @@ from axpo.commands.arguments import parse
 from axpo.run._env_making import make_env, parse_env_args
 from axpo.settings.config import ConfigError, CountOrNone, Name
 from axpo.settings.config_file import checked
-from axpo.terminal._escaping import printable
 from axpo_envs.env import ToolEnv
 from axpo_envs.observation import Observation
+from axpo_envs.plumbing.printable import printable
 from axpo_envs.snapshot import Snapshot
 
 HELP: Final = """\
