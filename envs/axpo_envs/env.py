@@ -8,6 +8,7 @@ environment serves any number of interleaved episodes. What a turn leads to is d
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any, Final, Self, cast
 
 import gymnasium
@@ -17,7 +18,11 @@ from axpo_envs.engine._episode_rules import EpisodeRules
 from axpo_envs.engine._vector_worker import in_vector_worker
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.observation import Observation, to_observation, transcript
+from axpo_envs.plumbing.printable import printable
 from axpo_envs.questions.sources import QuestionSource
+from axpo_envs.rendering._moment import Moment
+from axpo_envs.rendering.frame import frame_of, message_frame
+from axpo_envs.rendering.terminal import show, write
 from axpo_envs.snapshot import Snapshot
 from axpo_envs.spaces import ImagesSpace, TextSpace
 from axpo_envs.spec import ToolEnvSpec
@@ -37,17 +42,22 @@ class ToolEnv(EpisodeRules, gymnasium.Env[Observation, str]):
 
     Args:
         spec: what it is made of.
-        render_mode: "ansi" renders the current episode as a transcript.
+        render_mode: "ansi" renders the current episode as a transcript, "rgb_array" as a frame of one size for every
+            episode; "human" writes every new moment to the terminal. Nothing is rendered unless it is asked for.
+
+    Raises:
+        EnvConfigError: the render mode is none of these.
     """
 
     # Gymnasium declares it as an instance variable, which ClassVar may not override.
-    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 1}  # noqa: RUF012
 
     def __init__(self, spec: ToolEnvSpec, *, render_mode: str | None = None) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise EnvConfigError(f"expected render_mode None or 'ansi'; got {render_mode!r}")
+            raise EnvConfigError(f"expected render_mode None, 'ansi', 'rgb_array' or 'human'; got {render_mode!r}")
         super().__init__(spec)
         self._state: EpisodeState | None = None
+        self._written: EpisodeState | None = None
         self._unbegun: InfrastructureFault | None = None
         self.truncates_faults: bool | None = None
         """Whether `reset` and `step` report an infrastructure fault instead of raising it; None does so in the worker
@@ -92,6 +102,7 @@ class ToolEnv(EpisodeRules, gymnasium.Env[Observation, str]):
         """
         self.check(snapshot)
         self._state, self._unbegun = snapshot.state, None
+        self._show(back=True)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -119,6 +130,7 @@ class ToolEnv(EpisodeRules, gymnasium.Env[Observation, str]):
                 raise
             self._unbegun = fault
             return to_observation(()), {"fault": str(fault)}
+        self._show()
         return self.observe(self._state), self._info()
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -141,12 +153,41 @@ class ToolEnv(EpisodeRules, gymnasium.Env[Observation, str]):
                 raise
             return to_observation(()), math.nan, False, True, {"fault": str(fault)}
         self._state = transition.state
+        self._show()
         observation = self.observe(self._state)
         return observation, transition.reward, transition.terminated, transition.truncated, self._info()
 
     def render(self) -> Any:
-        """A transcript of the current episode (str) in render mode "ansi", else None."""
-        return None if self.render_mode is None else transcript(self.state)
+        """The current episode, as the render mode says: that of a branch is its whole history.
+
+        Returns:
+            "ansi": a transcript (str). "rgb_array": a frame, uint8 of shape (720, 1280, 3): the images with the boxes
+            that calls looked at, and what was said. "human", which `reset`, `step` and `restore` render by
+            themselves: None, and nothing is written twice. Without a render mode: None.
+
+        Raises:
+            ResetNeeded: no episode was begun or restored yet.
+        """
+        if self.render_mode in (None, "human"):
+            self._show()
+            return None
+        if self._unbegun is not None:
+            text = f"[fault] {self._unbegun}"
+            return printable(text) if self.render_mode == "ansi" else message_frame(self._rules.env_id, text)
+        return transcript(self.state) if self.render_mode == "ansi" else frame_of(self._moment_shown())
+
+    def _show(self, *, back: bool = False) -> None:
+        if self.render_mode != "human":
+            return
+        if self._unbegun is not None:
+            write(printable(f"[fault] {self._unbegun}\n"), sys.stdout)
+        elif self.state is not self._written:
+            show(self._moment_shown(), sys.stdout, back=back)
+            self._written = self.state
+
+    def _moment_shown(self) -> Moment:
+        state = self.state
+        return Moment(title=self._rules.env_id, state=state, shown=self.shown_sizes(state), tools=self.tools)
 
     def _reports_faults(self) -> bool:
         return in_vector_worker() if self.truncates_faults is None else self.truncates_faults

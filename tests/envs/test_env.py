@@ -319,7 +319,7 @@ def test_the_transcript_tells_what_happened(make_env: MakeEnv) -> None:
     [
         ({"max_turns": -1}, "max_turns >= 0; got -1"),
         ({"max_calls_per_turn": 0}, "max_calls_per_turn >= 1; got 0"),
-        ({"render_mode": "human"}, "render_mode None or 'ansi'; got 'human'"),
+        ({"render_mode": "video"}, "render_mode None, 'ansi', 'rgb_array' or 'human'; got 'video'"),
         ({"tools": (print,)}, "expected tools"),
     ],
 )

@@ -19,9 +19,9 @@ from axpo.audit.tally import METRICS, PASS_KS
 from axpo.audit.verdict import verdict
 from axpo.commands.arguments import check_output, parse, write_json
 from axpo.settings.config import ConfigError
-from axpo.terminal._escaping import printable
 from axpo.terminal.fitting_table import FittingTable
 from axpo.terminal.unfailing import Unfailing
+from axpo_envs.plumbing.printable import printable
 
 _CONDITION_HOLDS: Final = 3
 """Exit code where `--fail-if` holds, or something surely fell against the baseline."""

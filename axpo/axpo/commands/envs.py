@@ -13,7 +13,7 @@ import axpo_envs  # registers the suite
 from axpo.commands.arguments import parse
 from axpo.run._env_making import import_by_name, make_env
 from axpo.settings.config import ConfigError
-from axpo.terminal._escaping import printable
+from axpo_envs.plumbing.printable import printable
 
 NAMESPACE = "axpo"
 """Namespace of the suite's ids."""

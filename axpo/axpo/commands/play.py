@@ -17,9 +17,9 @@ from axpo.run._env_making import make_env, parse_env_args
 from axpo.settings.config import ConfigError
 from axpo.settings.config_file import checked
 from axpo.settings.values import CountOrNone, Name
-from axpo.terminal._escaping import printable
 from axpo_envs.env import ToolEnv
 from axpo_envs.observation import Observation
+from axpo_envs.plumbing.printable import printable
 from axpo_envs.snapshot import Snapshot
 
 HELP: Final = """\

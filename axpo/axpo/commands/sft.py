@@ -16,9 +16,9 @@ from axpo.settings.config_file import read_toml
 from axpo.settings.sft import RECORDED, SftConfig
 from axpo.sft._demonstrations import Piece
 from axpo.sft._run import run_sft
-from axpo.terminal._escaping import printable
 from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import say, tell
+from axpo_envs.plumbing.printable import printable
 
 _SHOWN: Final = (
     "pass1",

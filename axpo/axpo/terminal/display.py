@@ -21,8 +21,8 @@ from axpo.records.outcomes import questions_of
 from axpo.run.countdown import duration
 from axpo.run.display import Display, Silent
 from axpo.settings.config import TrainConfig
-from axpo.terminal._escaping import printable
 from axpo.terminal.heartbeat import FIRST_S, Heartbeat
+from axpo_envs.plumbing.printable import printable
 
 PLAIN_LINES: Final = 20
 """About how many lines a run prints where nothing can be redrawn."""

@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from axpo.terminal._escaping import printable
+from axpo_envs.plumbing.printable import printable
 
 _ANY_WIDTH: Final = 10_000
 """Columns that no table needs."""

@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TextIO, TypeVar, cast
 
-from axpo.terminal._escaping import printable
+from axpo_envs.plumbing.printable import printable
 from axpo_envs.plumbing.web.redaction import redact
 
 if TYPE_CHECKING:

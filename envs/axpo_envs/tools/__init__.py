@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from axpo_envs.plumbing.lazy import lazily
 from axpo_envs.tool._function import FunctionTool, tool
+from axpo_envs.tool.marks import Mark, MarkingTool, Seen
 from axpo_envs.tool.protocol import (
     AsyncTool,
     Effects,
@@ -35,12 +36,15 @@ __all__ = [
     "FingerprintedTool",
     "FunctionTool",
     "ImageZoomIn",
+    "Mark",
+    "MarkingTool",
     "OpenDocument",
     "PythonTool",
     "ReplayFault",
     "SandboxLimits",
     "SandboxSettings",
     "Search",
+    "Seen",
     "Tool",
     "ToolArgumentError",
     "ToolContext",

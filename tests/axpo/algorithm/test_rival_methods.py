@@ -277,7 +277,7 @@ class TestRltf:
 @pytest.fixture(scope="module")
 def toy_env() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parent))
+        patch.syspath_prepend(str(Path(__file__).parents[1]))
         yield __import__("toy_env")
 
 

@@ -14,10 +14,10 @@ from rich.console import Console
 import axpo
 from axpo.run.countdown import Countdown, duration
 from axpo.run.display import Silent
-from axpo.terminal._escaping import printable
 from axpo.terminal.display import Plain
 from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import Unfailing
+from axpo_envs.plumbing.printable import printable
 
 
 @pytest.fixture(autouse=True)

@@ -297,7 +297,7 @@ def test_any_size_works_with_defaults(size: int) -> None:
         ({"max_turns": 0}, "max_turns must be an integer from 1"),
         ({"held_out": 0}, "held_out must be an integer from 1"),
         ({"view": 3}, "VisualZoom has no setting 'view'; it has image_size, view_size"),
-        ({"render_mode": "human"}, "render_mode"),
+        ({"render_mode": "video"}, "render_mode"),
     ],
 )
 def test_unusable_settings_are_refused_before_any_work(knobs: dict[str, Any], message: str) -> None:
