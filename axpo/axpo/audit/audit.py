@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,8 @@ SUBGROUP: Final = "all_wrong_tool_subgroup"
 """A failure of a question, not of a rollout: nobody who called a tool is right."""
 MOST_WORST: Final = 12
 """The worst questions that are kept."""
+MOST_HOPS: Final = 12
+"""Numbers of needed calls that are told apart."""
 OUTCOMES: Final = ("ran", "failed", "malformed", "untold")
 """What becomes of a call."""
 
@@ -89,11 +91,13 @@ class Findings:
     by_tool: Mapping[str, Mapping[str, Any]]
     """Per tool: calls, the shares that were valid and succeeded, and Pass@1 of the rollouts that called it."""
     by_hops: Mapping[str, Estimates]
-    """Per number of calls that a question needs."""
+    """Per number of calls that a question needs; the most frequent of them."""
     over_time: Mapping[str, Estimates]
     """Per period of steps; empty where no step is told."""
     examples: Mapping[str, tuple[str, ...]]
     """Per kind of failure the places of some rollouts."""
+    failures: Mapping[str, int]
+    """Per kind of failure how many rollouts show it; questions of `all_wrong_tool_subgroup`."""
     samples: Mapping[str, tuple[int, ...]]
     """The same records, and one of each of some questions at which nobody who called a tool is right, by their place in
     the order of reading; the first few are a smaller sample."""
@@ -140,6 +144,7 @@ def _findings(files: Mapping[str, str], counts: Counts) -> Findings:
     tools = sorted(counts.tools, key=lambda name: -counts.tools[name]["calls"])
     kept = {kind: counts.examples[kind].kept for kind in FAILURES if kind in counts.examples}
     periods = _periods(counts.whole)
+    subgroups = [each.example for each in counts.whole.questions if each.scored_acting and not each.acting_right]
     return Findings(
         files=dict(files),
         rollouts=counts.whole.rollouts,
@@ -153,9 +158,13 @@ def _findings(files: Mapping[str, str], counts: Counts) -> Findings:
         over_time={name: counts.whole.estimates(steps=steps) for name, steps in periods.items()},
         examples={kind: tuple(each.place for each in sorted(sample)) for kind, sample in kept.items()},
         tool_users=dict(sorted(users.items())),
+        failures={
+            **{kind: counts.examples[kind].offered for kind in kept},
+            **({SUBGROUP: len(subgroups)} if subgroups else {}),
+        },
         samples={
             **{kind: tuple(each.number for each in sample) for kind, sample in kept.items()},
-            **_subgroups(counts.whole.questions),
+            **({SUBGROUP: tuple(heapq.nsmallest(MOST_PLACES, subgroups, key=rank_of))} if subgroups else {}),
         },
         worst=_worst(counts.whole),
         call_outcomes={name: {part: counts.tools[name][part] for part in OUTCOMES} for name in tools},
@@ -177,8 +186,8 @@ def _of_tool(counts: Counter[str]) -> dict[str, Any]:
 
 
 def _by_hops(whole: Tally) -> dict[str, Estimates]:
-    hops = sorted({question.hops for question in whole.questions if question.hops is not None})
-    return {str(number): whole.estimates(hops=number) for number in hops}
+    found = Counter(question.hops for question in whole.questions if question.hops is not None)
+    return {str(number): whole.estimates(hops=number) for number, _ in sorted(found.most_common(MOST_HOPS))}
 
 
 def _periods(whole: Tally) -> dict[str, frozenset[int]]:
@@ -204,13 +213,6 @@ def _tools_over_time(counts: Counts, periods: Mapping[str, frozenset[int]]) -> d
         }
         for name, by_step in counts.steps.items()
     }
-
-
-def _subgroups(questions: Iterable[Question]) -> dict[str, tuple[int, ...]]:
-    """Some of the questions at which everybody who called a tool is wrong, by a record of each."""
-    numbers = (each.example for each in questions if each.scored_acting and not each.acting_right)
-    chosen = tuple(heapq.nsmallest(MOST_PLACES, numbers, key=rank_of))
-    return {SUBGROUP: chosen} if chosen else {}
 
 
 def _worst(whole: Tally) -> tuple[WorstQuestion, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,13 @@ from axpo.audit.stream import Seen, stream
 from axpo.audit.turns import ToolNames, read_rollout
 from axpo_envs.images import ImageRef
 
-MOST_CHARACTERS: Final = 6000
-"""Of a text of a rollout."""
-_MOST_TURNS: Final = 24
-_MOST_RESULTS: Final = 12
+MOST_CHARACTERS: Final = 4000
+"""Of a text that the policy wrote, or that asks."""
+_SHORT: Final = 1200
+"""Characters of what came back from a tool, and of a call's arguments."""
+_FIRST_TURNS: Final = 8
+_LAST_TURNS: Final = 4
+_MOST_CALLS: Final = 6
 _MOST_IMAGES: Final = 4
 _PROMPTS: Final = (
     *("rollout.episode.question.prompt", "prompt", "messages", "conversations", "conversation", "input", "question"),
@@ -81,7 +85,7 @@ def _exhibit(seen: Seen, fields: Fields, tools: ToolNames) -> Exhibit | None:
         transcript=replace(
             transcript,
             question=clipped(transcript.question),
-            turns=tuple(map(_short, transcript.turns[:_MOST_TURNS])),
+            turns=_some(transcript.turns),
         ),
         rollout=read_rollout(transcript, tools),
         images=images_of(seen.record, seen.file, _MOST_IMAGES),
@@ -97,18 +101,30 @@ def clipped(text: str, most: int = MOST_CHARACTERS) -> str:
     return f"{text[:half]} [... {len(text) - 2 * half} characters left out ...] {text[-half:]}"
 
 
+def _some(turns: tuple[AssistantTurn, ...]) -> tuple[AssistantTurn, ...]:
+    """The first turns and the last ones."""
+    left_out = len(turns) - _FIRST_TURNS - _LAST_TURNS
+    if left_out <= 0:
+        return tuple(map(_short, turns))
+    gap = AssistantTurn(text=f"[... {left_out} turns left out ...]")
+    return (*map(_short, turns[:_FIRST_TURNS]), gap, *map(_short, turns[-_LAST_TURNS:]))
+
+
 def _short(turn: AssistantTurn) -> AssistantTurn:
     return AssistantTurn(
         text=clipped(turn.text),
         thinking=None if turn.thinking is None else clipped(turn.thinking),
-        calls=None if turn.calls is None else tuple(map(_short_call, turn.calls[:_MOST_RESULTS])),
-        results=tuple(clipped(result) for result in turn.results[:_MOST_RESULTS]),
+        calls=None if turn.calls is None else tuple(map(_short_call, turn.calls[:_MOST_CALLS])),
+        results=tuple(clipped(result, _SHORT) for result in turn.results[:_MOST_CALLS]),
     )
 
 
 def _short_call(call: Call) -> Call:
     arguments = call.arguments
-    return call if arguments is None else replace(call, arguments=clipped(str(arguments)))
+    if arguments is None:
+        return call
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)
+    return replace(call, name=clipped(call.name, _SHORT), arguments=clipped(text, _SHORT))
 
 
 def _prompt(record: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from axpo_envs.images import ImageProblemError, ImageRef
+from axpo_envs.images import ImageRef
+from axpo_envs.imaging.files import ImageProblemError
 
 _MOST_NODES: Final = 20_000
 _LARGEST: Final = 32 << 20

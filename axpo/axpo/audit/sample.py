@@ -23,14 +23,19 @@ class Sample:
 
     Args:
         size: how many are kept at most.
+
+    Attributes:
+        offered: how many were considered.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self.offered = 0
         self._heap: list[tuple[int, Kept]] = []
 
     def offer(self, number: int, place: str) -> None:
         """Considers one record."""
+        self.offered += 1
         rank = -rank_of(number)
         if len(self._heap) < self._size:
             heapq.heappush(self._heap, (rank, Kept(number, place)))
