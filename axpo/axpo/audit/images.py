@@ -52,7 +52,7 @@ def _files_within(record: Any, beside: Path) -> Iterator[bytes]:
         if isinstance(node, Mapping):
             if (data := _saved_by_us(node, beside)) is not None:
                 yield data
-            stack += reversed(node.values())
+            stack += reversed(list(node.values()))
         elif isinstance(node, list | tuple):
             stack += reversed(node[:_MOST_NODES])
         elif isinstance(node, bytes) and len(node) <= _LARGEST:

@@ -1,4 +1,4 @@
-"""Tests of an audit's page: what strangers wrote is escaped, examples are bounded samples, curves are where they must be."""
+"""Tests of an audit's page: strangers' texts are escaped, examples are bounded samples, curves lie where they must."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def test_the_page_says_what_was_found_and_when(page: str) -> None:
     assert "100 % of your questions with tool calls give no signal at these calls" in page
     assert "15 rollouts" in page
     assert "3 rollouts without a reward" in page
-    assert page.count(">undefined<") == 4  # declined, failed to act, cut off, Pass@4
-    assert "1 records could not be read" in page
+    assert page.count('class="undefined">undefined<') == 4  # declined, failed to act, cut off, Pass@4
+    assert "1 record could not be read" in page
 
 
 def test_every_link_of_the_contents_leads_somewhere(page: str) -> None:
