@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import heapq
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from axpo.audit.counts import MOST_PLACES, Counts
 from axpo.audit.fields import Fields, UnreadableError
-from axpo.audit.files import Placed, files_of, records
-from axpo.audit.record import Rollout
-from axpo.audit.sources import FORMATS, Format
-from axpo.audit.tally import Estimates, Tally
+from axpo.audit.sample import rank_of
+from axpo.audit.sources import FORMATS
+from axpo.audit.stream import stream
+from axpo.audit.tally import Estimates, Question, Tally
 from axpo.audit.turns import ToolNames, read_rollout
+from axpo.diagnostics.estimates import Estimate
 from axpo.settings.config import ConfigError
 
-MOST_PLACES: Final = 20
-"""Places of unreadable records, and examples of a kind of failure, that are kept."""
 PERIODS: Final = 10
 """Into how many periods steps are divided at most."""
 FAILURES: Final = ("mention_without_call", "premature_stop", "wrong_with_tool", "wrong_without_tool", "malformed_call")
+SUBGROUP: Final = "all_wrong_tool_subgroup"
+"""A failure of a question, not of a rollout: nobody who called a tool is right."""
+MOST_WORST: Final = 12
+"""The worst questions that are kept."""
+MOST_HOPS: Final = 12
+"""Numbers of needed calls that are told apart."""
+OUTCOMES: Final = ("ran", "failed", "malformed", "untold")
+"""What becomes of a call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstQuestion:
+    """A question that is hardly ever answered rightly."""
+
+    number: int
+    """The record of one of its wrong rollouts, one with a tool if there is any: its place in the order of reading."""
+    step: int | None
+    """The training step; None where no step is told."""
+    rollouts: int
+    """Its rollouts that were scored."""
+    right: int
+    """Those of them that are right."""
+    acting: int
+    """Scored rollouts that called a tool."""
+    acting_right: int
+    """Those of them that are right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,50 +91,25 @@ class Findings:
     by_tool: Mapping[str, Mapping[str, Any]]
     """Per tool: calls, the shares that were valid and succeeded, and Pass@1 of the rollouts that called it."""
     by_hops: Mapping[str, Estimates]
-    """Per number of calls that a question needs."""
+    """Per number of calls that a question needs; the most frequent of them."""
     over_time: Mapping[str, Estimates]
     """Per period of steps; empty where no step is told."""
     examples: Mapping[str, tuple[str, ...]]
     """Per kind of failure the places of some rollouts."""
+    failures: Mapping[str, int]
+    """Per kind of failure how many rollouts show it; questions of `all_wrong_tool_subgroup`."""
+    samples: Mapping[str, tuple[int, ...]]
+    """The same records, and one of each of some questions at which nobody who called a tool is right, by their place in
+    the order of reading; the first few are a smaller sample."""
+    worst: tuple[WorstQuestion, ...]
+    """The questions least often answered rightly; of equal ones those with more rollouts that called a tool first."""
+    call_outcomes: Mapping[str, Mapping[str, int]]
+    """Per tool: how many of its calls `ran`, `failed`, were `malformed` (unreadable, or of no offered tool), and of how
+    many it is `untold`."""
+    tools_over_time: Mapping[str, Mapping[str, Estimate]]
+    """Per tool and period: the share of rollouts that called it, without interval."""
     tool_users: Mapping[int, int]
     """How many questions have that many tool-using rollouts."""
-
-
-@dataclass(slots=True)
-class _Counts:
-    """Everything that grows while rollouts stream by."""
-
-    threshold: float
-    whole: Tally = field(init=False)
-    tools: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    unreadable: int = 0
-
-    def __post_init__(self) -> None:
-        self.whole = Tally(self.threshold)
-
-    def refuse(self, place: str, error: UnreadableError) -> None:
-        self.unreadable += 1
-        if len(self.problems) < MOST_PLACES:
-            self.problems.append((place, str(error)))
-
-    def add(self, place: str, rollout: Rollout) -> None:
-        self.whole.add(rollout)
-        right = rollout.reward is not None and rollout.reward >= self.threshold
-        for name in {call.name or "(unreadable)" for call in rollout.calls}:
-            self.tools[name]["rollouts"] += 1
-            self.tools[name]["scored"] += rollout.reward is not None
-            self.tools[name]["right"] += right
-        for call, known in zip(rollout.calls, rollout.known, strict=True):
-            counts = self.tools[call.name or "(unreadable)"]
-            counts["calls"] += 1
-            counts["valid"] += known
-            counts["told"] += call.succeeded is not None
-            counts["succeeded"] += bool(call.succeeded)
-        for kind in _failures(rollout, right=right):
-            if len(self.examples[kind]) < MOST_PLACES:
-                self.examples[kind].append(place)
 
 
 def audit(paths: Sequence[Path], settings: AuditSettings) -> Findings:
@@ -116,71 +118,33 @@ def audit(paths: Sequence[Path], settings: AuditSettings) -> Findings:
     Raises:
         ConfigError: a path does not exist, a file is of no known kind or format, or nothing in it can be read.
     """
-    counts = _Counts(settings.success_threshold)
-    files = {}
+    counts = Counts(settings.success_threshold)
+    files: dict[str, str] = {}
     fields = Fields(group_by=settings.group_by, reward=settings.reward)
     tools = ToolNames(names=settings.tools)
-    for file in (file for path in paths for file in files_of(path)):
-        kind, placed = _with_format(file, settings.format)
-        if kind is None:
-            continue
-        files[str(file)] = kind.name
-        for place, record in placed:
-            try:
-                if isinstance(record, UnreadableError):
-                    raise record
-                transcript = kind.read(record, fields)
-            except UnreadableError as error:
-                counts.refuse(place, error)
-            else:
-                if transcript is not None:
-                    counts.add(place, read_rollout(transcript, tools))
+    for seen in stream(paths, settings.format):
+        files[str(seen.file)] = seen.format.name
+        try:
+            if isinstance(seen.record, UnreadableError):
+                raise seen.record
+            transcript = seen.format.read(seen.record, fields)
+        except UnreadableError as error:
+            counts.refuse(seen.place, error)
+        else:
+            if transcript is not None:
+                counts.add(seen.number, seen.place, read_rollout(transcript, tools))
     if not counts.whole.rollouts:
         said = f"; {counts.problems[0][0]}: {counts.problems[0][1]}" if counts.problems else ""
         raise ConfigError(f"no rollout in {', '.join(map(str, paths))} could be read{said}")
     return _findings(files, counts)
 
 
-def _with_format(file: Path, name: str | None) -> tuple[Format | None, Iterator[Placed]]:
-    """The format of a file, told by its first readable record, and its records from the start."""
-    placed = records(file)
-    if name is not None:
-        return FORMATS[name], placed
-    seen: list[Placed] = []
-    for each in placed:
-        seen.append(each)
-        if not isinstance(each.record, UnreadableError):
-            kind = next((kind for kind in FORMATS.values() if kind.matches(each.record)), None)
-            if kind is None:
-                known = ", ".join(kind.label for kind in FORMATS.values())
-                fields = ", ".join(list(map(str, each.record))[:12])
-                raise ConfigError(
-                    f"{each.place}: expected a record of {known}; got one with the fields {fields} "
-                    "(--format says which it is)"
-                )
-            return kind, _chained(seen, placed)
-    return (next(iter(FORMATS.values())) if seen else None), iter(seen)
-
-
-def _chained(seen: Sequence[Placed], rest: Iterator[Placed]) -> Iterator[Placed]:
-    yield from seen
-    yield from rest
-
-
-def _failures(rollout: Rollout, *, right: bool) -> Iterator[str]:
-    if rollout.mentions and not rollout.used_tool:
-        yield "mention_without_call"
-    if not all(rollout.known):
-        yield "malformed_call"
-    if rollout.reward is None or right:
-        return
-    if rollout.used_tool and rollout.hops is not None and len(rollout.calls) < rollout.hops:
-        yield "premature_stop"
-    yield "wrong_with_tool" if rollout.used_tool else "wrong_without_tool"
-
-
-def _findings(files: Mapping[str, str], counts: _Counts) -> Findings:
+def _findings(files: Mapping[str, str], counts: Counts) -> Findings:
     users = Counter(question.acting for question in counts.whole.questions)
+    tools = sorted(counts.tools, key=lambda name: -counts.tools[name]["calls"])
+    kept = {kind: counts.examples[kind].kept for kind in FAILURES if kind in counts.examples}
+    periods = _periods(counts.whole)
+    subgroups = [each.example for each in counts.whole.questions if each.scored_acting and not each.acting_right]
     return Findings(
         files=dict(files),
         rollouts=counts.whole.rollouts,
@@ -189,13 +153,22 @@ def _findings(files: Mapping[str, str], counts: _Counts) -> Findings:
         unreadable=counts.unreadable,
         problems=tuple(counts.problems),
         metrics=counts.whole.estimates(),
-        by_tool={
-            name: _of_tool(tool) for name, tool in sorted(counts.tools.items(), key=lambda item: -item[1]["calls"])
-        },
+        by_tool={name: _of_tool(counts.tools[name]) for name in tools},
         by_hops=_by_hops(counts.whole),
-        over_time=_periods(counts.whole),
-        examples={kind: tuple(counts.examples[kind]) for kind in FAILURES if counts.examples.get(kind)},
+        over_time={name: counts.whole.estimates(steps=steps) for name, steps in periods.items()},
+        examples={kind: tuple(each.place for each in sorted(sample)) for kind, sample in kept.items()},
         tool_users=dict(sorted(users.items())),
+        failures={
+            **{kind: counts.examples[kind].offered for kind in kept},
+            **({SUBGROUP: len(subgroups)} if subgroups else {}),
+        },
+        samples={
+            **{kind: tuple(each.number for each in sample) for kind, sample in kept.items()},
+            **({SUBGROUP: tuple(heapq.nsmallest(MOST_PLACES, subgroups, key=rank_of))} if subgroups else {}),
+        },
+        worst=_worst(counts.whole),
+        call_outcomes={name: {part: counts.tools[name][part] for part in OUTCOMES} for name in tools},
+        tools_over_time=_tools_over_time(counts, periods) if periods else {},
     )
 
 
@@ -213,11 +186,11 @@ def _of_tool(counts: Counter[str]) -> dict[str, Any]:
 
 
 def _by_hops(whole: Tally) -> dict[str, Estimates]:
-    hops = sorted({question.hops for question in whole.questions if question.hops is not None})
-    return {str(number): whole.estimates(hops=number) for number in hops}
+    found = Counter(question.hops for question in whole.questions if question.hops is not None)
+    return {str(number): whole.estimates(hops=number) for number, _ in sorted(found.most_common(MOST_HOPS))}
 
 
-def _periods(whole: Tally) -> dict[str, Estimates]:
+def _periods(whole: Tally) -> dict[str, frozenset[int]]:
     """Equally many steps a period."""
     order = sorted(whole.steps)
     if not order:
@@ -225,4 +198,38 @@ def _periods(whole: Tally) -> dict[str, Estimates]:
     size = -(-len(order) // PERIODS)
     parts = [order[start : start + size] for start in range(0, len(order), size)]
     names = (str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
-    return {name: whole.estimates(steps=frozenset(part)) for name, part in zip(names, parts, strict=True)}
+    return {name: frozenset(part) for name, part in zip(names, parts, strict=True)}
+
+
+def _tools_over_time(counts: Counts, periods: Mapping[str, frozenset[int]]) -> dict[str, dict[str, Estimate]]:
+    rollouts = counts.whole.rollouts_by_step()
+    wholes = {period: sum(rollouts[step] for step in steps) for period, steps in periods.items()}
+    return {
+        name: {
+            period: Estimate(
+                value=sum(by_step[step] for step in steps) / wholes[period], n=wholes[period], low=None, high=None
+            )
+            for period, steps in periods.items()
+        }
+        for name, by_step in counts.steps.items()
+    }
+
+
+def _worst(whole: Tally) -> tuple[WorstQuestion, ...]:
+    failed = ((step, each) for step, each in whole.by_step() if each.example >= 0)
+    found = heapq.nsmallest(MOST_WORST, failed, key=lambda item: _badness(item[1]))
+    return tuple(
+        WorstQuestion(
+            number=each.example,
+            step=step,
+            rollouts=each.scored,
+            right=each.right,
+            acting=each.scored_acting,
+            acting_right=each.acting_right,
+        )
+        for step, each in found
+    )
+
+
+def _badness(question: Question) -> tuple[float, int, int, int]:
+    return question.right / question.scored, -question.scored_acting, -question.scored, question.example

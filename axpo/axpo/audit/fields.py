@@ -221,7 +221,11 @@ def _call(call: Any) -> Call:
         except ValueError:
             readable = False
     failed = isinstance(call, Mapping) and bool(call.get("parse_error"))
-    return Call(name=name if isinstance(name, str) else "", readable=readable and not failed)
+    return Call(
+        name=name if isinstance(name, str) else "",
+        readable=readable and not failed,
+        arguments="" if arguments is None else arguments,
+    )
 
 
 def _names(record: Mapping[str, Any]) -> str:

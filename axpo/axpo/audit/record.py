@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,8 @@ class Call:
     """Whether a name and arguments could be read."""
     succeeded: bool | None = None
     """Whether its execution succeeded; None where the record does not tell."""
+    arguments: Any = None
+    """What stands in the record as its arguments; None where the call stands in the turn's text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

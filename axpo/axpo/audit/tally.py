@@ -5,7 +5,8 @@ Only counts are kept, one small row a question and step: a million rollouts fit 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from axpo.audit.record import Rollout
@@ -18,8 +19,8 @@ class Question:
     """What was counted of one question's rollouts of one step."""
 
     __slots__ = (
-        *("acting", "acting_right", "calls", "cut_off", "cut_off_known", "hops", "idle_right", "labels"),
-        *("mentions", "mentions_known"),
+        *("acting", "acting_right", "calls", "cut_off", "cut_off_known", "example", "hops", "idle_right"),
+        *("labels", "mentions", "mentions_known"),
         *("premature", "reward_high", "reward_low", "reward_sum", "rollouts", "scored", "scored_acting", "succeeded"),
         *("succeeded_known", "thinking", "valid"),
     )
@@ -30,11 +31,12 @@ class Question:
         self.rollouts = self.acting = self.scored = self.scored_acting = self.acting_right = self.idle_right = 0
         self.calls = self.valid = self.succeeded = self.succeeded_known = 0
         self.thinking = self.mentions = self.mentions_known = self.premature = self.cut_off = self.cut_off_known = 0
+        self.example = -1
         self.reward_sum = 0.0
         self.reward_low, self.reward_high = float("inf"), float("-inf")
 
-    def add(self, rollout: Rollout, threshold: float) -> None:
-        """Counts one rollout."""
+    def add(self, rollout: Rollout, threshold: float, number: int) -> None:
+        """Counts one rollout, whose record has this number."""
         acts = rollout.used_tool
         self.rollouts += 1
         self.acting += acts
@@ -52,10 +54,13 @@ class Question:
             self.cut_off_known += 1
             self.cut_off += rollout.cut_off
         if rollout.reward is not None:
-            self._score(rollout, rollout.reward, threshold)
+            self._score(rollout, rollout.reward >= threshold, number)
 
-    def _score(self, rollout: Rollout, reward: float, threshold: float) -> None:
-        acts, right = rollout.used_tool, reward >= threshold
+    def _score(self, rollout: Rollout, right: bool, number: int) -> None:
+        acts, reward = rollout.used_tool, rollout.reward or 0.0
+        # The first wrong one, and rather the first wrong one that called a tool.
+        if not right and (self.example < 0 or (acts and self.scored_acting == self.acting_right)):
+            self.example = number
         self.scored += 1
         self.scored_acting += acts
         self.acting_right += acts and right
@@ -63,6 +68,11 @@ class Question:
         self.reward_sum += reward
         self.reward_low, self.reward_high = min(self.reward_low, reward), max(self.reward_high, reward)
         self.premature += acts and not right and rollout.hops is not None and len(rollout.calls) < rollout.hops
+
+    @property
+    def right(self) -> int:
+        """Rollouts that are right."""
+        return self.acting_right + self.idle_right
 
     @property
     def scored_idle(self) -> int:
@@ -124,13 +134,13 @@ class Tally:
         self.rollouts = 0
         self.unscored = 0
 
-    def add(self, rollout: Rollout) -> None:
-        """Counts one rollout."""
+    def add(self, rollout: Rollout, number: int) -> None:
+        """Counts one rollout, whose record has this number."""
         key = (hash(rollout.question), rollout.step)
         question = self._questions.get(key)
         if question is None:
             question = self._questions[key] = Question(rollout.hops, rollout.labels)
-        question.add(rollout, self._threshold)
+        question.add(rollout, self._threshold, number)
         self.rollouts += 1
         self.unscored += rollout.reward is None
 
@@ -143,6 +153,18 @@ class Tally:
     def questions(self) -> Iterable[Question]:
         """What was counted, by question and step."""
         return self._questions.values()
+
+    def by_step(self) -> Iterator[tuple[int | None, Question]]:
+        """The same with the step of each."""
+        return ((step, question) for (_, step), question in self._questions.items())
+
+    def rollouts_by_step(self) -> Counter[int]:
+        """How many rollouts each step has."""
+        found: Counter[int] = Counter()
+        for step, question in self.by_step():
+            if step is not None:
+                found[step] += question.rollouts
+        return found
 
     def __len__(self) -> int:
         return len(self._questions)

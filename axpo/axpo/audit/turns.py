@@ -107,7 +107,14 @@ def _calls_in(text: str) -> tuple[Call, ...]:
     return tuple(Call(name=match[1], readable=bool(match[2].strip())) for match in _TAGGED.finditer(written))
 
 
+def reads_like_an_error(result: str) -> bool:
+    """Whether what came back from a tool begins like an error."""
+    return _FAILURE.match(result) is not None
+
+
 def _judged(call: Call, result: str | None) -> Call:
     if call.succeeded is not None or result is None:
         return call
-    return Call(name=call.name, readable=call.readable, succeeded=_FAILURE.match(result) is None)
+    return Call(
+        name=call.name, readable=call.readable, succeeded=not reads_like_an_error(result), arguments=call.arguments
+    )

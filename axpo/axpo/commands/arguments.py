@@ -40,8 +40,8 @@ def path_option(arguments: Sequence[str], name: str) -> Path | None:
     return path
 
 
-def check_output(path: Path | None) -> None:
-    """Makes sure, before any work, that a file can be written once the work is done.
+def check_output(path: Path | None, option: str = "json") -> None:
+    """Makes sure, before any work, that the file of an option can be written once the work is done.
 
     Raises:
         ConfigError: the path is a folder, or lies within a file or a folder that cannot be written.
@@ -49,12 +49,12 @@ def check_output(path: Path | None) -> None:
     if path is None:
         return
     if path.is_dir():
-        raise ConfigError(f"json: expected a file; {path} is a folder")
+        raise ConfigError(f"{option}: expected a file; {path} is a folder")
     there = next(parent for parent in path.absolute().parents if parent.exists())
     if not there.is_dir():
-        raise ConfigError(f"json: cannot write {path}: {there} is a file")
+        raise ConfigError(f"{option}: cannot write {path}: {there} is a file")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"json: cannot write {path}: {there} is not writable")
+        raise ConfigError(f"{option}: cannot write {path}: {there} is not writable")
 
 
 def write_json(path: Path | None, record: Mapping[str, Any]) -> None:

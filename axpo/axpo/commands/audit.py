@@ -51,6 +51,8 @@ class AuditArguments:
     """A rollout with a reward below it is wrong."""
     json: Path | None = None
     """Write everything to this file."""
+    html: Path | None = None
+    """Write a page with charts and example rollouts to this file; it opens offline."""
     fail_if: tuple[str, ...] = ()
     """Exit with 3 where this holds, such as 'tool_attempt_rate<0.2 or dead_groups.low>0.5'."""
     against: Path | None = None
@@ -61,6 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     """Audits; returns the exit code."""
     given = parse(AuditArguments, "audit", arguments)
     check_output(given.json)
+    check_output(given.html, "html")
     settings = AuditSettings(
         format=given.format,
         group_by=given.group_by,
@@ -75,6 +78,11 @@ def run(arguments: Sequence[str]) -> int:
     metrics = record["metrics"]
     changes = () if baseline is None else fell(baseline, metrics)
     write_json(given.json, {**record, "fell": [_change(change) for change in changes]})
+    if given.html is not None:
+        # Charts and pages take a while to import.
+        from axpo.report._audit_page import write_audit
+
+        write_audit(given.html, given.files, settings, findings)
     broken = [expression.text for expression in expressions if expression.holds(metrics)]
     Unfailing()(_show, findings, changes, broken, compared=baseline is not None)
     return _CONDITION_HOLDS if broken or any(change.is_certain for change in changes) else 0
@@ -107,6 +115,9 @@ def _record(findings: Findings, settings: AuditSettings) -> dict[str, Any]:
         "by_tool": {name: dict(found) for name, found in findings.by_tool.items()},
         "by_hops": {name: values(found) for name, found in findings.by_hops.items()},
         "over_time": {name: values(found) for name, found in findings.over_time.items()},
+        "call_outcomes": {name: dict(found) for name, found in findings.call_outcomes.items()},
+        "tools_over_time": {name: values(found) for name, found in findings.tools_over_time.items()},
+        "failures": dict(findings.failures),
         "tool_users_per_question": {str(users): count for users, count in findings.tool_users.items()},
         "examples": {kind: list(places) for kind, places in findings.examples.items()},
         "settings": {"success_threshold": settings.success_threshold, "tools": list(settings.tools)},

@@ -122,6 +122,11 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as one HTML document that loads nothing from anywhere. Every text is escaped."""
+    return render_template("report.html.j2", page)
+
+
+def render_template(name: str, page: object) -> str:
+    """A page by its template, in the colours of all pages."""
     environment = Environment(
         loader=PackageLoader("axpo.report", "templates"),
         autoescape=True,
@@ -130,7 +135,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(tagged=tagged, percent=percent)
-    template = environment.get_template("report.html.j2")
+    template = environment.get_template(name)
     return template.render(page=page, light=_variables(LIGHT), dark=_variables(DARK))
 
 

@@ -124,7 +124,7 @@ def view_rollout(rollout: RolloutRecord, album: Album, *, cut: Cut | None = None
         shown=tuple(Drawing(image).picture() for image in rollout.shown),
         turns=tuple(
             TurnView(
-                pieces=_pieces(turn.text, _frozen(number, turn, cut)), replies=tuple(islice(replies, len(turn.calls)))
+                pieces=pieces_of(turn.text, _frozen(number, turn, cut)), replies=tuple(islice(replies, len(turn.calls)))
             )
             for number, turn in enumerate(rollout.turns)
         ),
@@ -154,8 +154,8 @@ def _frozen(number: int, turn: Turn, cut: Cut | None) -> int:
     return len(turn.text) if number < cut.turn else cut.characters(turn.text)
 
 
-def _pieces(text: str, frozen: int) -> tuple[Piece, ...]:
-    """The turn's text cut wherever its tone changes, and where its frozen part ends."""
+def pieces_of(text: str, frozen: int = 0) -> tuple[Piece, ...]:
+    """A turn's text cut wherever its tone changes, and where its frozen part (that many characters) ends."""
     tones = list(_tones(text))
     edges = sorted({*(start for start, _ in tones), frozen, len(text)})
     pieces = []

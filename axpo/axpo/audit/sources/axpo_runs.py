@@ -42,7 +42,9 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript | None:
 def _turn(turn: Mapping[str, Any]) -> AssistantTurn:
     calls = turn.get("calls")
     given = [mapping(call) for call in calls] if isinstance(calls, list) else []
-    return AssistantTurn(text=str(turn.get("text", "")), calls=tuple(map(_call, given)))
+    return AssistantTurn(
+        text=str(turn.get("text", "")), calls=tuple(map(_call, given)), results=tuple(map(_result, given))
+    )
 
 
 def _call(call: Mapping[str, Any]) -> Call:
@@ -51,3 +53,8 @@ def _call(call: Mapping[str, Any]) -> Call:
         readable=call.get("outcome") in _VALID,
         succeeded=call.get("outcome") == "executed" and mapping(call.get("result")).get("status") == "ok",
     )
+
+
+def _result(call: Mapping[str, Any]) -> str:
+    content = mapping(call.get("result")).get("content")
+    return "".join(part for part in content if isinstance(part, str)) if isinstance(content, list) else ""

@@ -1,0 +1,106 @@
+"""Defines `Counts`, everything that grows while rollouts stream by; how far it may grow is bounded."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from axpo.audit.fields import UnreadableError
+from axpo.audit.record import Call, Rollout
+from axpo.audit.sample import Sample
+from axpo.audit.tally import Tally
+
+MOST_PLACES: Final = 20
+"""Places of unreadable records, and examples of a kind of failure, that are kept."""
+UNREADABLE_NAME: Final = "(unreadable)"
+OTHER_NAMES: Final = "(other names)"
+"""Under what calls are counted whose name is none, or one more than can be kept: policies invent names."""
+_MOST_TOOLS: Final = 500
+_LONGEST_NAME: Final = 80
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was counted so far.
+
+    Args:
+        threshold: a rollout with a reward below it is wrong.
+    """
+
+    threshold: float
+    whole: Tally = field(init=False)
+    tools: dict[str, Counter[str]] = field(default_factory=dict)
+    steps: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    examples: dict[str, Sample] = field(default_factory=lambda: defaultdict(lambda: Sample(MOST_PLACES)))
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: int = 0
+
+    def __post_init__(self) -> None:
+        self.whole = Tally(self.threshold)
+
+    def refuse(self, place: str, error: UnreadableError) -> None:
+        """Counts a record that is none."""
+        self.unreadable += 1
+        if len(self.problems) < MOST_PLACES:
+            self.problems.append((place, str(error)))
+
+    def add(self, number: int, place: str, rollout: Rollout) -> None:
+        """Counts one rollout.
+
+        Args:
+            number: its record's place in the order of reading.
+            place: the same for people.
+            rollout: what it did.
+        """
+        self.whole.add(rollout, number)
+        right = rollout.reward is not None and rollout.reward >= self.threshold
+        if rollout.calls:
+            self._add_calls(rollout, right=right)
+        for kind in _failures(rollout, right=right):
+            self.examples[kind].offer(number, place)
+
+    def _add_calls(self, rollout: Rollout, *, right: bool) -> None:
+        names = [self._name(call) for call in rollout.calls]
+        for name in dict.fromkeys(names):
+            self.tools[name]["rollouts"] += 1
+            self.tools[name]["scored"] += rollout.reward is not None
+            self.tools[name]["right"] += right
+            if rollout.step is not None:
+                self.steps[name][rollout.step] += 1
+        for name, call, known in zip(names, rollout.calls, rollout.known, strict=True):
+            counts = self.tools[name]
+            counts["calls"] += 1
+            counts["valid"] += known
+            counts["told"] += call.succeeded is not None
+            counts["succeeded"] += bool(call.succeeded)
+            counts[outcome_of(call, known=known)] += 1
+
+    def _name(self, call: Call) -> str:
+        name = call.name[:_LONGEST_NAME] or UNREADABLE_NAME
+        if name not in self.tools:
+            name = name if len(self.tools) < _MOST_TOOLS else OTHER_NAMES
+            self.tools.setdefault(name, Counter())
+        return name
+
+
+def outcome_of(call: Call, *, known: bool) -> str:
+    """What became of a call: `malformed`, `ran`, `failed`, or `untold` where the record does not say."""
+    if not known:
+        return "malformed"
+    if call.succeeded is None:
+        return "untold"
+    return "ran" if call.succeeded else "failed"
+
+
+def _failures(rollout: Rollout, *, right: bool) -> Iterator[str]:
+    if rollout.mentions and not rollout.used_tool:
+        yield "mention_without_call"
+    if not all(rollout.known):
+        yield "malformed_call"
+    if rollout.reward is None or right:
+        return
+    if rollout.used_tool and rollout.hops is not None and len(rollout.calls) < rollout.hops:
+        yield "premature_stop"
+    yield "wrong_with_tool" if rollout.used_tool else "wrong_without_tool"

@@ -1,0 +1,247 @@
+"""Defines charts whose points tell their values under a pointer or a tap, and whose curves can be hidden, by CSS alone.
+
+Pages run no script, and matplotlib's pictures cannot answer: these are laid out here and drawn by a template.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+WIDTH: Final = 460
+HEIGHT: Final = 240
+_LEFT: Final = 44
+_RIGHT: Final = 16
+_TOP: Final = 26
+_BOTTOM: Final = 30
+_MOST_LABELS: Final = 6
+ROLES: Final = ("axpo", "grpo", "extra1", "extra2", "extra3", "extra4", "start")
+"""Colours of curves, in turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A measured value; its interval where there is one."""
+
+    value: float
+    """The value."""
+    low: float | None
+    """Lower end of its interval."""
+    high: float | None
+    """Upper end of its interval."""
+    n: int
+    """How many things were counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """One measure along a chart's axis."""
+
+    label: str
+    """Its name."""
+    values: tuple[Value | None, ...]
+    """One a place of the axis; None where nothing was observed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A point as it is drawn."""
+
+    x: float
+    """Pixels from the left."""
+    y: float
+    """Pixels from the top."""
+    text: str
+    """What it tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A curve as it is drawn."""
+
+    label: str
+    """Its name."""
+    role: str
+    """Its colour."""
+    line: str
+    """The curve, as the commands of an SVG path."""
+    band: str
+    """Its intervals, likewise."""
+    points: tuple[Point, ...]
+    """Its points."""
+    cells: tuple[str, ...]
+    """Its values as text, one a place of the axis."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A mark of an axis."""
+
+    at: float
+    """Pixels from the left, or from the top."""
+    text: str
+    """What stands there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveChart:
+    """A chart as its template draws it."""
+
+    title: str
+    """What it shows."""
+    caption: str
+    """What a reader must know to read it."""
+    axis: str
+    """What lies along the horizontal axis."""
+    places: tuple[str, ...]
+    """The places of that axis."""
+    curves: tuple[Drawn, ...]
+    """The curves."""
+    columns: tuple[Tick, ...]
+    """Marks below."""
+    rows: tuple[Tick, ...]
+    """Marks at the left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """What a chart is about."""
+
+    title: str
+    """What it shows."""
+    caption: str
+    """What a reader must know to read it."""
+    axis: str
+    """What lies along the horizontal axis."""
+    places: tuple[str, ...]
+    """The places of that axis."""
+    share: bool = True
+    """Values lie between 0 and 1 and are told in per cent."""
+
+
+def live_chart(topic: Topic, curves: Sequence[Curve]) -> LiveChart | None:
+    """Lays out a chart; None where no curve has a value."""
+    drawn = [curve for curve in curves if any(value is not None for value in curve.values)]
+    if not drawn:
+        return None
+    low, high = (0.0, 1.0) if topic.share else _range(drawn)
+    count = len(topic.places)
+    scale = _Scale(low=low, high=high, places=count)
+    every = -(-count // _MOST_LABELS)
+    return LiveChart(
+        title=topic.title,
+        caption=topic.caption,
+        axis=topic.axis,
+        places=topic.places,
+        curves=tuple(_drawn(curve, ROLES[number % len(ROLES)], topic, scale) for number, curve in enumerate(drawn)),
+        columns=tuple(
+            Tick(at=scale.x(place), text=name) for place, name in enumerate(topic.places) if place % every == 0
+        ),
+        rows=tuple(
+            Tick(at=scale.y(value), text=_tick(value, share=topic.share))
+            for value in (low + (high - low) * part / 4 for part in range(5))
+        ),
+    )
+
+
+def told(value: Value | None, *, share: bool) -> str:
+    """A value in words, with its interval and what was counted.
+
+    Worked value: 0.381 of 120 with an interval from 0.3 to 0.47 gives `38.1 % (30.0 to 47.0 %), n 120`.
+    """
+    if value is None:
+        return "undefined"
+    scale, digits, unit = (100, ".1f", " %") if share else (1, ".3g", "")
+    text = f"{scale * value.value:{digits}}{unit}"
+    if value.low is not None and value.high is not None:
+        text += f" ({scale * value.low:{digits}} to {scale * value.high:{digits}}{unit})"
+    return f"{text}, n {value.n:,}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    low: float
+    high: float
+    places: int
+
+    def x(self, place: int) -> float:
+        width = WIDTH - _LEFT - _RIGHT
+        return round(_LEFT + width * (place + 0.5) / self.places, 1)
+
+    def y(self, value: float) -> float:
+        height = HEIGHT - _TOP - _BOTTOM
+        return round(_TOP + height * (1 - (value - self.low) / (self.high - self.low)), 1)
+
+
+def _range(curves: Sequence[Curve]) -> tuple[float, float]:
+    """What the values span; from 0 where none is below."""
+    ends = [
+        end
+        for curve in curves
+        for value in curve.values
+        if value is not None
+        for end in (value.value, value.low, value.high)
+        if end is not None
+    ]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    if low == high:
+        return 0.0, 1.0
+    # A quarter of the axis is a round number.
+    unit = 10.0 ** math.floor(math.log10((high - low) / 4))
+    for factor in (1, 2, 2.5, 5, 10):
+        size = factor * unit
+        first = math.floor(low / size) * size
+        if first + 4 * size >= high:
+            return first, first + 4 * size
+    return first, first + 8 * size
+
+
+def _drawn(curve: Curve, role: str, topic: Topic, scale: _Scale) -> Drawn:
+    texts = tuple(told(value, share=topic.share) for value in curve.values)
+    points = [
+        None
+        if value is None
+        else Point(x=scale.x(place), y=scale.y(value.value), text=f"{topic.axis} {topic.places[place]}: {texts[place]}")
+        for place, value in enumerate(curve.values)
+    ]
+    ends = [
+        None
+        if value is None or value.low is None or value.high is None
+        else (scale.x(place), scale.y(value.low), scale.y(value.high))
+        for place, value in enumerate(curve.values)
+    ]
+    return Drawn(
+        label=curve.label,
+        role=role,
+        line=" ".join(_path([(point.x, point.y) for point in run]) for run in _runs(points)),
+        band=" ".join(
+            _path([*((x, high) for x, _, high in run), *((x, low) for x, low, _ in reversed(run))]) + " Z"
+            for run in _runs(ends)
+            if len(run) > 1
+        ),
+        points=tuple(point for point in points if point is not None),
+        cells=texts,
+    )
+
+
+def _runs(items: Sequence[T | None]) -> list[list[T]]:
+    """What stands together without a gap."""
+    runs: list[list[T]] = [[]]
+    for item in items:
+        if item is not None:
+            runs[-1].append(item)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + " L".join(f"{x},{y}" for x, y in points)
+
+
+def _tick(value: float, *, share: bool) -> str:
+    return f"{100 * value:.0f} %" if share else f"{value:.3g}"
