@@ -46,6 +46,26 @@ def join_results(calls: Iterable[CallRecord], *, answer_ignored: bool, show: Cal
     return (*parts, _ANSWER_IGNORED) if answer_ignored else parts
 
 
+def with_captions(content: Parts, caption: str, *, first: int) -> Parts:
+    """A result with a line before each of its images that tells the image's number.
+
+    Args:
+        content: the result.
+        caption: the line; `{index}` in it becomes the number.
+        first: number of the first image.
+    """
+    parts: list[str | ImageRef] = []
+    index = first
+    for part in content:
+        if isinstance(part, ImageRef):
+            last = parts[-1] if parts else "\n"
+            begins = isinstance(last, str) and last.endswith("\n")
+            parts.append(f"{'' if begins else chr(10)}{caption.replace('{index}', str(index))}\n")
+            index += 1
+        parts.append(part)
+    return tuple(parts)
+
+
 def wrap_results(parts: Parts) -> Parts:
     """An observation of tool results in its outer `<tool_response>` tags."""
     return (f"{RESPONSE_OPEN}\n", *parts, f"\n{RESPONSE_CLOSE}")

@@ -66,6 +66,8 @@ class AnswerFormat(StrEnum):
     r"""In `\boxed{...}` only."""
     EITHER = "either"
     r"""Between the tags, else in `\boxed{...}`."""
+    BOXED_TAG = "boxed_tag"
+    r"""In `\boxed{...}` between the tags only: `<answer>\boxed{...}</answer>`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +186,9 @@ class _Reading:
 
 def _find_answer(reading: _Reading, answers: AnswerFormat) -> str | None:
     """The last answer in the text outside thinking and calls."""
+    if answers is AnswerFormat.BOXED_TAG:
+        boxed = last_boxed(reading.tagged[-1]) if reading.tagged else None
+        return None if boxed is None else boxed.strip()
     if answers is not AnswerFormat.BOXED and reading.tagged:
         tagged = reading.tagged[-1]
         boxed = last_boxed(tagged)

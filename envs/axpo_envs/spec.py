@@ -56,6 +56,9 @@ class ToolEnvSpec:
     """A view of your own of a question's images, instead of `view_size`."""
     background: Colour = WHITE
     """What transparent images of tools are laid on."""
+    image_caption: str = ""
+    """What stands, on a line of its own, before every image that a tool returns; `{index}` in it is the image's number,
+    by which tools know it: those of the question come first, from 0. Nothing stands there where it is empty."""
     settings: tuple[tuple[str, str | float | bool | None], ...] = ()
     """Named settings that change what happens unseen by the other fields (a view's size, say): a snapshot is
     restored only where they are equal."""
@@ -78,7 +81,8 @@ class ToolEnvSpec:
         """Hash of the rules: tools, instructions, limits and settings. Questions have their own."""
         tools = tuple(_identity(tool) for tool in self.tools)
         limits = (self.max_turns, self.max_calls_per_turn, self.answers.value)
-        showing = (self.view_size, self.result_view_size, self.background)
+        caption = (self.image_caption,) if self.image_caption else ()
+        showing = (self.view_size, self.result_view_size, self.background, *caption)
         return digest_of(tools, self.instructions, limits, self.settings, showing)
 
 

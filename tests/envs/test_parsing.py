@@ -228,6 +228,23 @@ def test_answers_stand_where_the_format_says(text: str, tag: str | None, boxed: 
     assert parse_turn(text).answer == either
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<answer>\\boxed{5}</answer>", "5"),
+        ("<answer>about \\boxed{ \\frac{1}{2} } m</answer>", "\\frac{1}{2}"),
+        ("<answer>\\boxed{4} or \\boxed{5}</answer>", "5"),
+        ("<answer>5</answer>", None),
+        ("\\boxed{5}", None),
+        ("<answer>\\boxed{5}</answer><answer>6</answer>", None),
+        ("<think><answer>\\boxed{5}</answer></think>", None),
+        ("<answer>\\boxed{5</answer>}", None),
+    ],
+)
+def test_an_answer_may_have_to_stand_in_a_box_between_the_tags(text: str, answer: str | None) -> None:
+    assert parse_turn(text, answers=AnswerFormat.BOXED_TAG).answer == answer
+
+
 def test_calls_and_an_answer_are_both_returned() -> None:
     turn = parse_turn(f"{CALL}<answer>5</answer>")
     assert len(turn.calls) == 1

@@ -59,6 +59,7 @@ class EpisodeRules:
             showing=self._showing,
             gate=spec.gate,
             audit=spec.audit,
+            image_caption=spec.image_caption,
         )
         self._rules = spec
         self._fingerprint = spec.fingerprint

@@ -29,6 +29,7 @@ from axpo_envs.gate import Audit, CallRequest, Gate, Ruling, Verdict
 from axpo_envs.images import ImageRef, Size
 from axpo_envs.imaging.files import ImageProblemError, check_count
 from axpo_envs.imaging.showing import Showing
+from axpo_envs.observation import with_captions
 from axpo_envs.parsing import ParsedCall
 from axpo_envs.tool.protocol import Tool, ToolContext, ToolError, ToolTimeout
 from axpo_envs.types import CallOutcome, CallRecord, EpisodeState, ToolResult, ToolStatus
@@ -50,6 +51,8 @@ class Executor:
     """Decides about the calls that are ready to run; None lets every one run."""
     audit: Audit | None = None
     """Is told of every attempted call."""
+    image_caption: str = ""
+    """What stands before every image of a result, see `ToolEnvSpec.image_caption`."""
 
     def execute(self, calls: tuple[ParsedCall, ...], state: EpisodeState) -> tuple[tuple[CallRecord, ...], ToolStates]:
         """Runs the calls of one turn in order; each sees the tool states and images that the one before left.
@@ -81,6 +84,7 @@ class Executor:
                     background=self.showing.background,
                 )
                 result, new = self._run(decision, decision.tool, states.get(decision.tool.name), context)
+                result = self._captioned(result, len(images))
                 if new is not _NO_STATE:
                     states[decision.tool.name] = new
                 images += _images(result)
@@ -118,6 +122,11 @@ class Executor:
             status=ToolStatus.DENIED if denied else ToolStatus.DRY_RUN,
             problem=ruling.reason or default,
         )
+
+    def _captioned(self, result: ToolResult, first: int) -> ToolResult:
+        if not self.image_caption:
+            return result
+        return replace(result, content=with_captions(result.content, self.image_caption, first=first))
 
     def _told(self, state: EpisodeState, record: CallRecord) -> CallRecord:
         if self.audit is not None:

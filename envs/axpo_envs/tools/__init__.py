@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from axpo_envs.backends.python_sandbox.state import ReplayFault
     from axpo_envs.tools.image_zoom_in import ImageZoomIn
     from axpo_envs.tools.open_document import OpenDocument
+    from axpo_envs.tools.paper_set import paper_tools
     from axpo_envs.tools.python import PythonTool
     from axpo_envs.tools.search import Search
 
@@ -52,6 +53,7 @@ __all__ = [
     "ToolResult",
     "ToolStatus",
     "ToolTimeout",
+    "paper_tools",
     "tool",
 ]
 
@@ -63,6 +65,7 @@ _HOMES: Final = {
     "SandboxLimits": "axpo_envs.backends.python_sandbox.limits",
     "SandboxSettings": "axpo_envs.backends.python_sandbox.limits",
     "Search": "axpo_envs.tools.search",
+    "paper_tools": "axpo_envs.tools.paper_set",
 }
 
 __getattr__ = lazily(__name__, _HOMES)

@@ -43,8 +43,7 @@ class PythonTool:
     Threads, processes, pipes and sockets end with the cell that started them; open files stay open.
 
     The episode's images are there as `_pil_images` (Pillow) and `_images` (paths of PNG files), with the same indices
-    as everywhere: those of the question, then those that tools have returned, this one included. Where there is none,
-    nor are the lists.
+    as everywhere: those of the question, then those that tools have returned, this one included.
 
     The state is the executed cells with a digest of what each showed. The interpreter is a cache of it: a branch forks
     it with a copy of its scratch folder (a fork costs milliseconds, the copy what its files cost), or replays the cells
@@ -88,9 +87,10 @@ class PythonTool:
         figures = "" if _DRAWING in self.report.missing else ", and figures drawn with matplotlib"
         return (
             "Executes Python code in an interpreter that keeps its variables, imports and files between calls, like a "
-            f"notebook. Shows what the code prints and the value of its last expression{figures}. No network; files in "
-            f"the working folder only. A call may take {limits.wall_s:g} s and {limits.memory_mb} MB; one that takes "
-            "more is stopped, and the interpreter is as before it."
+            f"notebook. Shows what the code prints and the value of its last expression{figures}. The images so far, "
+            "the question's and then those that calls returned, are in _pil_images (Pillow) and _images (paths). No "
+            f"network; files in the working folder only. A call may take {limits.wall_s:g} s and {limits.memory_mb} "
+            "MB; one that takes more is stopped, and the interpreter is as before it."
         )
 
     @property

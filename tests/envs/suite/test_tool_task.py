@@ -172,7 +172,7 @@ def test_what_is_no_tool_is_told(tools: Any, problem: str, plugin: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"question": [SUM]}, "no setting 'question'; it has questions, tools, reward"),
+        ({"question": [SUM]}, "no setting 'question'; it has questions, tools, search, reward"),
         ({"max_turns": -1}, "max_turns must be an integer from 0; got -1"),
         ({"max_turns": True}, "max_turns must be an integer from 0; got True"),
         ({"max_calls_per_turn": 0}, "max_calls_per_turn must be an integer from 1"),
@@ -180,7 +180,7 @@ def test_what_is_no_tool_is_told(tools: Any, problem: str, plugin: str) -> None:
         ({"instructions": 3}, "instructions must be text; got 3"),
         ({"split": 1}, "split must be text; got 1"),
         ({"columns": "prompt"}, "columns must be a mapping"),
-        ({"answers": "loud"}, "answers must be one of tag, boxed, either; got 'loud'"),
+        ({"answers": "loud"}, "answers must be one of tag, boxed, either, boxed_tag; got 'loud'"),
         ({"reward": "exactmatch"}, "did you mean 'exact_match'"),
         ({"questions": [{"id": 1, "prompt": "?", "answer": "x"}], "reward": "numeric"}, "row 1 .*'answer'.*a number"),
         ({"questions": [{"prompt": "?", "answer": "x"}]}, "row 1 .*, field 'id': missing"),

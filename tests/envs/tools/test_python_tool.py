@@ -132,6 +132,27 @@ class TestFigures:
             assert (image.pixels == np.array(colour, dtype=np.uint8)).all()
         assert session.read("len(plt.get_fignums())") == "0\n"
 
+    def test_each_show_shows_the_figures_of_its_moment(self, session: Session) -> None:
+        session.run("import matplotlib.pyplot as plt\nfrom matplotlib.pyplot import show\nfrom PIL import Image")
+        code = """
+            def draw(colour):
+                plt.figure(figsize=(2, 1), dpi=50, facecolor=colour)
+            draw("red"); show(block=False)
+            Image.new("RGB", (3, 2), "white").show()
+            draw("blue"); plt.show()
+            plt.show()
+            draw("black")
+        """
+        images = session.run(code).content
+        assert all(isinstance(image, ImageRef) for image in images)
+        corners = [image.pixels[0, 0].tolist() for image in images if isinstance(image, ImageRef)]
+        assert corners == [[255, 0, 0], [255, 255, 255], [0, 0, 255], [0, 0, 0]]
+
+    def test_one_that_cannot_be_drawn_is_gone_with_its_cell(self, session: Session) -> None:
+        result = session.run("import matplotlib.pyplot as plt; plt.title('$\\\\frac$'); plt.show()")
+        assert result.status is ToolStatus.ERROR
+        assert session.run("1").status is ToolStatus.OK
+
     def test_a_large_figure_is_drawn_smaller_and_many_are_cut(self, session: Session) -> None:
         code = """
             import matplotlib.pyplot as plt
@@ -174,6 +195,9 @@ class TestPictures:
         assert {
             image.width * image.height <= LIMITS.figure_pixels for image in images if isinstance(image, ImageRef)
         } == {True}
+
+    def test_of_an_episode_without_any_are_empty_lists(self, session: Session) -> None:
+        assert session.read("len(_pil_images), len(_images)") == "(0, 0)\n"
 
     def test_of_the_episode_are_given_once_each_and_stay_in_branches(self, tool: PythonTool) -> None:
         red, blue = (ImageRef(np.full((2, 3, 3), colour, np.uint8)) for colour in ((255, 0, 0), (0, 0, 255)))

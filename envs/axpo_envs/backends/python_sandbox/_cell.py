@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import linecache
-import math
 import os
 import resource
 import sys
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import CodeType, ModuleType
-from typing import Any, Final
+from typing import Final
 
 from axpo_envs.backends.python_sandbox._pictures import Figure, Gallery, fits
 
@@ -156,16 +155,9 @@ def _keep_cells(report: traceback.TracebackException) -> None:
 
 
 def _draw_figures(display: Display, gallery: Gallery) -> tuple[Figure, ...]:
-    """The images that were shown and, drawn and closed, matplotlib's open figures."""
-    shown, count = gallery.take()
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    numbers = [] if pyplot is None else pyplot.get_fignums()
-    room = display.figures - len(shown)
-    drawn = tuple(_draw(pyplot.figure(number), display.pixels) for number in numbers[:room]) if pyplot else ()
-    if pyplot is not None:
-        pyplot.close("all")
-    count += len(numbers)
-    figures = (*shown, *drawn)
+    """What was shown, matplotlib's open figures last."""
+    gallery.add_open()
+    figures, count = gallery.take()
     if count > len(figures):
         write(f"[{count - len(figures)} of {count} figures left out]\n")
     return tuple(figure for figure in figures if _can_show(figure, display.pixels))
@@ -176,19 +168,3 @@ def _can_show(figure: Figure, most_pixels: int) -> bool:
     if not shown:
         write(f"[a figure of {figure.width} x {figure.height} pixels left out]\n")
     return shown
-
-
-def _draw(figure: Any, most_pixels: int) -> Figure:
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    width, height = figure.get_size_inches() * figure.dpi
-    while round(width) * round(height) > most_pixels:
-        figure.set_dpi(figure.dpi * min(0.999, math.sqrt(most_pixels / (width * height))))
-        width, height = figure.get_size_inches() * figure.dpi
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    drawn = np.asarray(canvas.buffer_rgba()).astype(np.uint16)
-    opacity = drawn[:, :, 3:]
-    on_white = (drawn[:, :, :3] * opacity + 255 * (255 - opacity)) // 255
-    return Figure(width=drawn.shape[1], height=drawn.shape[0], pixels=on_white.astype(np.uint8).tobytes())

@@ -36,8 +36,24 @@ def fits(width: int, height: int, most_pixels: int) -> bool:
     return sides[0] >= 1 and width * height <= most_pixels and sides[1] <= _MOST_SIDES * sides[0]
 
 
+class _Show:
+    """matplotlib's `show`: wherever code keeps it, it shows where the cell that runs shows its pictures."""
+
+    gallery: Gallery
+
+    def __call__(self, *given: object, **named: object) -> None:
+        del given, named
+        self.gallery.add_open()
+
+
+_SHOW: Final = _Show()
+
+
 class Gallery:
-    """The Pillow images that a cell shows, by `show()` or as its value, in order.
+    """The pictures that a cell shows, in order.
+
+    These are the Pillow images that it shows by `show()` or as its value, and matplotlib's open figures at each
+    `pyplot.show()` and at the cell's end.
 
     Args:
         most: images that are kept.
@@ -51,7 +67,11 @@ class Gallery:
         self._count = 0
 
     def open(self) -> None:
-        """Has Pillow, where it is installed and imported, show images here."""
+        """Has Pillow and matplotlib, where they are installed and imported, show pictures here."""
+        _SHOW.gallery = self
+        pyplot: Any = sys.modules.get("matplotlib.pyplot")
+        if pyplot is not None:
+            pyplot.show = _SHOW
         viewers: Any = sys.modules.get("PIL.ImageShow")
         if viewers is not None:
 
@@ -70,6 +90,20 @@ class Gallery:
         if len(self._figures) < self._most:
             self._figures.append(_figure(pillow, value, self._most_pixels))
         return True
+
+    def add_open(self) -> None:
+        """Adds matplotlib's open figures in the order of their numbers, and closes them."""
+        pyplot: Any = sys.modules.get("matplotlib.pyplot")
+        if pyplot is None:
+            return
+        numbers = pyplot.get_fignums()
+        self._count += len(numbers)
+        try:
+            for number in numbers[: max(0, self._most - len(self._figures))]:
+                self._figures.append(_draw(pyplot.figure(number), self._most_pixels))
+        finally:
+            # One that cannot be drawn would be an error of every later cell.
+            pyplot.close("all")
 
     def take(self) -> tuple[tuple[Figure, ...], int]:
         """The figures since the last time, and how many images there were."""
@@ -95,17 +129,33 @@ def _figure(pillow: Any, image: Any, most_pixels: int) -> Figure:
     return Figure(width=image.width, height=image.height, pixels=image.convert("RGB").tobytes())
 
 
+def _draw(figure: Any, most_pixels: int) -> Figure:
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    width, height = figure.get_size_inches() * figure.dpi
+    while round(width) * round(height) > most_pixels:
+        figure.set_dpi(figure.dpi * min(0.999, math.sqrt(most_pixels / (width * height))))
+        width, height = figure.get_size_inches() * figure.dpi
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = np.asarray(canvas.buffer_rgba()).astype(np.uint16)
+    opacity = drawn[:, :, 3:]
+    on_white = (drawn[:, :, :3] * opacity + 255 * (255 - opacity)) // 255
+    return Figure(width=drawn.shape[1], height=drawn.shape[0], pixels=on_white.astype(np.uint8).tobytes())
+
+
 def give(names: dict[str, Any], sizes: Sequence[tuple[int, int]], pixels: bytes, folder: Path) -> None:
     """Appends images to the lists `_pil_images` (Pillow) and `_images` (paths of PNG files) of a namespace.
 
     Args:
-        names: the namespace; without Pillow nothing is added.
+        names: the namespace; without Pillow nothing is added, and without images empty lists are.
         sizes: width and height of each image.
         pixels: RGB, one image after the other.
         folder: where the files are written, each when its path is first asked for.
     """
     pillow: Any = sys.modules.get("PIL.Image")
-    if pillow is None or not sizes:
+    if pillow is None:
         return
     images = names.setdefault(_GIVEN, [])
     names.setdefault(_PATHS, Paths(images, folder))

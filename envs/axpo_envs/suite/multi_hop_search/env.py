@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from axpo_envs.backends.search import SearchBackend
+from axpo_envs.backends.search._search_setting import SearchSetting
 from axpo_envs.env import ToolEnv
 from axpo_envs.plumbing.knobs import knob_names, settings_from
 from axpo_envs.rewards.reward import ExactMatch
@@ -13,7 +14,6 @@ from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.suite.multi_hop_search._corpus import Style, write_corpus
 from axpo_envs.suite.multi_hop_search._graph import FactGraph
 from axpo_envs.suite.multi_hop_search._plan import Plan
-from axpo_envs.suite.multi_hop_search._search_setting import backend_of
 from axpo_envs.suite.multi_hop_search.questions import HopQuestions, corpus_of
 from axpo_envs.suite.multi_hop_search.settings import MultiHopSearchSettings
 from axpo_envs.tool.protocol import Tool
@@ -52,7 +52,7 @@ class MultiHopSearch(ToolEnv):
         settings = settings_from(MultiHopSearchSettings, "MultiHopSearch", knobs)
         self._settings = settings
         self._hops = HopQuestions(settings.questions)
-        self._backend = backend_of(settings.search, self.write_corpus)
+        self._backend = SearchSetting(own=self.write_corpus).backend_of(settings.search)
         spec = ToolEnvSpec(
             env_id=ENV_ID,
             questions=self._hops,

@@ -13,8 +13,7 @@ env = gymnasium.make(
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -23,22 +22,22 @@ from axpo_envs.errors import EnvConfigError
 from axpo_envs.gate import Audit, Gate
 from axpo_envs.imaging._decoding import read_colour
 from axpo_envs.parsing import AnswerFormat
-from axpo_envs.plumbing.named_object import load_named, make_plain
 from axpo_envs.questions import load_questions
 from axpo_envs.questions.sources import QuestionSubset
 from axpo_envs.rewards import answer_problem, describe_reward, make_reward
 from axpo_envs.spec import ToolEnvSpec
-from axpo_envs.tool._function import tool
+from axpo_envs.suite.tool_task._tools import asks_for_paper, tools_of
 from axpo_envs.tool.protocol import Tool, check_views
-from axpo_envs.tools.image_zoom_in import ImageZoomIn
+from axpo_envs.tools.paper_set import IMAGE_CAPTION, IMAGE_NUMBERS
 
 ENV_ID: Final = "axpo/ToolTask-v0"
 """Gymnasium id."""
 
-MCP_PREFIX: Final = "mcp:"
-"""Begins a text that names an MCP server by its command or address."""
-
 _MISSING: Final = object()
+_ANSWER_PLACES: Final[dict[str, str]] = {
+    AnswerFormat.BOXED: "as \\boxed{...}",
+    AnswerFormat.BOXED_TAG: "as <answer>\\boxed{...}</answer>",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,12 @@ class ToolTaskSettings:
     `axpo_envs.questions._task_row` for the fields. An iterator is used up by one environment."""
     tools: Any = ()
     """Tools, `@tool` functions, typed functions, collections such as `mcp_tools(...)`, or texts: `package.module:name`,
-    `image_zoom_in` (crops at `view_size`), `mcp:COMMAND` or `mcp:URL`; one of these or a list."""
+    `image_zoom_in` (crops at `view_size`), `mcp:COMMAND`, `mcp:URL`, or `paper` (`python`, `search` and `image_zoom_in`
+    as `axpo_envs.tools.paper_tools` makes them); one of these or a list."""
+    search: Any = None
+    """What the `search` of `paper` searches: the path of a corpus (`FILE.jsonl`), `http://...` of a retrieval server,
+    `tavily`, `package.module:name`, or a `SearchBackend`. There is no default: questions say nothing of where their
+    answers stand."""
     reward: Any = "exact_match"
     """What `axpo_envs.rewards.make_reward` takes: a name with or without parameters, a function, or a mapping
     from such to weights."""
@@ -81,7 +85,10 @@ class ToolTaskSettings:
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """What the rows call a field that has another name there: `{"prompt": "problem", "answer": "solution"}`."""
     answers: str = AnswerFormat.EITHER
-    """Where a turn's answer stands: `tag`, `boxed` or `either`."""
+    """Where a turn's answer stands: `tag`, `boxed`, `either`, or `boxed_tag` (in a box between the tags)."""
+    image_caption: str | None = None
+    """What stands before every image that a tool returns, `{index}` in it for its number; None tells the number where
+    `paper` is among the tools, and else nothing."""
     gate: Gate | None = None
     """Decides about every call that is ready to run, see `ToolEnvSpec.gate`."""
     audit: Audit | None = None
@@ -96,7 +103,7 @@ class ToolTaskSettings:
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise EnvConfigError(f"{name} must be an integer from {least}; got {value!r}")
         hosts_of(self.image_hosts)
-        for name in ("instructions", "split"):
+        for name in ("instructions", "split", "image_caption"):
             if not isinstance(getattr(self, name), str | None):
                 raise EnvConfigError(f"{name} must be text; got {getattr(self, name)!r}")
         if not isinstance(self.columns, Mapping):
@@ -137,7 +144,8 @@ class ToolTask(ToolEnv):
 
     def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
         self._settings = _settings_from(settings)
-        tools = tuple(_each_tool(self._settings.tools))
+        chosen = self._settings
+        tools = tools_of(chosen.tools, search=chosen.search, view_size=chosen.view_size)
         check_views(tools, self._settings.view_size)
         super().__init__(_spec_of(self._settings, tools), render_mode=render_mode)
 
@@ -201,6 +209,7 @@ def _spec_of(settings: ToolTaskSettings, tools: tuple[Tool, ...]) -> ToolEnvSpec
         view_size=settings.view_size,
         result_view_size=settings.result_view_size,
         background=background,
+        image_caption=_caption_of(settings),
         settings=(("reward", describe_reward(reward)),),
     )
 
@@ -208,48 +217,13 @@ def _spec_of(settings: ToolTaskSettings, tools: tuple[Tool, ...]) -> ToolEnvSpec
 def _instructions_of(settings: ToolTaskSettings, tools: tuple[Tool, ...]) -> str:
     if settings.instructions is not None:
         return settings.instructions
-    boxed = settings.answers == AnswerFormat.BOXED
-    where = "as \\boxed{...}" if boxed else "between answer tags: <answer>...</answer>"
+    where = _ANSWER_PLACES.get(settings.answers, "between answer tags: <answer>...</answer>")
     use = f"Tools may be called in up to {settings.max_turns} turns. " if tools and settings.max_turns else ""
-    return f"{use}Write the final answer {where}"
+    numbers = f"{IMAGE_NUMBERS} " if use and _caption_of(settings) == IMAGE_CAPTION else ""
+    return f"{use}{numbers}Write the final answer {where}"
 
 
-def _each_tool(given: Any) -> Iterator[Tool]:
-    """The tools of everything that a user may give as one.
-
-    Raises:
-        EnvConfigError: something is no tool, or cannot be loaded.
-    """
-    if isinstance(given, str):
-        yield from _each_tool(_tool_of_text(given))
-    elif isinstance(given, Tool) and not isinstance(given, type):
-        yield given
-    elif isinstance(given, type):
-        yield from _each_tool(make_plain(given, "tools"))
-    elif inspect.isroutine(given):
-        yield tool(given)
-    elif isinstance(given, Iterable) and not isinstance(given, bytes | Mapping):
-        for one in given:
-            yield from _each_tool(one)
-    else:
-        raise _no_tool(given)
-
-
-def _tool_of_text(name: str) -> Any:
-    if name == "image_zoom_in":
-        return ImageZoomIn()
-    if name.startswith(MCP_PREFIX):
-        # The package mcp is an extra.
-        from axpo_envs.backends.mcp import mcp_tools
-
-        return mcp_tools(name.removeprefix(MCP_PREFIX))
-    if ":" not in name:
-        raise _no_tool(name)
-    return load_named(name, "tools")
-
-
-def _no_tool(given: Any) -> EnvConfigError:
-    return EnvConfigError(
-        "tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', 'mcp:COMMAND' or "
-        f"'mcp:URL', or a list of these; got {given!r:.100}"
-    )
+def _caption_of(settings: ToolTaskSettings) -> str:
+    if settings.image_caption is not None:
+        return settings.image_caption
+    return IMAGE_CAPTION if asks_for_paper(settings.tools) else ""

@@ -1,0 +1,84 @@
+"""Defines how the tools of a ToolTask are read: `tools_of` makes them of everything that a user may give as one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing.named_object import load_named, make_plain
+from axpo_envs.tool._function import tool
+from axpo_envs.tool.protocol import Tool
+from axpo_envs.tools.image_zoom_in import ImageZoomIn
+from axpo_envs.tools.paper_set import PAPER_SEARCH, PAPER_SET, paper_tools
+
+MCP_PREFIX: Final = "mcp:"
+"""Begins a text that names an MCP server by its command or address."""
+
+
+def tools_of(given: Any, *, search: Any, view_size: int | None) -> tuple[Tool, ...]:
+    """The tools of everything that a user may give as one.
+
+    Args:
+        given: the setting `tools`.
+        search: the setting `search`, what the paper's tools search.
+        view_size: the environment's view size.
+
+    Raises:
+        EnvConfigError: something is no tool, or cannot be loaded, or `search` is missing, or not needed.
+    """
+    if search is not None and not asks_for_paper(given):
+        raise EnvConfigError(f"search={search!r:.100} is what tools={PAPER_SET!r} search; tools are {given!r:.100}")
+    return tuple(_each(given, search, view_size))
+
+
+def asks_for_paper(given: Any) -> bool:
+    """Whether the paper's tools are among those given."""
+    if isinstance(given, str):
+        return given == PAPER_SET
+    return isinstance(given, list | tuple) and any(map(asks_for_paper, given))
+
+
+def _each(given: Any, search: Any, view_size: int | None) -> Iterator[Tool]:
+    if isinstance(given, str):
+        yield from _paper(search, view_size) if given == PAPER_SET else _each(_of_text(given), search, view_size)
+    elif isinstance(given, Tool) and not isinstance(given, type):
+        yield given
+    elif isinstance(given, type):
+        yield from _each(make_plain(given, "tools"), search, view_size)
+    elif inspect.isroutine(given):
+        yield tool(given)
+    elif isinstance(given, Iterable) and not isinstance(given, bytes | Mapping):
+        for one in given:
+            yield from _each(one, search, view_size)
+    else:
+        raise _no_tool(given)
+
+
+def _paper(search: Any, view_size: int | None) -> tuple[Tool, ...]:
+    if search is None:
+        raise EnvConfigError(
+            f"tools={PAPER_SET!r} needs search, what its tool `search` searches: {PAPER_SEARCH.expected}"
+        )
+    return paper_tools(PAPER_SEARCH.backend_of(search), view_size=view_size)
+
+
+def _of_text(name: str) -> Any:
+    if name == "image_zoom_in":
+        return ImageZoomIn()
+    if name.startswith(MCP_PREFIX):
+        # The package mcp is an extra.
+        from axpo_envs.backends.mcp import mcp_tools
+
+        return mcp_tools(name.removeprefix(MCP_PREFIX))
+    if ":" not in name:
+        raise _no_tool(name)
+    return load_named(name, "tools")
+
+
+def _no_tool(given: Any) -> EnvConfigError:
+    return EnvConfigError(
+        f"tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', {PAPER_SET!r}, "
+        f"'mcp:COMMAND' or 'mcp:URL', or a list of these; got {given!r:.100}"
+    )
