@@ -14,6 +14,7 @@ from axpo.diagnostics.estimates import Estimate
 from axpo.settings.config_file import checked
 from axpo.settings.values import Count
 from axpo_benchmarks.envs._measuring import Measured, measure
+from axpo_benchmarks.envs._picturing import picture
 from axpo_benchmarks.envs._row import COLUMNS
 from axpo_benchmarks.envs._rows import rows
 from axpo_benchmarks.machine import provenance
@@ -23,7 +24,7 @@ _WIDTH: Final = 150
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvsConfig:
-    """Measure floors, ceilings and the cost of snapshots of every environment."""
+    """Measure floors, ceilings and the cost of snapshots of every environment, or draw them."""
 
     only: tuple[str, ...] = ()
     """Environments; all by default."""
@@ -31,6 +32,8 @@ class EnvsConfig:
     """Held-out questions for each column."""
     json: Path | None = None
     """Write what was measured to this file; it grows with every environment."""
+    pictures: Path | None = None
+    """Measure nothing; write a picture of the expert's first episode in every environment into this folder."""
 
 
 def run_envs(config: EnvsConfig) -> int:
@@ -41,6 +44,10 @@ def run_envs(config: EnvsConfig) -> int:
     """
     config = checked(config)
     check_output(config.json)
+    if config.pictures is not None:
+        for row in rows(config.only):
+            print(picture(row, config.pictures))
+        return 0
     measured: list[Measured] = []
     for row in rows(config.only):
         measured.append(measure(row, config.episodes))

@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from axpo.settings.config import ConfigError
 from axpo_benchmarks.envs import EnvsConfig, _rows, run_envs
 from axpo_benchmarks.envs._measuring import measure
+from axpo_benchmarks.envs._picturing import file_name
 from axpo_benchmarks.envs._row import Bound, EnvRow, Share
 from axpo_envs.suite.visual_zoom import FavouriteGuesser, RandomFloor, ZoomExpert
 
@@ -58,3 +60,26 @@ def test_every_row_can_be_loaded_and_unknown_ones_are_told() -> None:
     assert all(row.env_id in _rows._MODULES for row in _rows.rows(()))
     with pytest.raises(ConfigError, match="only: expected some of axpo/MultiHopSearch-v0"):
         _rows.rows(("axpo/Nothing-v0",))
+
+
+def test_pictures_are_the_ends_of_an_experts_first_episodes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("axpo_benchmarks.envs._command.rows", lambda names: (ROW,))
+    assert run_envs(EnvsConfig(pictures=tmp_path / "new")) == 0
+    written = tmp_path / "new" / "small.png"
+    assert capsys.readouterr().out.split() == [str(written)]
+    with Image.open(written) as image:
+        assert image.size == (1280, 720)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("axpo/MultiHopSearch-v0", "multi-hop-search"),
+        ("axpo/PerceptionQA-v0", "perception-qa"),
+        ("axpo/VisualZoom-v0, closed", "visual-zoom-v0-closed"),
+    ],
+)
+def test_pictures_are_called_as_their_rows(name: str, expected: str) -> None:
+    assert file_name(name) == expected
