@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import axpo
 from axpo.settings.config import LogConfig, SamplingConfig, TrainConfig
@@ -19,8 +21,8 @@ from axpo.settings.config_file import to_toml
 from axpo_benchmarks.soak._command import SoakConfig
 
 _STEPS: Final = 6
-_START_SECONDS: Final = 6.0
-"""What starting Python and its imports may take of a run, beyond the run itself."""
+_PATIENCE_SECONDS: Final = 120.0
+"""How long a process may take to begin its run, and its own processes to end with it."""
 
 
 def soak(config: SoakConfig) -> dict[str, Any]:
@@ -36,16 +38,15 @@ def soak(config: SoakConfig) -> dict[str, Any]:
         )
         began = time.monotonic()
         straight = _ended(axpo.train(replace(base, out=str(folder / "straight")), display=axpo.Silent()))
-        longest = time.monotonic() - began + _START_SECONDS
+        longest = time.monotonic() - began
         same, count = 0, Counter[str]()
         left: list[str] = []
         while count["kills"] < config.kills:
             out = folder / f"run-{count.total()}"
             (folder / "config.toml").write_text(to_toml(replace(base, out=str(out))), encoding="utf-8")
-            if not _killed(["--config", str(folder / "config.toml")], source.uniform(0.0, longest)):
+            moment = Moment(after=out / "config.toml", seconds=source.uniform(0.0, longest))
+            if not killed(["--config", str(folder / "config.toml")], moment):
                 count["ended first"] += 1
-            elif not (out / "config.toml").is_file():
-                count["killed before there was a run"] += 1
             else:
                 count["kills"] += 1
                 count["steps were there"] += (out / "metrics.jsonl").is_file()
@@ -55,22 +56,55 @@ def soak(config: SoakConfig) -> dict[str, Any]:
     return {"held": held, "identical": same, "left_behind": left, **count}
 
 
-def _killed(arguments: list[str], seconds: float) -> bool:
-    """Runs `axpo train` and kills it after so long; False where it had ended before.
+class Moment(NamedTuple):
+    """When a run is killed."""
+
+    after: Path
+    """The file with whose first appearance the run has begun."""
+    seconds: float
+    """How long after that."""
+
+
+def killed(arguments: list[str], moment: Moment) -> bool:
+    """Runs `axpo train` and kills it at a moment; False where it had ended before.
 
     Raises:
-        AssertionError: it ended by itself, and not well.
+        AssertionError: it ended by itself, and not well; it never began; or a process that it started outlived it.
     """
     command = [sys.executable, "-m", "axpo.cli", "train", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
-            _, told = process.communicate(timeout=seconds)
+            _await(lambda: moment.after.is_file() or process.poll() is not None, f"{moment.after} was never written")
+            _, told = process.communicate(timeout=moment.seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            return process.wait() < 0
+            ended = process.wait() < 0
+            _await(lambda: not _lives(process.pid), "processes of a killed run live on")
+            return ended
+        finally:
+            process.kill()
     if process.returncode != 0:
         raise AssertionError(f"axpo train ended with {process.returncode}: {told[-500:]}")
     return False
+
+
+def _await(is_so: Callable[[], bool], otherwise: str) -> None:
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while not is_so():
+        if time.monotonic() > until:
+            raise AssertionError(otherwise)
+        time.sleep(0.01)
+
+
+def _lives(group: int) -> bool:
+    """Whether any process of a group is there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _ended(result: axpo.RunResult) -> tuple[str, list[dict[str, Any]], list[dict[str, Any]]]:

@@ -11,7 +11,7 @@ import pytest
 from axpo.settings.config import ConfigError
 from axpo_benchmarks.soak import SoakConfig, run_soak
 from axpo_benchmarks.soak._episodes import _is_flat
-from axpo_benchmarks.soak._kills import _killed
+from axpo_benchmarks.soak._kills import Moment, killed
 from axpo_benchmarks.soak._neighbours import _Noise
 from axpo_benchmarks.soak._watch import Usage, own_temporary_folder
 from axpo_envs.backends.python_sandbox.start import available_isolations
@@ -62,11 +62,13 @@ def test_a_run_that_fails_by_itself_is_no_kill(tmp_path: Path) -> None:
     settings = tmp_path / "config.toml"
     settings.write_text("steps = 'many'")
     with pytest.raises(AssertionError, match="axpo train ended with"):
-        _killed(["--config", str(settings)], 120.0)
+        killed(["--config", str(settings)], Moment(after=tmp_path / "run" / "config.toml", seconds=120.0))
 
 
 def test_a_run_is_killed_in_the_middle(tmp_path: Path) -> None:
-    assert _killed(["--out", str(tmp_path / "run"), "--steps", "9"], 0.1)
+    out = tmp_path / "run"
+    assert killed(["--out", str(out), "--steps", "900"], Moment(after=out / "config.toml", seconds=0.1))
+    assert (out / "config.toml").is_file()
 
 
 class Faulty:
