@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from axpo.settings.config import (
         AdvantageConfig,
         ConfigError,
+        FilterConfig,
         LogConfig,
         LossConfig,
         OptimConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "EvalConfig",
     "Evaluation",
     "EvaluationPlan",
+    "FilterConfig",
     "Group",
     "GroupBuffer",
     "LogConfig",
@@ -107,6 +109,7 @@ _HOMES: Final = {
     "Rounds": "axpo.algorithm.methods",
     "Method": "axpo.algorithm.methods",
     "AdvantageConfig": "axpo.settings.config",
+    "FilterConfig": "axpo.settings.config",
     "LogConfig": "axpo.settings.config",
     "LossConfig": "axpo.settings.config",
     "ModelConfig": "axpo.settings.model",

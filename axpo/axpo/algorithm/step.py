@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
+from axpo.algorithm._cost import Cost, cost_of
 from axpo.algorithm._dynamic_sampling import with_spread
 from axpo.algorithm._entropy import with_floor
 from axpo.algorithm.batching import build_batch
@@ -108,6 +109,10 @@ class StepOutcome:
     """What the update did."""
     lr: float
     """The learning rate."""
+    discarded_rollouts: int
+    """Rollouts and continuations that were sampled, and that the method, or dynamic sampling, did not learn from."""
+    discarded_tokens: int
+    """Tokens that were sampled in them."""
     lost_rollouts: Sequence[Lost]
     """Rollouts that infrastructure faults took for good."""
     lost_continuations: Sequence[Lost]
@@ -137,6 +142,7 @@ def train_step(
     groups = rounds.groups if method.refine is None else method.refine(rounds)
     points = () if method.select is None else method.select(groups, config, seed=training.seed(step, "selection"))
     groups = rounds.attempt(groups, points)
+    discarded = rounds.sampled.minus(cost_of(groups))
     before_update()
     buffer = training.buffer
     buffer.add(groups)
@@ -160,6 +166,8 @@ def train_step(
         given_up_prefixes=rounds.given_up,
         stats=stats,
         lr=lr,
+        discarded_rollouts=discarded.rollouts,
+        discarded_tokens=discarded.tokens,
         lost_rollouts=rounds.lost_rollouts,
         lost_continuations=rounds.lost_continuations,
     )
@@ -189,6 +197,7 @@ class _Rounds:
     lost_rollouts: list[Lost] = field(default_factory=list)
     lost_continuations: list[Lost] = field(default_factory=list)
     given_up: int = 0
+    sampled: Cost = field(default_factory=Cost)
     _asked: int = 0
     _attempts: int = 0
 
@@ -237,6 +246,7 @@ class _Rounds:
                 seed=self.training.seed(self.step, purpose),
                 on_lost=self.lost_continuations.append,
             )
+        self.sampled = self.sampled.plus(cost_of(grown)).minus(cost_of(groups))
         self.given_up += len(points) - sum(len(group.branches) for group in grown)
         self.given_up += sum(len(group.branches) for group in groups)
         return grown
@@ -245,7 +255,7 @@ class _Rounds:
         first = self.training.method.first_rollouts
         size = size or (self.config.sampling.group_size if first is None else first(self.config))
         with self.phase("sampling"):
-            return sample_groups(
+            groups = sample_groups(
                 questions,
                 self.training.sampler,
                 self.training.env,
@@ -253,3 +263,5 @@ class _Rounds:
                 seed=seed,
                 on_lost=self.lost_rollouts.append,
             )
+        self.sampled = self.sampled.plus(cost_of(groups))
+        return groups

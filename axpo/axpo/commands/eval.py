@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 import axpo
 from axpo.commands.arguments import check_output, parse, write_json
+from axpo.records.solved import write_solved
 from axpo.run.countdown import Countdown
 from axpo.settings._evaluation import EvalConfig
 from axpo.terminal.fitting_table import FittingTable
@@ -29,18 +30,23 @@ class EvalArguments:
     """What is evaluated, and how."""
     json: Path | None = None
     """Write the results to this file."""
+    solved: Path | None = None
+    """Write to this file how often each question was solved, for `axpo train --filter.always` and `--filter.never`."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Evaluates; returns the exit code."""
     parsed = parse(EvalArguments, "eval", arguments)
     check_output(parsed.json)
+    check_output(parsed.solved, option="solved")
     config = axpo.locate_checkpoint(parsed.settings, warn=lambda text: say(f"axpo: {text}"))
     show = Unfailing()
     with _progress() as told:
         evaluation = axpo.evaluate_checkpoint(config, progress=lambda share: show(told, share))
     record = {**evaluation.as_record(), "settings": asdict(config)}
     write_json(parsed.json, record)
+    if parsed.solved is not None:
+        write_solved(parsed.solved, evaluation.solved)
     Unfailing()(
         Console().print,
         _table(record["metrics"], title=f"{config.checkpoint} in {config.env}, split {record['split']}"),

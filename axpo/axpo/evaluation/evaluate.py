@@ -15,6 +15,7 @@ from axpo.algorithm.types import Group
 from axpo.diagnostics._thresholds import threshold_problem
 from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.metrics import PASS_KS, evaluation_metrics, has_no_room, step_metrics
+from axpo.records.solved import Solved
 from axpo.settings.config import ConfigError, SamplingConfig
 from axpo_agents.policy import Sampler, TextAgent
 from axpo_agents.rolling import Lost
@@ -65,6 +66,8 @@ class Evaluation:
     """Wall-clock time, the drawing of questions included."""
     split: str
     """What the questions are called."""
+    solved: tuple[Solved, ...] = ()
+    """How often each question was solved, in the order in which they were asked; not in the record."""
 
     def as_record(self) -> dict[str, Any]:
         """The form in which JSON files hold it."""
@@ -160,6 +163,14 @@ def _measured(
         prompts_too_long=_count_unfit(groups, plan.sampling),
         seconds=time.perf_counter() - started,
         split=plan.split,
+        solved=tuple(
+            Solved(
+                question=group.question.id,
+                rollouts=len(group.rollouts),
+                right=sum(rollout.reward >= threshold for rollout in group.rollouts),
+            )
+            for group in groups
+        ),
     )
 
 

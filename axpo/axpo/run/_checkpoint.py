@@ -49,7 +49,7 @@ class Progress:
     step: int = 0
     """Finished training steps."""
     rollouts: int = 0
-    """Episodes sampled for training, continuations included."""
+    """Episodes sampled for training, continuations and discarded ones included."""
     tokens: int = 0
     """Tokens sampled for training."""
     trained_tokens: int = 0
@@ -61,8 +61,8 @@ class Progress:
         """The progress after a step with that record."""
         return Progress(
             step=step,
-            rollouts=self.rollouts + int(record["rollouts"] or 0),
-            tokens=self.tokens + int(record["tokens"] or 0),
+            rollouts=self.rollouts + int((record["rollouts"] or 0) + (record.get("discarded_rollouts") or 0)),
+            tokens=self.tokens + int((record["tokens"] or 0) + (record.get("discarded_tokens") or 0)),
             trained_tokens=self.trained_tokens + int(record["trained_tokens"] or 0),
             seconds=self.seconds + (record["seconds_step"] or 0.0),
         )

@@ -18,13 +18,16 @@ def step_measures(outcome: StepOutcome, watch: Stopwatch) -> dict[str, float | N
 
 
 def _lost_metrics(outcome: StepOutcome) -> dict[str, float]:
-    """What infrastructure faults took; what had called a tool before is counted apart, because it biases the step."""
+    """What infrastructure faults took, and what was not learned from; what had called a tool before a fault is counted
+    apart, because it biases the step."""
     rollouts = outcome.lost_rollouts
     return {
         "dropped_rollouts": float(len(rollouts)),
         "dropped_tool_rollouts": float(sum(lost.used_tool for lost in rollouts)),
         "dropped_continuations": float(len(outcome.lost_continuations)),
         "given_up_prefixes": float(outcome.given_up_prefixes),
+        "discarded_rollouts": float(outcome.discarded_rollouts),
+        "discarded_tokens": float(outcome.discarded_tokens),
     }
 
 

@@ -17,6 +17,7 @@ from axpo.records.run_log import RunLog
 from axpo.run._beginning import RunParts
 from axpo.run._checkpoint import Progress, newest_checkpoint
 from axpo.run._policy_loading import load_settings
+from axpo.run._question_filter import filtered
 from axpo.run._resumption import changed, differences
 from axpo.run._room import check_first_questions
 from axpo.run._starting_model import START, written
@@ -156,6 +157,8 @@ def _change(step: int, different: Mapping[str, tuple[Any, Any]]) -> dict[str, An
 
 def _worlds_of(config: TrainConfig, env: ToolEnv | None) -> Worlds:
     split, needed = config.log.eval_split, config.log.eval_questions > 0
-    if env is not None:
-        return given_worlds(env, needed=needed)
-    return make_worlds(config.env, config.env_args, split=split, needed=needed)
+    if env is None:
+        worlds = make_worlds(config.env, config.env_args, split=split, needed=needed)
+    else:
+        worlds = given_worlds(env, needed=needed)
+    return filtered(worlds, config.filter)

@@ -42,7 +42,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     Raises:
         ConfigError: a value is unusable, values contradict each other, or device, model or packages are missing.
     """
-    config = located(checked(config))
+    config = _with_filter(located(checked(config)))
     config = method_named(config.method).configure(config)
     parse_env_args(config.env_args)
     parse_env_args(config.policy.template_options, setting="policy.template_options")
@@ -70,6 +70,22 @@ def located(config: C) -> C:
         out=str(Path(config.out).expanduser().absolute()),
         env_args=tuple(map(_located_argument, config.env_args)),
     )
+
+
+def _with_filter(config: TrainConfig) -> TrainConfig:
+    """The paths of the filter made absolute, too; they must name files."""
+
+    def found(name: str, file: str | None) -> str | None:
+        if file is None:
+            return None
+        path = Path(file).expanduser().absolute()
+        if not path.is_file():
+            raise ConfigError(f"filter.{name}: expected a file of `axpo eval --solved`; there is none at {path}")
+        return str(path)
+
+    given = config.filter
+    always, never = found("always", given.always), found("never", given.never)
+    return replace(config, filter=replace(given, always=always, never=never))
 
 
 def check_model(model: str, settings: ModelConfig) -> None:

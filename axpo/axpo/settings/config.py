@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from axpo.settings._filter import FilterConfig
 from axpo.settings._learning import AdvantageConfig, Aggregation, KlEstimator, LossConfig
 from axpo.settings.model import ModelSettings
 from axpo.settings.values import (
@@ -27,6 +28,7 @@ __all__ = [
     "Algorithm",
     "ConfigError",
     "Cut",
+    "FilterConfig",
     "KlEstimator",
     "LogConfig",
     "LossConfig",
@@ -209,6 +211,8 @@ class TrainConfig(ModelSettings):
     """Seeds questions, sampling and order."""
     out: Name = "runs/train"
     """The run's folder."""
+    filter: FilterConfig = field(default_factory=FilterConfig)
+    """Which questions of training are left out."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     """How groups are sampled."""
     selection: SelectionConfig = field(default_factory=SelectionConfig)

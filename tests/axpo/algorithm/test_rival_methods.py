@@ -289,6 +289,7 @@ def test_every_method_makes_a_step_that_changes_the_weights(toy_env: Any, name: 
     before = [parameter.detach().clone() for parameter in policy.trainable_parameters()]
     outcome = train_step(Training.of(config, gymnasium.make(toy_env.ENV_ID).unwrapped, policy), 1)
     assert outcome.groups
+    assert outcome.discarded_rollouts == 0 or name == "dapo", "what is sampled is learned from, or was replaced"
     assert any(not torch.equal(a, b) for a, b in zip(before, policy.trainable_parameters(), strict=True))
     loss = outcome.stats.metrics()["loss"]
     assert loss is not None

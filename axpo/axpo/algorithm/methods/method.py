@@ -68,8 +68,10 @@ class Rounds(Protocol):
         ...
 
     def ask(self, questions: Sequence[Question], *, size: int) -> tuple[Group, ...]:
-        """Groups of so many rollouts of these very questions, in their order; counted in what the step costs if the
-        method returns them, or makes branches of them. A question whose rollouts are all lost has no group."""
+        """Groups of so many rollouts of these very questions, in their order; counted in what the step costs.
+
+        A question whose rollouts are all lost has no group.
+        """
         ...
 
     def attempt(self, groups: Sequence[Group], points: Sequence[BranchPoint]) -> tuple[Group, ...]:
