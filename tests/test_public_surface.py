@@ -32,6 +32,7 @@ SURFACES = [
     "axpo_envs",
     "axpo_envs.adapters.pettingzoo",
     "axpo_envs.adapters.sb3",
+    "axpo_envs.backends.image_search",
     "axpo_envs.backends.mcp",
     "axpo_envs.backends.search",
     "axpo_envs.questions",

@@ -25,6 +25,7 @@ from axpo_envs.types import ToolResult, ToolStatus
 if TYPE_CHECKING:
     from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
     from axpo_envs.backends.python_sandbox.state import ReplayFault
+    from axpo_envs.tools.image_search import ImageSearch
     from axpo_envs.tools.image_zoom_in import ImageZoomIn
     from axpo_envs.tools.open_document import OpenDocument
     from axpo_envs.tools.paper_set import paper_tools
@@ -36,6 +37,7 @@ __all__ = [
     "Effects",
     "FingerprintedTool",
     "FunctionTool",
+    "ImageSearch",
     "ImageZoomIn",
     "Mark",
     "MarkingTool",
@@ -58,6 +60,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "ImageSearch": "axpo_envs.tools.image_search",
     "ImageZoomIn": "axpo_envs.tools.image_zoom_in",
     "OpenDocument": "axpo_envs.tools.open_document",
     "PythonTool": "axpo_envs.tools.python",

@@ -9,12 +9,20 @@ import numpy as np
 
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
-from axpo_envs.imaging.coordinates import Coords, PixelBox, Size, describe, pixel_box
+from axpo_envs.imaging.coordinates import Coords, PixelBox, Size
 from axpo_envs.imaging.showing import resized, shown_size, view_image
 from axpo_envs.plumbing.brief import brief
-from axpo_envs.tool._arguments import read_integer
 from axpo_envs.tool.marks import Mark, Seen
-from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext, ToolError
+from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext
+from axpo_envs.tools._region import (
+    BOX_NAMES,
+    box_schema,
+    checked_coords,
+    index_schema,
+    marks_of_region,
+    read_region,
+    region_of,
+)
 from axpo_envs.types import Question, ToolResult
 
 __all__ = ["CROP_TEXT", "ImageZoomIn", "crop_to_view", "shown_size", "view_image"]
@@ -23,8 +31,8 @@ CROP_TEXT: Final = "crop"
 """The text before the image of a successful call: constant, so that a small vocabulary can hold it."""
 
 _MID_GREY: Final = 128
-_BOX_NAMES: Final = ("bbox_2d", "bbox")
-_ARGUMENTS: Final = frozenset((*_BOX_NAMES, "label", "img_idx"))
+_ARGUMENTS: Final = frozenset((*BOX_NAMES, "label", "img_idx"))
+_IMAGES: Final = "Number of the image to zoom into, from 0: the images given, then the crops."
 
 
 class ImageZoomIn:
@@ -47,10 +55,8 @@ class ImageZoomIn:
     def __init__(self, *, view_size: int | None = None, coords: Coords | str = Coords.REL1000) -> None:
         if view_size is not None and view_size < 1:
             raise EnvConfigError(f"view_size must be at least 1 pixel; got {view_size}")
-        if coords not in tuple(Coords):
-            raise EnvConfigError(f"coords must be one of {', '.join(Coords)}; got {coords!r}")
         self._view_size = view_size
-        self._coords = Coords(coords)
+        self._coords = checked_coords(coords)
 
     @property
     def name(self) -> str:
@@ -69,19 +75,8 @@ class ImageZoomIn:
             "type": "object",
             "properties": {
                 "label": {"type": "string", "description": "What is being looked for in the region."},
-                "bbox_2d": {
-                    "type": "array",
-                    "items": {"type": "number"},
-                    "minItems": 4,
-                    "maxItems": 4,
-                    "description": f"The region as {describe(self._coords)}.",
-                },
-                "img_idx": {
-                    "type": "integer",
-                    "minimum": 0,
-                    "default": 0,
-                    "description": "Number of the image to zoom into, from 0: the images given, then the crops.",
-                },
+                "bbox_2d": box_schema(self._coords, "The region"),
+                "img_idx": index_schema(_IMAGES),
             },
             "required": ["bbox_2d"],
             "additionalProperties": False,
@@ -134,13 +129,9 @@ class ImageZoomIn:
         """
         if unknown := sorted(set(arguments) - _ARGUMENTS):
             raise ToolArgumentError(f"unknown argument {unknown[0]!r}; known are bbox_2d, label and img_idx")
-        given = [name for name in _BOX_NAMES if name in arguments]
-        if len(given) != 1:
-            raise ToolArgumentError("bbox_2d is given twice" if given else "bbox_2d is missing")
         if not isinstance(arguments.get("label", ""), str):
             raise ToolArgumentError(f"label must be a string; got {brief(arguments['label'])}")
-        index = read_integer(arguments, "img_idx", default=0, at_least=0)
-        return {"bbox_2d": _four_numbers(arguments[given[0]]), "img_idx": index}
+        return read_region(arguments, box_needed=True)
 
     def initial_state(self, question: Question) -> None:
         """It keeps no state."""
@@ -152,22 +143,13 @@ class ImageZoomIn:
         Raises:
             ToolError: there is no image of that number, or the box is unusable (see `coordinates.pixel_box`).
         """
-        images, index = context.images, arguments["img_idx"]
-        if index >= len(images):
-            allowed = f"img_idx must be 0 to {len(images) - 1}" if images else "there is no image"
-            raise ToolError(f"there is no image number {index}: {allowed}")
-        image, shown = images[index], context.shown[index]
-        box = pixel_box(arguments["bbox_2d"], self._coords, original=image.size, shown=shown)
-        side = self._view_size or context.view_size or max(shown)
+        image, box = region_of(arguments, self._coords, context)
+        side = self._view_size or context.view_size or max(context.shown[arguments["img_idx"]])
         return ToolResult(content=(CROP_TEXT, crop_to_view(image, box, side))), state
 
     def marks(self, arguments: Mapping[str, Any], images: Sequence[Seen]) -> tuple[Mark, ...]:
         """The box of a call, on the image that it zoomed into."""
-        valid = self.validate(arguments)
-        seen = images[valid["img_idx"]]
-        box = pixel_box(valid["bbox_2d"], self._coords, original=seen.original, shown=seen.shown)
-        mark = Mark(image=valid["img_idx"], left=box.left, top=box.top, width=box.width, height=box.height)
-        return (mark,)
+        return marks_of_region(self.validate(arguments), self._coords, images)
 
 
 def crop_to_view(image: ImageRef, box: PixelBox, view_size: int) -> ImageRef:
@@ -187,15 +169,3 @@ def crop_to_view(image: ImageRef, box: PixelBox, view_size: int) -> ImageRef:
     left, top = (view_size - size.width) // 2, (view_size - size.height) // 2
     canvas[top : top + size.height, left : left + size.width] = crop
     return ImageRef(canvas)
-
-
-def _four_numbers(value: Any) -> tuple[float, ...]:
-    if not isinstance(value, list | tuple) or len(value) != 4:
-        raise ToolArgumentError(f"bbox_2d must be a list of 4 numbers, [x1, y1, x2, y2]; got {brief(value)}")
-    for number in value:
-        if not isinstance(number, int | float) or isinstance(number, bool):
-            raise ToolArgumentError(f"bbox_2d must hold numbers; got {brief(number)}")
-    try:
-        return tuple(float(number) for number in value)
-    except OverflowError:
-        raise ToolArgumentError("bbox_2d holds a number too large to be a coordinate") from None

@@ -15,6 +15,8 @@ from axpo_envs.tools.paper_set import PAPER_SEARCH, PAPER_SET, paper_tools
 
 MCP_PREFIX: Final = "mcp:"
 """Begins a text that names an MCP server by its command or address."""
+IMAGE_SEARCH_PREFIX: Final = "image_search:"
+"""Begins a text that names an image search by the folder of its index or by the address of its service."""
 
 
 def tools_of(given: Any, *, search: Any, view_size: int | None) -> tuple[Tool, ...]:
@@ -72,13 +74,31 @@ def _of_text(name: str) -> Any:
         from axpo_envs.backends.mcp import mcp_tools
 
         return mcp_tools(name.removeprefix(MCP_PREFIX))
+    if name.startswith(IMAGE_SEARCH_PREFIX):
+        return _image_search(name.removeprefix(IMAGE_SEARCH_PREFIX))
     if ":" not in name:
         raise _no_tool(name)
     return load_named(name, "tools")
 
 
+def _image_search(where: str) -> Tool:
+    if not where:
+        raise EnvConfigError("tools: expected 'image_search:FOLDER' or 'image_search:URL'; got 'image_search:'")
+    from axpo_envs.tools.image_search import ImageSearch
+
+    if where.startswith(("http://", "https://")):
+        # The package httpx is an extra.
+        from axpo_envs.backends.image_search.service import ImageSearchService
+
+        return ImageSearch(ImageSearchService(where))
+    from axpo_envs.backends.image_search import ImageIndex
+
+    return ImageSearch(ImageIndex(where))
+
+
 def _no_tool(given: Any) -> EnvConfigError:
     return EnvConfigError(
         f"tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', {PAPER_SET!r}, "
-        f"'mcp:COMMAND' or 'mcp:URL', or a list of these; got {given!r:.100}"
+        "'image_search:FOLDER', 'image_search:URL', 'mcp:COMMAND' or 'mcp:URL', or a list of these; "
+        f"got {given!r:.100}"
     )
