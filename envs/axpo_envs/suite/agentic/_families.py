@@ -19,7 +19,7 @@ class Family:
     """Questions of one environment of the suite: its source, its reward, its scripted agents."""
 
     home: str
-    """The package that holds all of it."""
+    """The package in `axpo_envs.suite` that holds all of it."""
     env: str
     """The environment's class. It takes the knobs `split`, `held_out` and `max_turns`; its source is a function of them
     and of the family's own knobs."""
@@ -34,7 +34,7 @@ class Family:
 
     def load(self, name: str) -> Any:
         """One of its classes."""
-        return load_named(f"{self.home}:{name}", "families")
+        return load_named(f"axpo_envs.suite.{self.home}:{name}", "families")
 
     def make(self, shared: Mapping[str, Any], own: Mapping[str, Any]) -> ToolEnv:
         """Its environment.
@@ -56,12 +56,11 @@ class Family:
         return env
 
 
-_SUITE: Final = "axpo_envs.suite"
 _ZOOM: Final[dict[str, Any]] = {"image_size": 1680, "guess_rate": 0.1}
 _HOPS: Final[dict[str, Any]] = {"hops": (2, 3)}
 
 FAMILIES: Final[dict[str, Family]] = {
-    "multi_hop_search": Family(home=f"{_SUITE}.multi_hop_search", env="MultiHopSearch", expert="HopExpert", knobs=_HOPS),
-    "visual_zoom": Family(home=f"{_SUITE}.visual_zoom", env="VisualZoom", expert="ZoomExpert", views=True, knobs=_ZOOM),
+    "multi_hop_search": Family(home="multi_hop_search", env="MultiHopSearch", expert="HopExpert", knobs=_HOPS),
+    "visual_zoom": Family(home="visual_zoom", env="VisualZoom", expert="ZoomExpert", views=True, knobs=_ZOOM),
 }
 """Every family by its name."""
