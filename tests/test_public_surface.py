@@ -38,6 +38,7 @@ SURFACES = [
     "axpo_envs.questions",
     "axpo_envs.rewards",
     "axpo_envs.scenes",
+    "axpo_envs.suite.agentic",
     "axpo_envs.suite.multi_hop_search",
     "axpo_envs.suite.tool_task",
     "axpo_envs.suite.visual_zoom",

@@ -7,6 +7,7 @@ from typing import Final
 import gymnasium
 
 ENTRY_POINTS: Final[dict[str, str]] = {
+    "axpo/Agentic-v0": "axpo_envs.suite.agentic.env:Agentic",
     "axpo/MultiHopSearch-v0": "axpo_envs.suite.multi_hop_search.env:MultiHopSearch",
     "axpo/ToolTask-v0": "axpo_envs.suite.tool_task.env:ToolTask",
     "axpo/VisualZoom-v0": "axpo_envs.suite.visual_zoom.env:VisualZoom",

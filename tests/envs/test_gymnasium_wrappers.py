@@ -22,6 +22,11 @@ from axpo_envs._registration import ENTRY_POINTS
 from axpo_envs.examples import example_turns
 
 NEEDED: dict[str, dict[str, Any]] = {
+    "axpo/Agentic-v0": {
+        "families": ("multi_hop_search", "visual_zoom"),
+        "family_knobs": {"multi_hop_search": {"corpus_size": 400}, "visual_zoom": {"image_size": 128}},
+        "view_size": 32,
+    },
     "axpo/MultiHopSearch-v0": {"corpus_size": 400},
     "axpo/ToolTask-v0": {
         "questions": [{"id": "sum", "prompt": "1 + 1?", "answer": "2"}],

@@ -19,6 +19,11 @@ def test_importing_registers_the_suite_and_doing_so_again_changes_nothing() -> N
 
 
 NEEDED: dict[str, dict[str, Any]] = {
+    "axpo/Agentic-v0": {
+        "families": ("multi_hop_search", "visual_zoom"),
+        "family_knobs": {"multi_hop_search": {"corpus_size": 400}, "visual_zoom": {"image_size": 128}},
+        "view_size": 32,
+    },
     "axpo/MultiHopSearch-v0": {"corpus_size": 400},
     "axpo/ToolTask-v0": {"questions": [{"id": "sum", "prompt": "1 + 1?", "answer": "2"}]},
 }

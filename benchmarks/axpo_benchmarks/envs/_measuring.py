@@ -96,7 +96,8 @@ def _played(make: AgentMaker, env: ToolEnv, episodes: int) -> list[tuple[str, fl
         starts = [env.begin(env.questions.question(index), seed=index) for index in indices]
         for rollout in roll_agent(agent, env, starts):
             question = rollout.episode.question
-            outcomes.append((_kind(question.hops, question.extra.get("kind")), float(rollout.episode.reward >= 1)))
+            kind = question.extra.get("family", question.extra.get("kind"))
+            outcomes.append((_kind(question.hops, kind), float(rollout.episode.reward >= 1)))
     return outcomes
 
 

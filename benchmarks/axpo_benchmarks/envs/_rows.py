@@ -10,6 +10,7 @@ from axpo.settings.config import ConfigError
 from axpo_benchmarks.envs._row import EnvRow
 
 _MODULES: Final = {
+    "axpo/Agentic-v0": "_agentic",
     "axpo/MultiHopSearch-v0": "_multi_hop_search",
     "axpo/VisualZoom-v0": "_visual_zoom",
 }

@@ -58,7 +58,7 @@ def test_the_command_prints_a_table_writes_json_and_fails_where_a_bound_is_broke
 
 def test_every_row_can_be_loaded_and_unknown_ones_are_told() -> None:
     assert all(row.env_id in _rows._MODULES for row in _rows.rows(()))
-    with pytest.raises(ConfigError, match="only: expected some of axpo/MultiHopSearch-v0"):
+    with pytest.raises(ConfigError, match="only: expected some of axpo/Agentic-v0"):
         _rows.rows(("axpo/Nothing-v0",))
 
 

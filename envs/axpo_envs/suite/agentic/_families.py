@@ -1,0 +1,66 @@
+"""Defines the families of questions that Agentic mixes, one line each, and what a `Family` brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from axpo_envs.env import ToolEnv
+from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing.named_object import load_named
+
+SHARED: Final = ("split", "held_out", "max_turns", "view_size")
+"""Knobs that the mixture sets for all of its families."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Questions of one environment of the suite: its source, its reward, its scripted agents."""
+
+    home: str
+    """The package in `axpo_envs.suite` that holds all of it."""
+    env: str
+    """The environment's class. It takes the knobs `split`, `held_out` and `max_turns`; its source is a function of them
+    and of the family's own knobs."""
+    expert: str
+    """The class of an agent that solves the questions by the paper's tools; it is made of the environment."""
+    floor: str = "RandomFloor"
+    """The class of an agent that answers at random; it is made of the environment."""
+    views: bool = False
+    """The environment takes the knob `view_size`, too."""
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    """What its knobs are here, where that is not their default."""
+
+    def load(self, name: str) -> Any:
+        """One of its classes."""
+        return load_named(f"axpo_envs.suite.{self.home}:{name}", "families")
+
+    def make(self, shared: Mapping[str, Any], own: Mapping[str, Any]) -> ToolEnv:
+        """Its environment.
+
+        Args:
+            shared: the values of `SHARED`.
+            own: the user's knobs.
+
+        Raises:
+            EnvConfigError: a knob is unknown or unusable, or one that the mixture sets.
+            MissingExtraError: a package of an extra is not installed.
+        """
+        for name in SHARED:
+            if name in own:
+                raise EnvConfigError(f"family_knobs: {name} is the mixture's own: expected it beside family_knobs")
+        given = {name: shared[name] for name in SHARED if name != "view_size" or self.views}
+        env = self.load(self.env)(**given, **{**self.knobs, **own})
+        assert isinstance(env, ToolEnv)
+        return env
+
+
+_ZOOM: Final[dict[str, Any]] = {"image_size": 1680, "guess_rate": 0.1}
+_HOPS: Final[dict[str, Any]] = {"hops": (2, 3)}
+
+FAMILIES: Final[dict[str, Family]] = {
+    "multi_hop_search": Family(home="multi_hop_search", env="MultiHopSearch", expert="HopExpert", knobs=_HOPS),
+    "visual_zoom": Family(home="visual_zoom", env="VisualZoom", expert="ZoomExpert", views=True, knobs=_ZOOM),
+}
+"""Every family by its name."""
