@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from axpo.records.rollout_record import RolloutRecord
     from axpo.run.callbacks import Callback, RunMoment, StopRun
     from axpo.run.display import Display, Silent
+    from axpo.run.trackers import Tracked, Tracker, register_tracker
     from axpo.run.trainer import RunResult
     from axpo.settings._evaluation import EvalConfig
     from axpo.settings.config import (
@@ -74,6 +75,8 @@ __all__ = [
     "StepOutcome",
     "StopRun",
     "Targets",
+    "Tracked",
+    "Tracker",
     "TrainConfig",
     "Training",
     "compute_advantages",
@@ -85,6 +88,7 @@ __all__ = [
     "policy_loss",
     "read_rollouts",
     "register_method",
+    "register_tracker",
     "resume",
     "run_sft",
     "saved_steps",
@@ -125,6 +129,9 @@ _HOMES: Final = {
     "RunMoment": "axpo.run.callbacks",
     "RunResult": "axpo.run.trainer",
     "StopRun": "axpo.run.callbacks",
+    "Tracked": "axpo.run.trackers",
+    "Tracker": "axpo.run.trackers",
+    "register_tracker": "axpo.run.trackers",
     "TrainConfig": "axpo.settings.config",
     "compute_advantages": "axpo.algorithm.advantages",
     "evaluate": "axpo.evaluation.evaluate",

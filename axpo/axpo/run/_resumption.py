@@ -21,6 +21,8 @@ CHANGEABLE: Final = (
     "log.rollouts_every",
     "log.rollouts_per_step",
     "log.tensorboard",
+    "log.trackers",
+    "log.stop_on_collapse",
     "log.eval_every",
     "log.best_by",
     "log.patience",

@@ -108,7 +108,7 @@ class TrainingRun:
         """All steps that are left, with the evaluations and checkpoints between them."""
         log, steps = self._config.log, self._config.steps
         self._evaluate_if_due()
-        while self._progress.step < steps and not self._is_exhausted():
+        while self._progress.step < steps and not self._is_exhausted() and not self._has_collapsed():
             step = self._progress.step + 1
             self._doing = f"step {step}"
             record = self._step(step)
@@ -182,6 +182,16 @@ class TrainingRun:
             self._display.note(
                 f"{log.patience} evaluations in a row brought no better {log.best_by} than step "
                 f"{self._evaluations.best_step()} had: the run ends after step {self._progress.step}"
+            )
+        return done
+
+    def _has_collapsed(self) -> bool:
+        last = self._history[-1] if self._history else {}
+        done = self._config.log.stop_on_collapse and bool(last.get("tool_collapse"))
+        if done:
+            self._display.note(
+                f"tool use has collapsed ({last['tool_collapse_kind']}), and log.stop_on_collapse is on: the run ends "
+                f"after step {self._progress.step}"
             )
         return done
 

@@ -21,6 +21,7 @@ from axpo.run._question_filter import filtered
 from axpo.run._resumption import changed, differences
 from axpo.run._room import check_first_questions
 from axpo.run._starting_model import START, written
+from axpo.run._tracking import tracked
 from axpo.run._training_run import Audience, RunResult, TrainingRun
 from axpo.run.callbacks import Callback
 from axpo.run.display import SILENT, Display
@@ -92,7 +93,14 @@ def _train(config: TrainConfig, env: ToolEnv | None, audience: Audience, *, star
     with RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard) as log:
         if start is not None:
             start.rename(folder / START)
-        return TrainingRun(RunParts.of(config, worlds, policy), log, audience, Progress()).run()
+        return _run(RunParts.of(config, worlds, policy), log, audience, Progress())
+
+
+def _run(parts: RunParts, log: RunLog, audience: Audience, progress: Progress) -> RunResult:
+    """Makes the steps that are left, with the trackers among those who are told."""
+    with tracked(parts.config, log.folder, audience.display.note) as trackers:
+        told = Audience(audience.display, (*audience.callbacks, *trackers))
+        return TrainingRun(parts, log, told, progress).run()
 
 
 def resume(
@@ -131,7 +139,7 @@ def resume(
             log.change_config(to_toml(config), _change(step, different))
         parts = RunParts.of(config, worlds, policy, checkpoint)
         progress = Progress() if checkpoint is None else checkpoint.progress
-        return TrainingRun(parts, log, Audience(display, callbacks), progress).run()
+        return _run(parts, log, Audience(display, callbacks), progress)
 
 
 def run_settings(folder: Path) -> TrainConfig:

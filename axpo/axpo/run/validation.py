@@ -18,6 +18,7 @@ from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
 from axpo.run._env_making import located_env, parse_env_args
+from axpo.run.trackers import make_tracker
 from axpo.settings.config import ConfigError, LogConfig, LossConfig, TrainConfig
 from axpo.settings.config_file import checked
 from axpo.settings.model import ModelConfig
@@ -50,6 +51,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     _check_selection(config)
     _check_entropy(config.loss)
     _check_best(config.log)
+    _check_trackers(config.log)
     check_model(config.model, config.policy)
     if config.optim.lr is not None:
         return config
@@ -202,6 +204,14 @@ def _check_best(log: LogConfig) -> None:
             f"log.best_by: expected one of {', '.join(known)}, or {TERM}NAME for a term of the reward; "
             f"got {log.best_by!r}"
         )
+
+
+def _check_trackers(log: LogConfig) -> None:
+    """Checks that every tracker is there, and named once."""
+    for name in log.trackers:
+        if log.trackers.count(name) > 1:
+            raise ConfigError(f"log.trackers: expected every tracker once; got {' '.join(log.trackers)}")
+        make_tracker(name)
 
 
 def _check_selection(config: TrainConfig) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
+
+import tyro
 
 from axpo.settings._filter import FilterConfig
 from axpo.settings._learning import AdvantageConfig, Aggregation, KlEstimator, LossConfig
@@ -179,6 +182,8 @@ class LogConfig:
     """Rollouts saved per such step; 0 saves all."""
     tensorboard: bool = True
     """Write TensorBoard events."""
+    trackers: Annotated[tuple[Name, ...], tyro.conf.arg(aliases=("--trackers",))] = ()
+    """Where metrics are sent, too: wandb, trackio, mlflow (whose packages must be there), or package.module:NAME."""
     eval_questions: CountOrNone = 100
     """Held-out questions of the evaluations at start and end; 0 evaluates nothing."""
     eval_split: Name | None = None
@@ -191,6 +196,8 @@ class LogConfig:
     best_by: Name | None = None
     """A metric of evaluations: the checkpoint with its highest value is kept beside the newest ones; None keeps
     none."""
+    stop_on_collapse: Annotated[bool, tyro.conf.arg(aliases=("--stop-on-collapse",))] = False
+    """End the run, saved and reported, when the alarm `tool_collapse` fires."""
     patience: CountOrNone = 0
     """Evaluations in a row without a higher `best_by` after which the run ends; 0 makes every step."""
 
