@@ -19,7 +19,8 @@ def with_spread(rounds: Rounds, method: Method) -> tuple[Group, ...]:
         if len({rollout.reward for rollout in group.rollouts}) > 1:
             return True
         threshold = config.success_threshold
-        return method.select is not None and has_candidates(group, config.selection, success_threshold=threshold)
+        resamples = method.recovers or method.select is not None
+        return resamples and has_candidates(group, config.selection, success_threshold=threshold)
 
     kept = [group for group in rounds.groups if teaches(group)]
     for _ in range(config.sampling.dynamic_rounds):

@@ -35,7 +35,8 @@ def compute_advantages(
     rollouts and continuations of a question share one normalization; a continuation is then covered from its first
     token on, frozen ones included, and Eq. 3 and 4 do not apply. `continuation_loss` off only drops the continuations'
     own advantages. With `mask_truncated`, rollouts and continuations that ran over a limit have no advantage of their
-    own, and count in mean and standard deviation all the same.
+    own, and count in mean and standard deviation all the same. `strata` and `strata_lift` are those of `stratified`,
+    `graded` that of `recovery_reward` and Eq. 2.
 
     Args:
         groups: the step's groups, with their branches.
@@ -80,12 +81,42 @@ def normalize(rewards: Sequence[float], *, divide: bool = True) -> list[float]:
     return [(reward - mean) / (std + STD_EPSILON) if divide else reward - mean for reward in rewards]
 
 
+def stratified(group: Group, config: AdvantageConfig) -> list[float]:
+    """The advantages of a group's rollouts: among all, mixed with those among their stratum, the rollouts that call a
+    tool or those that call none.
+
+    With a = `strata`: a A_stratum + (1 - a) A_group (Stratified GRPO, arXiv:2510.06214). With `strata_lift` (ours) only
+    where A_group is below 0 and the mixture above it, else A_group.
+
+    Worked value: tool rollouts with rewards (0, 0), others with (1, 0): A_group is (-0.5, -0.5, 1.5, -0.5), A_stratum
+    (0, 0, 0.71, -0.71); a = 0.5 gives (-0.25, -0.25, 1.1, -0.6), and with `strata_lift` (-0.25, -0.25, 1.5, -0.5).
+    """
+    rewards = [rollout.reward for rollout in group.rollouts]
+    among_all = normalize(rewards, divide=config.divide_by_std)
+    if config.strata == 0:
+        return among_all
+    acting = [rollout.used_tool for rollout in group.rollouts]
+    strata = {
+        kind: iter(
+            normalize([r for r, acts in zip(rewards, acting, strict=True) if acts is kind], divide=config.divide_by_std)
+        )
+        for kind in (True, False)
+    }
+    mixed = [
+        config.strata * next(strata[acts]) + (1 - config.strata) * value
+        for value, acts in zip(among_all, acting, strict=True)
+    ]
+    if not config.strata_lift:
+        return mixed
+    return [max(value, other) if value < 0 else value for value, other in zip(among_all, mixed, strict=True)]
+
+
 def is_recovered(branch: Branch, *, success_threshold: float) -> bool:
     """Eq. 3: whether some continuation succeeded."""
     return any(continuation.reward >= success_threshold for continuation in branch.continuations)
 
 
-def recovery_reward(source: Rollout, branch: Branch, *, success_threshold: float) -> float:
+def recovery_reward(source: Rollout, branch: Branch, *, success_threshold: float, graded: bool = False) -> float:
     """Eq. 3 on the scale of the group's own rewards.
 
     The paper's rewards are 0 and 1, and so is its recovery reward. Written into a group of other rewards (-1 and +1, a
@@ -94,8 +125,13 @@ def recovery_reward(source: Rollout, branch: Branch, *, success_threshold: float
     On binary rewards this is the paper's formula. On any scale the advantage of Eq. 4 is at most the source's ordinary
     one where nothing recovered (it is equal), and at least that where something did.
 
-    Worked values: source -1, continuations (-1, -1), threshold 0: -1. Source 0, continuations (10, 0), threshold 5: 10.
+    Graded it is the mean of the continuations' rewards.
+
+    Worked values: source -1, continuations (-1, -1), threshold 0: -1. Source 0, continuations (10, 0), threshold 5: 10;
+    graded 5.
     """
+    if graded:
+        return math.fsum(continuation.reward for continuation in branch.continuations) / len(branch.continuations)
     if not is_recovered(branch, success_threshold=success_threshold):
         return source.reward
     return max(source.reward, *(continuation.reward for continuation in branch.continuations))
@@ -105,20 +141,21 @@ def _separate(index: int, group: Group, config: AdvantageConfig, success_thresho
     rewards = [rollout.reward for rollout in group.rollouts]
     credited = _credited(group) if config.prefix_credit else {}
     divide = config.divide_by_std
-    for number, (rollout, value) in enumerate(zip(group.rollouts, normalize(rewards, divide=divide), strict=True)):
+    for number, (rollout, value) in enumerate(zip(group.rollouts, stratified(group, config), strict=True)):
         branch = credited.get(number)
         if branch is None:
-            if _is_trained(rollout, config):
+            if is_trained(rollout, config):
                 yield advantage_of(index, rollout, value)
         else:
-            recovery = recovery_reward(rollout, branch, success_threshold=success_threshold)
+            recovery = recovery_reward(rollout, branch, success_threshold=success_threshold, graded=config.graded)
             replaced = [*rewards[:number], recovery, *rewards[number + 1 :]]
             yield advantage_of(index, rollout, normalize(replaced, divide=divide)[number], stop=cut_of(branch, rollout))
     if config.continuation_loss:
         for branch in group.branches:
-            values = normalize([continuation.reward for continuation in branch.continuations], divide=divide)
+            own = [continuation.reward for continuation in branch.continuations]
+            values = normalize(own, divide=divide and not config.graded)
             for continuation, value in zip(branch.continuations, values, strict=True):
-                if _is_trained(continuation, config):
+                if is_trained(continuation, config):
                     yield advantage_of(index, continuation, value, start=cut_of(branch, continuation))
 
 
@@ -128,11 +165,12 @@ def _joined(index: int, group: Group, config: AdvantageConfig) -> Iterator[Advan
     values = normalize([rollout.reward for rollout in rollouts], divide=config.divide_by_std)
     trained = len(rollouts) if config.continuation_loss else len(group.rollouts)
     for rollout, value in zip(rollouts[:trained], values[:trained], strict=True):
-        if _is_trained(rollout, config):
+        if is_trained(rollout, config):
             yield advantage_of(index, rollout, value)
 
 
-def _is_trained(rollout: Rollout, config: AdvantageConfig) -> bool:
+def is_trained(rollout: Rollout, config: AdvantageConfig) -> bool:
+    """Whether a rollout has an advantage of its own: none that ran over a limit has, with `mask_truncated`."""
     truncated = rollout.episode.stop in (StopReason.MAX_TOKENS, StopReason.MAX_TURNS)
     return not (truncated and config.mask_truncated)
 

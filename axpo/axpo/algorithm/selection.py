@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from axpo.algorithm._certainty import certainty
 from axpo.algorithm.types import BranchPoint, Group
 from axpo.settings.config import Cut, Ranking, SelectionConfig
 from axpo_agents.types import Completion, Rollout
+
+FIRST_TOKENS: Final = 20
+"""The tokens of a turn by which it is told how the policy goes on behind a result (ARPO's number)."""
 
 
 def select_prefixes(
@@ -30,6 +35,9 @@ def select_prefixes(
     nothing of them. `Cut.NO_TOOL` mirrors the rule (where the paper is silent): a group is triggered if its
     no-tool rollouts exist and are all wrong; they are cut behind their thinking, ranked by the mean
     probability of the tokens behind the cut, and those that never got beyond their thinking are no candidates.
+    `Cut.EITHER` cuts a source before the turn behind its first call's result, where the mean probability of that turn's
+    first 20 tokens is below that of the call (ours; AXPO's and ARPO's cut from one budget). `Ranking.VALUE` ranks by
+    `certainty` instead (ours).
 
     Args:
         groups: the step's groups.
@@ -43,6 +51,8 @@ def select_prefixes(
     budget = prefix_budget(config, sum(len(group.rollouts) for group in groups))
     rng = random.Random(seed)
     queues = [_candidates(index, group, config, success_threshold) for index, group in enumerate(groups)]
+    if config.ranking is Ranking.VALUE:
+        queues = [[replace(p, confidence=certainty(groups, p, success_threshold)) for p in queue] for queue in queues]
     for queue in queues:
         _rank(queue, config.ranking, rng)
     selected: list[BranchPoint] = []
@@ -120,6 +130,19 @@ def _at_tool_call(rollout: Rollout) -> _Place | None:
     return None
 
 
+def _at_call_or_result(rollout: Rollout) -> _Place | None:
+    """At the call, or before the next turn, if that begins with less confidence."""
+    call = _at_tool_call(rollout)
+    if call is None or call.turn + 1 >= len(rollout.completions):
+        return call
+    answer = rollout.completions[call.turn + 1]
+    first = min(len(answer.ids), FIRST_TOKENS)
+    if first == 0:
+        return call
+    result = _Place(call.turn + 1, 0, _mean_probability(answer, 0, first))
+    return result if result.confidence < call.confidence else call
+
+
 def _at_question(rollout: Rollout) -> _Place | None:
     place = _at_tool_call(rollout)
     return None if place is None else _Place(0, 0, place.confidence)
@@ -143,6 +166,7 @@ def _mean_probability(completion: Completion, start: int, stop: int) -> float:
 
 _PLACES: dict[Cut, Callable[[Rollout], _Place | None]] = {
     Cut.TOOL_CALL: _at_tool_call,
+    Cut.EITHER: _at_call_or_result,
     Cut.QUESTION: _at_question,
     Cut.NO_TOOL: _at_answer,
 }

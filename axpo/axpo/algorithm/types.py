@@ -22,8 +22,8 @@ class BranchPoint:
     token: int
     """Number of that turn's sampled tokens that stay frozen; 0 resamples the whole turn."""
     confidence: float
-    """What the candidates were ranked by: mean sampling probability of the first call's tokens (0 to 1); under
-    `Cut.NO_TOOL`, of the tokens behind the cut."""
+    """What the candidates were ranked by, 0 to 1: mean sampling probability of the first call's tokens; under
+    `Cut.NO_TOOL`, and behind a result, of tokens behind the cut; under `Ranking.VALUE`, how certain the outcome is."""
     snapshot: Snapshot
     """The environment before that turn."""
     continuations: int = 4

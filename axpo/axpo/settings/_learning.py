@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from axpo.settings.values import Count, NonNegative, Positive, Share
+from axpo.settings.values import Count, NonNegative, Positive, Probability, Share
 
 
 class Aggregation(StrEnum):
@@ -47,6 +47,14 @@ class AdvantageConfig:
     """Whether continuations are trained at all."""
     divide_by_std: bool = True
     """Divide by the standard deviation. Off: rewards less their mean (Dr. GRPO, arXiv:2503.20783)."""
+    strata: Probability = 0.0
+    """Weight of the advantage among the group's rollouts that call a tool, or among those that call none, against that
+    among all (Stratified GRPO, arXiv:2510.06214); sources of prefixes and continuations are credited as without."""
+    strata_lift: bool = False
+    """Let strata only raise advantages, and only those below 0."""
+    graded: bool = False
+    """Eq. 3 with the mean of the continuations' rewards in place of 1 or 0, and Eq. 2 without the division by the
+    standard deviation: r_k - mean (the mean as a value, as in VinePPO, arXiv:2410.01679)."""
     mask_truncated: bool = False
     """Leave rollouts and continuations that ran over a turn or token limit out of the loss (they stay in mean and
     standard deviation). A prefix credited by Eq. 4 is trained all the same: it is judged by its continuations."""

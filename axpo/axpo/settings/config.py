@@ -55,6 +55,9 @@ class Ranking(StrEnum):
     """Least confident tool call first."""
     RANDOM = "random"
     """Uniform order (ablation)."""
+    VALUE = "value"
+    """The least certain outcome first: p (1 - p), with p estimated from the step's rollouts of the question, and of the
+    tool that is called."""
 
 
 class Cut(StrEnum):
@@ -62,6 +65,8 @@ class Cut(StrEnum):
 
     TOOL_CALL = "tool_call"
     """After the opening tag of the first tool call of a failed tool-using rollout."""
+    EITHER = "either"
+    """There, or behind that call's result, wherever the policy went on with less confidence."""
     QUESTION = "question"
     """At the question: nothing is frozen (ablation "from scratch")."""
     NO_TOOL = "no_tool"
@@ -209,7 +214,8 @@ class TrainConfig(ModelSettings):
     method: Name = "axpo"
     """Training method: grpo, axpo, an ablation of AXPO (axpo_random, axpo_scratch, axpo_no_tool, axpo_no_prefix_credit,
     axpo_prefix_credit_only, axpo_joint_groups), grpo_n10 (any number of rollouts per question), a rival (tool_penalty,
-    tool_bonus, cispo, arpo, rltf, dapo, gspo, dr_grpo; docs/methods.md), or package.module:NAME."""
+    tool_bonus, cispo, arpo, rltf, dapo, gspo, dr_grpo), a variant of AXPO (axpo_strata, axpo_contrast, axpo_graded,
+    axpo_value, axpo_either; docs/methods.md), or package.module:NAME."""
     success_threshold: Number = 0.5
     """A rollout with a reward below it is wrong; a continuation with at least this reward is a recovery (Eq. 3)."""
     steps: Count = 60

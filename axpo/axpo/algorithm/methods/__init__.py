@@ -10,6 +10,11 @@ from typing import Final
 
 from axpo.algorithm.methods.arpo import ARPO
 from axpo.algorithm.methods.axpo import ABLATIONS, AXPO
+from axpo.algorithm.methods.axpo_contrast import AXPO_CONTRAST
+from axpo.algorithm.methods.axpo_either import AXPO_EITHER
+from axpo.algorithm.methods.axpo_graded import AXPO_GRADED
+from axpo.algorithm.methods.axpo_strata import AXPO_STRATA
+from axpo.algorithm.methods.axpo_value import AXPO_VALUE
 from axpo.algorithm.methods.cispo import CISPO
 from axpo.algorithm.methods.dapo import DAPO
 from axpo.algorithm.methods.dr_grpo import DR_GRPO
@@ -92,9 +97,10 @@ def colour_of(name: str) -> str | None:
 def selects(name: str) -> bool:
     """Whether a method resamples prefixes; False where there is no such method here."""
     try:
-        return method_named(name).select is not None
+        method = method_named(name)
     except ConfigError:
         return False
+    return method.recovers or method.select is not None
 
 
 def _imported(name: str) -> Method:
@@ -108,5 +114,6 @@ def _imported(name: str) -> Method:
 
 
 _RIVALS: Final = (TOOL_PENALTY, TOOL_BONUS, CISPO, ARPO, RLTF, DAPO, GSPO, DR_GRPO)
-for _method in (GRPO, AXPO, *ABLATIONS, *_RIVALS):
+_CANDIDATES: Final = (AXPO_STRATA, AXPO_CONTRAST, AXPO_GRADED, AXPO_VALUE, AXPO_EITHER)
+for _method in (GRPO, AXPO, *ABLATIONS, *_RIVALS, *_CANDIDATES):
     register_method(_method)

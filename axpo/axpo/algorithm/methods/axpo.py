@@ -21,8 +21,8 @@ AXPO: Final = Method(name="axpo", label="AXPO", colour="axpo", select=_select)
 """The paper's method."""
 
 
-def _ablation(name: str, label: str, section: str, **changes: Any) -> Method:
-    """AXPO with other values in a section of the settings."""
+def axpo_with(name: str, label: str, section: str, **changes: Any) -> Method:
+    """AXPO with other values in a section of the settings, as `axpo_<name>`."""
 
     def configure(config: TrainConfig) -> TrainConfig:
         return replace(config, **{section: replace(getattr(config, section), **changes)})
@@ -31,11 +31,11 @@ def _ablation(name: str, label: str, section: str, **changes: Any) -> Method:
 
 
 ABLATIONS: Final = (
-    _ablation("random", "random ranking", "selection", ranking=Ranking.RANDOM),
-    _ablation("scratch", "resampled from scratch", "selection", cut=Cut.QUESTION),
-    _ablation("no_tool", "no-tool rollouts resampled", "selection", cut=Cut.NO_TOOL),
-    _ablation("no_prefix_credit", "no prefix credit", "advantages", prefix_credit=False),
-    _ablation("prefix_credit_only", "prefix credit only", "advantages", continuation_loss=False),
-    _ablation("joint_groups", "no separate groups", "advantages", separate_groups=False),
+    axpo_with("random", "random ranking", "selection", ranking=Ranking.RANDOM),
+    axpo_with("scratch", "resampled from scratch", "selection", cut=Cut.QUESTION),
+    axpo_with("no_tool", "no-tool rollouts resampled", "selection", cut=Cut.NO_TOOL),
+    axpo_with("no_prefix_credit", "no prefix credit", "advantages", prefix_credit=False),
+    axpo_with("prefix_credit_only", "prefix credit only", "advantages", continuation_loss=False),
+    axpo_with("joint_groups", "no separate groups", "advantages", separate_groups=False),
 )
 """The paper's ablations, each with one thing changed."""

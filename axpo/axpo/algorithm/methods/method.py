@@ -103,6 +103,8 @@ class Method:
     """How many rollouts of a question are sampled at first, where `refine` adds others; None is `group_size`."""
     refine: Callable[[Rounds], tuple[Group, ...]] | None = None
     """What it makes of the groups that were sampled, before prefixes are selected; None leaves them."""
+    recovers: bool = False
+    """Whether `refine` resamples failed rollouts, so that dynamic sampling must leave it those that it could."""
     select: Select | None = None
     """Which prefixes are resampled; None for none."""
     credit: Credit = _group_relative
