@@ -100,7 +100,7 @@ def _draw_points(axes: Axes, points: Sequence[PlanePoint]) -> None:
             clip_on=False,
         )
         axes.annotate(
-            point.label, place, xytext=(5, 5), textcoords="offset points", fontsize=8, color=LIGHT["ink"], clip_on=False
+            point.label, place, xytext=(6, -11), textcoords="offset points", fontsize=8, color=LIGHT["ink"], clip_on=False
         )
     for before, after in pairwise(places):
         axes.annotate("", after, xytext=before, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.4})
