@@ -21,8 +21,8 @@ from axpo.report._plane import PlanePoint, write_plane
 from axpo.settings._evaluation import EvalConfig
 from axpo.settings.config import ConfigError
 from axpo.settings.config_file import checked
-from axpo.terminal._escaping import printable
 from axpo.terminal.unfailing import Unfailing, say
+from axpo_envs.plumbing.printable import printable
 
 _MOST_NAMED: Final = 5
 """Questions that are named on the terminal; the file names all."""

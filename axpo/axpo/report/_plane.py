@@ -99,9 +99,7 @@ def _draw_points(axes: Axes, points: Sequence[PlanePoint]) -> None:
             elinewidth=0.8,
             clip_on=False,
         )
-        axes.annotate(
-            point.label, place, xytext=(6, -11), textcoords="offset points", fontsize=8, color=LIGHT["ink"], clip_on=False
-        )
+        axes.annotate(point.label, place, xytext=(6, -11), textcoords="offset points", fontsize=8, color=LIGHT["ink"])
     for before, after in pairwise(places):
         axes.annotate("", after, xytext=before, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.4})
 
