@@ -158,6 +158,8 @@ class Sampling:
     """Divides the logits; 0.0 takes the most probable token."""
     truncation: Truncation = WHOLE
     """What the tempered distribution is restricted to."""
+    forbidden: tuple[int, ...] = ()
+    """Ids that are not sampled; the others' probabilities add up to 1 without them, before any truncation."""
     max_turn_tokens: int = 1024
     """Limit for one turn, forced tokens included."""
     max_episode_tokens: int = 16384

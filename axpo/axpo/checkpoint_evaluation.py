@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
 from axpo.records._folder import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_sft_run
 from axpo.records._reading import read_steps
-from axpo.run._checkpoint import newest_checkpoint, read_checkpoint
+from axpo.run._checkpoint import checkpoint_folders, newest_checkpoint, read_checkpoint
 from axpo.run._env_making import located_env, parse_env_args
 from axpo.run._policy_loading import load_settings
 from axpo.run.environments import SET_ASIDE, TRAIN, make_asked, make_worlds
@@ -58,6 +58,18 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
     check_model(config.checkpoint, config.policy)
     config = _decided(config, run)
     return config if config.env is not None else _at_home(config, run)
+
+
+def checkpoints_of(run: Path) -> tuple[str, ...]:
+    """The folders of the checkpoints that a training run has kept, oldest first.
+
+    Raises:
+        ConfigError: the folder is that of no training run, or holds no checkpoint.
+    """
+    folders = checkpoint_folders(run / CHECKPOINTS)
+    if not folders:
+        raise ConfigError(f"checkpoint: expected the folder of a training run with checkpoints; got {run}")
+    return tuple(map(str, folders))
 
 
 def _at_home(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalConfig:
@@ -134,6 +146,34 @@ def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None]
         PolicyError: the checkpoint cannot be loaded, or the server cannot do what is needed.
         InfrastructureFault: the server stayed unreachable.
     """
+    with open_checkpoint(config) as opened:
+        return evaluate(opened.policy, opened.env, opened.plan, progress=progress)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedCheckpoint:
+    """A policy with its environment, ready to be asked."""
+
+    policy: Sampler
+    """The policy, loaded or connected to."""
+    env: ToolEnv
+    """Asks the questions."""
+    plan: EvaluationPlan
+    """How many, how often, and how answers are sampled."""
+
+
+@contextmanager
+def open_checkpoint(config: EvalConfig) -> Iterator[OpenedCheckpoint]:
+    """Loads, or connects to, what `locate_checkpoint` has found, and makes its environment.
+
+    Args:
+        config: what is asked, and how; its environment is known.
+
+    Raises:
+        ConfigError: a value is unusable.
+        PolicyError: the checkpoint cannot be loaded, or the server cannot do what is needed.
+        InfrastructureFault: the server stayed unreachable.
+    """
     if config.env is None:
         raise ConfigError("env: expected an environment; got none")
     env, split = _asked(config, config.env)
@@ -146,7 +186,7 @@ def evaluate_checkpoint(config: EvalConfig, *, progress: Callable[[float], None]
         split=split,
     )
     with _opened(config) as policy:
-        return evaluate(policy, env, plan, progress=progress)
+        yield OpenedCheckpoint(policy=policy, env=env, plan=plan)
 
 
 _OPEN: Final = ("temperature", "top_p", "top_k", "max_turn_tokens", "max_episode_tokens")

@@ -28,8 +28,16 @@ class RemoteModel:
     placeholders: Placeholders | None
     """How many placeholders an image has; None if only text is sent."""
 
-    def request(self, ids: Sequence[int], images: tuple[ImageRef, ...], **details: Any) -> Request:
+    def request(
+        self, ids: Sequence[int], images: tuple[ImageRef, ...], *, forbidden: Sequence[int] = (), **details: Any
+    ) -> Request:
         """A request after a prompt whose image placeholders are expanded.
+
+        Args:
+            ids: the prompt.
+            images: the images in the order of their placeholders.
+            forbidden: ids that are not sampled, beside those that never are.
+            details: further fields of the request.
 
         Raises:
             PolicyError: the placeholders are not those of the images.
@@ -38,4 +46,5 @@ class RemoteModel:
             ids, images = self.placeholders.compacted(ids, images), self.placeholders.fitted(images)
         elif images:
             raise PolicyError(f"expected text only: no images are sent to this server; got {len(images)}")
-        return Request(ids=tuple(ids), images=images, bias=self.rules.bias, stop_ids=self.rules.stop_ids, **details)
+        bias = self.rules.bias(forbidden)
+        return Request(ids=tuple(ids), images=images, bias=bias, stop_ids=self.rules.stop_ids, **details)

@@ -15,7 +15,7 @@ from axpo_agents.remote._model import RemoteModel
 from axpo_agents.remote._server import InferenceServer
 from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, TokenSequence, Truncation
 from axpo_envs.plumbing.extras import requiring
-from axpo_envs.types import EpisodeState, Parts
+from axpo_envs.types import EpisodeState, Parts, ToolCall
 
 if TYPE_CHECKING:
     import torch
@@ -95,6 +95,10 @@ class RemotePolicy(Sampler):
         """The text of a turn as the environment parses it."""
         return self._model.chat.decode_turn(ids)
 
+    def encode_call(self, call: ToolCall) -> list[int]:
+        """Ids of a call, written as the chat template asks for it; what it quotes ends no turn."""
+        return self._model.chat.encode_call(call)
+
     def find_spans(self, ids: Sequence[int]) -> TurnSpans:
         """Locates thinking and the first tool call where the environment's parser sees them."""
         return self._model.chat.find_spans(ids)
@@ -166,6 +170,7 @@ class RemotePolicy(Sampler):
                     count=1 if greedy else len(members),
                     temperature=sampling.temperature,
                     truncation=sampling.truncation,
+                    forbidden=sampling.forbidden,
                     seed=_request_seed(seed, members[0], prefixes[members[0]].seed),
                 )
                 orders.append(_Order(request=request, ids=ids, members=members))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,10 +25,9 @@ class TokenRules:
     vocabulary: int
     """Ids from here on are none."""
 
-    @property
-    def bias(self) -> dict[int, float]:
-        """What keeps forbidden ids from being sampled."""
-        return dict.fromkeys(sorted(self.forbidden), _NEVER)
+    def bias(self, forbidden: Iterable[int] = ()) -> dict[int, float]:
+        """What keeps ids from being sampled: those that never are, and others that are forbidden for now."""
+        return dict.fromkeys(sorted({*self.forbidden, *forbidden}), _NEVER)
 
     def turn(self, choice: Choice, *, limit: int) -> Sampled:
         """The turn that a server wrote, up to its end-of-turn token.

@@ -14,7 +14,7 @@ from axpo.algorithm.types import Branch, BranchPoint, Group
 from axpo.settings.config import SamplingConfig
 from axpo_agents.policy import Sampler, TextAgent
 from axpo_agents.rolling import Lost, Start, roll, roll_agent
-from axpo_agents.types import Sampling
+from axpo_agents.types import Rollout, Sampling
 from axpo_envs.env import ToolEnv
 from axpo_envs.plumbing.web import Retries
 from axpo_envs.types import Question
@@ -156,6 +156,38 @@ def sampling_of(config: SamplingConfig, policy: Sampler) -> Sampling:
     return sampling if most is None else replace(sampling, max_episode_tokens=min(sampling.max_episode_tokens, most))
 
 
+def run_starts(
+    starts: Sequence[Start],
+    policy: Sampler,
+    env: ToolEnv,
+    config: SamplingConfig,
+    *,
+    seed: int,
+    forbidden: tuple[int, ...] = (),
+) -> list[Rollout | Lost]:
+    """Runs episodes to their ends from wherever they start; faulty turns are executed again as in `sample_groups`.
+
+    Args:
+        starts: where they start.
+        policy: samples the turns.
+        env: executes them.
+        config: how they are sampled.
+        seed: of everything; an episode with a seed of its own depends on nothing that is sampled beside it.
+        forbidden: token ids that are not sampled.
+
+    Returns:
+        In the order of the starts: the finished episode, or what was lost to an infrastructure fault for good.
+
+    Raises:
+        NonFiniteError: the policy's logits, or a reward, are infinite or not a number.
+    """
+    retries = Retries(
+        attempts=config.fault_retries + 1, first_wait_s=config.fault_wait_s, longest_wait_s=LONGEST_WAIT_S
+    )
+    sampling = replace(sampling_of(config, policy), forbidden=forbidden)
+    return roll(policy, env, starts, sampling, seed=seed, retries=retries)
+
+
 def _finish(
     families: Sequence[Sequence[Start]], policy: Sampler, env: ToolEnv, config: SamplingConfig, *, seed: int
 ) -> tuple[tuple[Group, ...], list[Lost]]:
@@ -164,11 +196,7 @@ def _finish(
     starts: dict[Slot, Start] = {}
     for family in families:
         starts.update(zip(buffer.open(family[0].state.question, len(family)), family, strict=True))
-    retries = Retries(
-        attempts=config.fault_retries + 1, first_wait_s=config.fault_wait_s, longest_wait_s=LONGEST_WAIT_S
-    )
-    sampling = sampling_of(config, policy)
-    outcomes = roll(policy, env, list(starts.values()), sampling, seed=seed, retries=retries)
+    outcomes = run_starts(list(starts.values()), policy, env, config, seed=seed)
     lost = []
     for slot, outcome in zip(starts, outcomes, strict=True):
         if isinstance(outcome, Lost):

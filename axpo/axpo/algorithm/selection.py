@@ -73,6 +73,19 @@ def prefix_budget(config: SelectionConfig, rollouts: int) -> int:
     return math.floor(Fraction(str(config.budget)) * rollouts / config.continuations)
 
 
+def point_at_call(group: int, rollout: int, source: Rollout, *, continuations: int) -> BranchPoint | None:
+    """The point behind the opening tag of a rollout's first call; None where it has none or nothing follows.
+
+    Args:
+        group: index of its group.
+        rollout: its number in that group.
+        source: the rollout.
+        continuations: how many are to grow there.
+    """
+    place = _at_tool_call(source)
+    return None if place is None else _point(group, rollout, source, place, continuations)
+
+
 def is_triggered(group: Group, *, success_threshold: float) -> bool:
     """Whether the group's tool-using rollouts exist and are all wrong."""
     rewards = [rollout.reward for rollout in group.rollouts if rollout.used_tool]
@@ -99,18 +112,22 @@ def _candidates(index: int, group: Group, config: SelectionConfig, success_thres
     locate = _PLACES[config.cut]
     places = ((number, rollout, locate(rollout)) for number, rollout in subgroup)
     return [
-        BranchPoint(
-            group=index,
-            rollout=number,
-            turn=place.turn,
-            token=place.token,
-            confidence=place.confidence,
-            snapshot=rollout.snapshots[place.turn],
-            continuations=config.continuations,
-        )
+        _point(index, number, rollout, place, config.continuations)
         for number, rollout, place in places
         if place is not None and number not in branched
     ]
+
+
+def _point(group: int, number: int, rollout: Rollout, place: _Place, continuations: int) -> BranchPoint:
+    return BranchPoint(
+        group=group,
+        rollout=number,
+        turn=place.turn,
+        token=place.token,
+        confidence=place.confidence,
+        snapshot=rollout.snapshots[place.turn],
+        continuations=continuations,
+    )
 
 
 def _rank(points: list[BranchPoint], ranking: Ranking, rng: random.Random) -> None:

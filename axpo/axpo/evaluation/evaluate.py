@@ -72,7 +72,7 @@ class Evaluation:
     def as_record(self) -> dict[str, Any]:
         """The form in which JSON files hold it."""
         return {
-            "metrics": {name: _as_metric(estimate) for name, estimate in self.metrics.items()},
+            "metrics": {name: as_metric(estimate) for name, estimate in self.metrics.items()},
             "split": self.split,
             "questions": self.questions,
             "rollouts": self.rollouts,
@@ -107,24 +107,53 @@ def evaluate(
         NonFiniteError: logits or rewards are infinite or not a number.
     """
     started = time.perf_counter()
-    questions = held_out_questions(env.questions, plan.questions)
-    at_a_time = plan.sampling.questions
-    groups: list[Group] = []
     lost: list[Lost] = []
-    for start in range(0, len(questions), at_a_time):
-        part = questions[start : start + at_a_time]
-        groups += _sampled(policy, part, env, plan, lost)
-        if progress is not None:
-            progress((start + len(part)) / len(questions))
+    groups = sample_held_out(policy, env, plan, on_lost=lost.append, progress=progress)
     return _measured(groups, lost, env, plan, started)
 
 
+def sample_held_out(
+    policy: Sampler | TextAgent,
+    env: ToolEnv,
+    plan: EvaluationPlan,
+    *,
+    on_lost: Callable[[Lost], None],
+    progress: Callable[[float], None] | None = None,
+) -> list[Group]:
+    """The rollouts that `evaluate` measures, by question.
+
+    Args:
+        policy: what samples them.
+        env: asks the held-out questions.
+        plan: how many, how often.
+        on_lost: told of every episode that infrastructure faults took for good.
+        progress: told the finished share (0 to 1) now and then.
+
+    Raises:
+        InfrastructureFault: a whole part of the episodes was lost.
+        NonFiniteError: logits or rewards are infinite or not a number.
+    """
+    questions = held_out_questions(env.questions, plan.questions)
+    at_a_time = plan.sampling.questions
+    groups: list[Group] = []
+    for start in range(0, len(questions), at_a_time):
+        part = questions[start : start + at_a_time]
+        groups += _sampled(policy, part, env, plan, on_lost)
+        if progress is not None:
+            progress((start + len(part)) / len(questions))
+    return groups
+
+
 def _sampled(
-    policy: Sampler | TextAgent, questions: Sequence[Question], env: ToolEnv, plan: EvaluationPlan, lost: list[Lost]
+    policy: Sampler | TextAgent,
+    questions: Sequence[Question],
+    env: ToolEnv,
+    plan: EvaluationPlan,
+    on_lost: Callable[[Lost], None],
 ) -> tuple[Group, ...]:
     seed = derive_seed(plan.seed, "evaluation")
     if hasattr(policy, "encode_prompt"):
-        return sample_groups(questions, cast("Sampler", policy), env, plan.sampling, seed=seed, on_lost=lost.append)
+        return sample_groups(questions, cast("Sampler", policy), env, plan.sampling, seed=seed, on_lost=on_lost)
     return agent_groups(questions, policy, env, plan.sampling, seed=seed)
 
 
@@ -174,5 +203,6 @@ def _measured(
     )
 
 
-def _as_metric(estimate: Estimate | None) -> Metric:
+def as_metric(estimate: Estimate | None) -> Metric:
+    """A measured value as JSON holds it."""
     return {"value": None, "n": 0, "low": None, "high": None} if estimate is None else estimate.as_dict()

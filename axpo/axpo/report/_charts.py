@@ -150,7 +150,7 @@ def inline_svg(panel: Panel, lines: Sequence[Line]) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": panel.title}):
         figure = Figure(figsize=(4.6, 2.5), layout="constrained", facecolor="none")
         _draw(figure.add_subplot(), panel, lines)
-        svg = _svg(figure)
+        svg = svg_of(figure)
     for role, colour in LIGHT.items():
         svg = svg.replace(colour, f"var(--{role})")
     # What a page with several charts must not get from each of them: a global style, equal ids, a font, a fixed size.
@@ -177,7 +177,7 @@ def write_picture(lines: Sequence[Line], path: Path, *, panels: Sequence[Panel] 
         handles = [Line2D([], [], color=LIGHT[line.role], linewidth=2.2, label=line.label) for line in lines]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(lines), frameon=False)
         if path.suffix == ".svg":
-            atomic.write_text(path, _svg(figure))
+            atomic.write_text(path, svg_of(figure))
         else:
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=200)
@@ -258,7 +258,8 @@ def _tick(value: float, *, share: bool) -> str:
     return f"{value:.3g}"
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
+    """A figure as an SVG element, without what depends on the moment."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Type", "Format", "Creator")))
     svg = buffer.getvalue()

@@ -97,6 +97,11 @@ def checkpoint_folder(checkpoints: Path, step: int) -> Path:
     return checkpoints / f"{_PREFIX}{step:06d}"
 
 
+def checkpoint_folders(checkpoints: Path) -> tuple[Path, ...]:
+    """The folders of all checkpoints, oldest first; none are checked."""
+    return tuple(reversed(_folders(checkpoints)))
+
+
 def save_checkpoint(
     checkpoints: Path, policy: SavablePolicy, optimizer: Optimizer, progress: Progress, config_toml: str
 ) -> Path:

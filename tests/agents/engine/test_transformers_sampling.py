@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -239,6 +240,23 @@ def test_truncation_keeps_the_most_probable_tokens_in_proportion() -> None:
         tokens, logprobs = draw(logits, uniforms, 1.0, truncation)
         assert torch.bincount(tokens, minlength=4).tolist() == pytest.approx(counts, abs=1)
         assert float(logprobs.exp().max()) == pytest.approx(max(counts) / 1000, abs=1e-3)
+
+
+def test_forbidden_tokens_are_never_sampled_and_the_others_add_up_to_one(
+    fresh: TransformersPolicy, kit: SimpleNamespace
+) -> None:
+    prefixes = [Prefix(sequence=kit.given(kit.encode(fresh, "What?")))] * 64
+    short = Sampling(max_turn_tokens=1, max_episode_tokens=200)
+    free = [turn.ids[0] for turn in fresh.sample(prefixes, short, seed=0)]
+    forbidden = tuple(sorted(set(free)))[:3]
+    held = fresh.sample(prefixes, replace(short, forbidden=forbidden), seed=0)
+    assert not set(forbidden) & {turn.ids[0] for turn in held}
+    given = prefixes[0].sequence
+    with torch.no_grad():
+        alone = [kit.grown(given, replace(held[0], ids=(token,), logprobs=(0.0,))) for token in forbidden]
+        kept = 1 - sum(float(scored.exp()) for scored in fresh.logprobs(alone))
+        for turn, scored in zip(held, fresh.logprobs([kit.grown(given, turn) for turn in held]), strict=True):
+            assert turn.logprobs[0] == pytest.approx(float(scored) - math.log(kept), abs=1e-4)
 
 
 def test_limits_count_forced_tokens_and_the_whole_episode(fresh: TransformersPolicy, kit: SimpleNamespace) -> None:

@@ -204,6 +204,15 @@ def test_a_server_that_stays_down_loses_the_episodes_without_scoring_them(server
     assert [type(outcome) for outcome in outcomes] == [Lost, Lost]
 
 
+def test_forbidden_ids_are_biased_away_beside_those_that_are_never_sampled(server: ScriptedServer) -> None:
+    with load(server) as policy:
+        for forbidden in ((), (9, 11)):
+            policy.sample([PROMPT], Sampling(forbidden=forbidden), seed=0)
+    never, held = (body["logit_bias"] for body in server.bodies[-2:])
+    assert {token: bias for token, bias in held.items() if token not in never} == {"9": -100.0, "11": -100.0}
+    assert never.items() <= held.items()
+
+
 def test_a_refused_request_ends_the_run(server: ScriptedServer) -> None:
     with load(server) as policy:
         server.reply = lambda body: (400, "max_tokens cannot be greater than max_model_len")

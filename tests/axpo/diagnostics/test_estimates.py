@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axpo.diagnostics.estimates import estimate_ratio, pass_at_k
+from axpo.diagnostics.estimates import Estimate, Z, estimate_mean, estimate_ratio, pass_at_k
 
 
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_sample():
@@ -90,3 +90,18 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
         estimate = estimate_ratio([sum(rng.random() < skill for _ in range(8)) for skill in skills], [8] * 40)
         hits += estimate is not None and estimate.low <= 0.5 <= estimate.high
     assert 0.92 <= hits / 400 <= 0.98
+
+
+def test_the_mean_of_counts_has_the_normal_interval() -> None:
+    found = estimate_mean([1, 2, 3])
+    assert (found.value, found.n) == (2.0, 3)
+    assert (found.low, found.high) == pytest.approx((2 - Z / math.sqrt(3), 2 + Z / math.sqrt(3)))
+    assert estimate_mean([4]) == Estimate(value=4.0, n=1, low=None, high=None)
+    assert estimate_mean([]) is None
+
+
+def test_differences_that_happen_to_be_shares_keep_the_normal_interval() -> None:
+    # Per question 1 of 2 and 0 of 2: the mean 1/4, deviations of 1/2 each, over 4 and corrected by 2 / 1.
+    found = estimate_ratio([1, 0], [2, 2], signed=True)
+    assert found.value == 0.25
+    assert found.high - found.low == pytest.approx(2 * Z * math.sqrt(0.5 / 16 * 2))
