@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from pydantic_core import from_json
 
@@ -139,15 +139,16 @@ def _samples(file: Path) -> Iterator[Placed]:
             for info in archive.infolist()
             if info.filename.startswith("samples/") and info.filename.endswith(".json")
         ]
-    if any(info.compress_type == _ZSTANDARD for info in samples) and sys.version_info < (3, 14):
-        with requiring("inspect", f"reading {file.name}, which is compressed with Zstandard,"):
-            from backports.zstd.zipfile import ZipFile
-
-        archive = ZipFile(file)
-    else:
-        archive = zipfile.ZipFile(file)
-    with archive:
+    with _opened(file, [info.compress_type for info in samples]) as archive:
         yield from (Placed(f"{file}!{info.filename}", _sample(archive, info)) for info in samples)
+
+
+def _opened(file: Path, methods: Sequence[int]) -> zipfile.ZipFile:
+    if _ZSTANDARD not in methods or sys.version_info >= (3, 14):
+        return zipfile.ZipFile(file)
+    with requiring("inspect", f"reading {file.name}, which is compressed with Zstandard,"):
+        from backports.zstd.zipfile import ZipFile
+    return cast(zipfile.ZipFile, ZipFile(file))
 
 
 def _sample(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Mapping[str, Any] | UnreadableError:
@@ -157,5 +158,5 @@ def _sample(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Mapping[str, Any
         with archive.open(info.filename) as stream:
             # What the file says of its size binds nobody.
             return _object(stream.read(_LARGEST_SAMPLE))
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, ValueError) as error:
+    except Exception as error:  # each method of compression has its own
         return UnreadableError(f"expected a readable sample; {error}")

@@ -53,7 +53,10 @@ def _apart(kind: Format, placed: Iterator[Placed]) -> Iterator[Placed]:
         yield from placed
         return
     for place, record in placed:
-        inner = (record,) if isinstance(record, UnreadableError) else kind.parts(record)
+        if isinstance(record, UnreadableError):
+            yield Placed(place, record)
+            continue
+        inner = kind.parts(record)
         yield from (Placed(place if len(inner) == 1 else f"{place}#{n}", part) for n, part in enumerate(inner))
 
 

@@ -118,9 +118,8 @@ def test_what_broke_before_the_policy_spoke_is_no_rollout(tmp_path: Path) -> Non
 def test_agents_of_one_episode_are_questions_of_their_own_and_untrained_ones_do_not_count(tmp_path: Path) -> None:
     episode = lines("verifiers_traces.jsonl")[0]
     (trace,) = episode["traces"]
-    agents = [
-        {**trace, "agent": {"name": name, "trainable": name != "j"}} for name in ("solver", "critic", "judge")
-    ]
+    names = ("solver", "critic", "judge")
+    agents = [{**trace, "agent": {"name": name, "trainable": name != "judge"}} for name in names]
     work = {"type": "train", "work": {"type": "train", "step": 7}}
     findings = audit([write(tmp_path / "traces.jsonl", [{**episode, "run": work, "traces": agents}])], AuditSettings())
     assert (findings.rollouts, findings.questions, list(findings.over_time)) == (2, 2, ["7"])
@@ -157,3 +156,15 @@ def test_a_sample_that_is_too_large_is_counted_by_its_place(tmp_path: Path, monk
     findings = audit([tmp_path / "log.eval"], AuditSettings())
     assert (findings.rollouts, findings.unreadable) == (1, 1)
     assert "at most 1000 bytes" in findings.problems[0][1]
+
+
+def test_a_damaged_sample_is_counted_by_its_place(tmp_path: Path) -> None:
+    data = bytearray((HERE / "inspect_log.eval").read_bytes())
+    with zipfile.ZipFile(HERE / "inspect_log.eval") as archive:
+        (first, *_) = [info for info in archive.infolist() if info.filename.startswith("samples/")]
+    start = first.header_offset + 30 + len(first.filename) + first.compress_size // 2
+    data[start : start + 40] = bytes(40)
+    (tmp_path / "log.eval").write_bytes(data)
+    findings = audit([tmp_path / "log.eval"], AuditSettings())
+    assert (findings.rollouts, findings.unreadable) == (3, 1)
+    assert findings.problems[0][0].endswith(f"log.eval!{first.filename}")
