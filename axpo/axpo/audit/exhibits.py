@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from axpo.audit.audit import AuditSettings
-from axpo.audit.fields import Fields, UnreadableError, at, content_text, mapping
+from axpo.audit.fields import Fields, UnreadableError, at, mapping
 from axpo.audit.images import images_of
+from axpo.audit.messages import content_text
 from axpo.audit.record import AssistantTurn, Call, Rollout, Transcript
 from axpo.audit.stream import Seen, stream
 from axpo.audit.turns import ToolNames, read_rollout

@@ -1,4 +1,4 @@
-"""Defines how fields of a stranger's record are found and read: rewards, questions, chat messages.
+"""Defines how fields of a stranger's record are found and read: rewards, questions, labels.
 
 What a record holds may be of any type; `UnreadableError` says what was expected and got, and is counted by its place.
 """
@@ -10,8 +10,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-
-from axpo.audit.record import AssistantTurn, Call
 
 REWARDS: Final = (
     "reward",
@@ -129,103 +127,6 @@ def labels_of(record: Mapping[str, Any]) -> tuple[str, ...]:
         else []
     )
     return (*found, *(label for label in ("must_act", "must_not_act") if record.get(label) is True))
-
-
-def tool_names(tools: Any) -> tuple[str, ...]:
-    """Names of declared tools: strings, or schemas with or without the shell `function`."""
-    if isinstance(tools, str):
-        try:
-            tools = json.loads(tools)
-        except ValueError:
-            return ()
-    if not isinstance(tools, Sequence):
-        return ()
-    inner = (tool.get("function", tool) if isinstance(tool, Mapping) else tool for tool in tools)
-    names = (tool.get("name") if isinstance(tool, Mapping) else tool for tool in inner)
-    return tuple(name for name in names if isinstance(name, str))
-
-
-def content_text(content: Any) -> str:
-    """The text of a message's content: a string, or parts of which some are text."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, Sequence):
-        return "".join(
-            part if isinstance(part, str) else str(part.get("text") or "")
-            for part in content
-            if isinstance(part, str | Mapping)
-        )
-    raise UnreadableError(f"expected a message's content as text or parts; got {type(content).__name__}")
-
-
-def turns_of(messages: Any) -> tuple[AssistantTurn, ...]:
-    """The assistant's turns of a conversation in chat messages, with what came back after each.
-
-    Raises:
-        UnreadableError: it is no list of messages.
-    """
-    if not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
-        raise UnreadableError(f"expected a list of chat messages; got {type(messages).__name__}")
-    turns: list[AssistantTurn] = []
-    for place, message in enumerate(messages):
-        if not isinstance(message, Mapping):
-            raise UnreadableError(f"message {place}: expected an object; got {type(message).__name__}")
-        role = message.get("role", message.get("from"))
-        text = content_text(message.get("content", message.get("value")))
-        if role in ("assistant", "gpt", "ai"):
-            turns.append(_assistant(message, text))
-        elif role in ("tool", "function", "observation", "ipython", "tool_response") and turns:
-            last = turns[-1]
-            failed = message.get("error") or message.get("is_error")
-            turns[-1] = AssistantTurn(
-                text=last.text,
-                thinking=last.thinking,
-                calls=last.calls,
-                results=(*last.results, f"Error: {text}" if failed else text),
-            )
-        elif role == "user" and turns and "<tool_response>" in text:
-            last = turns[-1]
-            answers = tuple(part.partition("</tool_response>")[0] for part in text.split("<tool_response>")[1:])
-            turns[-1] = AssistantTurn(
-                text=last.text, thinking=last.thinking, calls=last.calls, results=(*last.results, *answers)
-            )
-    return tuple(turns)
-
-
-def _assistant(message: Mapping[str, Any], text: str) -> AssistantTurn:
-    thinking = next(
-        (message[name] for name in ("reasoning_content", "reasoning", "thinking") if message.get(name)), None
-    )
-    given = message.get("tool_calls")
-    if not given and isinstance(message.get("function_call"), Mapping):
-        given = [message["function_call"]]
-    calls = (
-        tuple(_call(call) for call in given)
-        if isinstance(given, Sequence) and not isinstance(given, str) and given
-        else None
-    )
-    return AssistantTurn(text=text, thinking=thinking if isinstance(thinking, str) else None, calls=calls)
-
-
-def _call(call: Any) -> Call:
-    inner = call.get("function", call) if isinstance(call, Mapping) else {}
-    if isinstance(inner, str):
-        inner = {"name": inner, "arguments": call.get("arguments")}
-    name, arguments = (inner.get("name"), inner.get("arguments")) if isinstance(inner, Mapping) else (None, None)
-    readable = isinstance(name, str)
-    if isinstance(arguments, str):
-        try:
-            readable = readable and isinstance(json.loads(arguments or "{}"), dict)
-        except ValueError:
-            readable = False
-    failed = isinstance(call, Mapping) and bool(call.get("parse_error"))
-    return Call(
-        name=name if isinstance(name, str) else "",
-        readable=readable and not failed,
-        arguments="" if arguments is None else arguments,
-    )
 
 
 def _names(record: Mapping[str, Any]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from pydantic_core import from_json
 
@@ -19,6 +20,8 @@ _LONGEST_LINE: Final = 64 << 20
 """Bytes of a line; a longer one is skipped and counted."""
 _WRAPPERS: Final = ("samples", "rollouts", "results", "data", "records")
 _LARGEST_SAMPLE: Final = 256 << 20
+_ZSTANDARD: Final = 93
+"""How inspect_ai compresses its logs; a method that zipfile knows from Python 3.14 on."""
 
 
 class Placed(NamedTuple):
@@ -131,14 +134,29 @@ def _samples(file: Path) -> Iterator[Placed]:
     except (zipfile.BadZipFile, OSError) as error:
         raise ConfigError(f"{file}: expected a log of inspect_ai (a zip file); {error}") from None
     with archive:
-        for info in archive.infolist():
-            if not (info.filename.startswith("samples/") and info.filename.endswith(".json")):
-                continue
-            place = f"{file}!{info.filename}"
-            if info.file_size > _LARGEST_SAMPLE:
-                yield Placed(place, UnreadableError(f"expected at most {_LARGEST_SAMPLE} bytes; got {info.file_size}"))
-                continue
-            try:
-                yield Placed(place, _object(archive.read(info)))
-            except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
-                yield Placed(place, UnreadableError(f"expected a readable sample; {error}"))
+        samples = [
+            info
+            for info in archive.infolist()
+            if info.filename.startswith("samples/") and info.filename.endswith(".json")
+        ]
+    with _opened(file, [info.compress_type for info in samples]) as archive:
+        yield from (Placed(f"{file}!{info.filename}", _sample(archive, info)) for info in samples)
+
+
+def _opened(file: Path, methods: Sequence[int]) -> zipfile.ZipFile:
+    if _ZSTANDARD not in methods or sys.version_info >= (3, 14):
+        return zipfile.ZipFile(file)
+    with requiring("inspect", f"reading {file.name}, which is compressed with Zstandard,"):
+        from backports.zstd.zipfile import ZipFile
+    return cast(zipfile.ZipFile, ZipFile(file))
+
+
+def _sample(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Mapping[str, Any] | UnreadableError:
+    if info.file_size > _LARGEST_SAMPLE:
+        return UnreadableError(f"expected at most {_LARGEST_SAMPLE} bytes; got {info.file_size}")
+    try:
+        with archive.open(info.filename) as stream:
+            # What the file says of its size binds nobody.
+            return _object(stream.read(_LARGEST_SAMPLE))
+    except Exception as error:  # each method of compression has its own
+        return UnreadableError(f"expected a readable sample; {error}")

@@ -42,9 +42,22 @@ def stream(paths: Sequence[Path], format: str | None) -> Iterator[Seen]:
         kind, placed = _with_format(file, format)
         if kind is None:
             continue
-        for place, record in placed:
+        for place, record in _apart(kind, placed):
             yield Seen(number, place, record, kind, file)
             number += 1
+
+
+def _apart(kind: Format, placed: Iterator[Placed]) -> Iterator[Placed]:
+    """The records one by one, also those that stand within one."""
+    if kind.parts is None:
+        yield from placed
+        return
+    for place, record in placed:
+        if isinstance(record, UnreadableError):
+            yield Placed(place, record)
+            continue
+        inner = kind.parts(record)
+        yield from (Placed(place if len(inner) == 1 else f"{place}#{n}", part) for n, part in enumerate(inner))
 
 
 def _with_format(file: Path, name: str | None) -> tuple[Format | None, Iterator[Placed]]:

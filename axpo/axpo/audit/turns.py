@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from axpo.audit.record import AssistantTurn, Call, Rollout, Transcript
@@ -50,7 +50,8 @@ def read_rollout(transcript: Transcript, tools: ToolNames) -> Rollout:
     """The transcript as an audit counts it; whatever the policy wrote, this raises nothing.
 
     Calls that are not kept apart are looked for in the text outside thinking: `<tool_call>` in both spellings,
-    `[TOOL_CALLS]`, and tags named like tools (`<search>`). A result that begins like an error is a call that failed.
+    `[TOOL_CALLS]`, and tags named like tools (`<search>`). A call failed whose result begins like an error, or that
+    cannot be read.
     """
     thoughts: list[str] = []
     calls: list[Call] = []
@@ -115,6 +116,4 @@ def reads_like_an_error(result: str) -> bool:
 def _judged(call: Call, result: str | None) -> Call:
     if call.succeeded is not None or result is None:
         return call
-    return Call(
-        name=call.name, readable=call.readable, succeeded=not reads_like_an_error(result), arguments=call.arguments
-    )
+    return replace(call, succeeded=call.readable and not reads_like_an_error(result))

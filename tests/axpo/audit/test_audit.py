@@ -381,12 +381,3 @@ def test_the_rollouts_of_a_run_are_read_where_it_keeps_them(tmp_path: Path, grou
     assert list(findings.files.values()) == ["axpo"]
     assert (findings.rollouts, findings.questions) == (len(group.rollouts), 1)
     assert (value(findings, "tool_attempt_rate"), value(findings, "tool_success_rate")) == ((0.25, 4), (1.0, 1))
-
-
-def test_what_trl_itself_logged_is_read(tmp_path: Path) -> None:
-    # Made by make_trl_completions.py: rewards of 0 and 1, and of 0.5 where a completion begins before "m".
-    findings = audit([Path(__file__).with_name("trl_completions.parquet")], AuditSettings())
-    assert list(findings.files.values()) == ["trl"]
-    assert (findings.rollouts, findings.questions, findings.unscored, findings.unreadable) == (8, 2, 0, 0)
-    assert value(findings, "tool_attempt_rate") == (0.0, 8)
-    assert list(findings.over_time) == ["1"]

@@ -14,7 +14,7 @@ from PIL import Image
 from axpo.algorithm.types import Group
 from axpo.records._rollout_log import read_rollouts, write_rollouts
 from axpo.report._pictures import Album, Box, Picture
-from axpo.report._rollout_view import RolloutView, Tone, _pieces, view_rollout
+from axpo.report._rollout_view import RolloutView, Tone, pieces_of, view_rollout
 from axpo_agents.types import Rollout
 from axpo_envs.images import ImageRef
 from axpo_envs.imaging.coordinates import Coords
@@ -152,7 +152,7 @@ def test_turns_before_the_cut_one_are_frozen_whole(tmp_path: Path, group: Group)
 
 def test_each_part_of_a_turn_has_its_tone() -> None:
     text = 'Hm <think>a <tool_call></think><tool_call>{"name": "f"}</tool_call>so <answer>7</answer>'
-    assert [(piece.text, piece.tone) for piece in _pieces(text, 0)] == [
+    assert [(piece.text, piece.tone) for piece in pieces_of(text, 0)] == [
         ("Hm ", Tone.TEXT),
         ("<think>a <tool_call></think>", Tone.THINKING),
         ('<tool_call>{"name": "f"}</tool_call>', Tone.CALL),
@@ -169,7 +169,7 @@ TURNS = st.lists(
 @given(parts=TURNS, cut=st.integers(0, 40))
 def test_pieces_are_the_text_whatever_it_is(parts: list[str], cut: int) -> None:
     text = "".join(parts)
-    pieces = _pieces(text, min(cut, len(text)))
+    pieces = pieces_of(text, min(cut, len(text)))
     assert "".join(piece.text for piece in pieces) == text
     assert "".join(piece.text for piece in pieces if piece.frozen) == text[: min(cut, len(text))]
     assert all(piece.text for piece in pieces)

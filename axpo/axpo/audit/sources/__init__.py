@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ class Format:
     """Whether a record looks like one of this format."""
     read: Callable[[Mapping[str, Any], Fields], Transcript | None]
     """The rollout of a record, None for one that is not to be counted; raises `UnreadableError`."""
+    parts: Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]] | None = None
+    """The records within a record; None where each is one rollout."""
 
 
 FORMATS: Final = {
@@ -32,7 +34,13 @@ FORMATS: Final = {
     for each in (
         Format(name="axpo", label="runs of axpo", matches=axpo_runs.matches, read=axpo_runs.read),
         Format(name="inspect", label="inspect_ai logs", matches=inspect_ai.matches, read=inspect_ai.read),
-        Format(name="verifiers", label="verifiers results", matches=verifiers.matches, read=verifiers.read),
+        Format(
+            name="verifiers",
+            label="verifiers results",
+            matches=verifiers.matches,
+            read=verifiers.read,
+            parts=verifiers.parts,
+        ),
         Format(name="trl", label="TRL completions", matches=trl.matches, read=trl.read),
         Format(name="verl", label="verl rollout dumps", matches=verl.matches, read=verl.read),
         Format(name="chat", label="chat messages", matches=chat.matches, read=chat.read),

@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from axpo.audit.fields import (
-    HOPS,
-    Fields,
-    UnreadableError,
-    count_of,
-    labels_of,
-    question_of,
-    reward_of,
-    tool_names,
-    turns_of,
-)
+from axpo.audit.fields import HOPS, Fields, UnreadableError, count_of, labels_of, question_of, reward_of
+from axpo.audit.messages import tool_names, turns_of
 from axpo.audit.record import Transcript
 
 _MESSAGES: Final = ("messages", "conversations", "conversation", "completion", "trajectory")

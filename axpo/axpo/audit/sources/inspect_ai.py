@@ -16,8 +16,8 @@ from axpo.audit.fields import (
     number,
     question_of,
     reward_of,
-    turns_of,
 )
+from axpo.audit.messages import tool_names, turns_of
 from axpo.audit.record import Transcript
 
 _LETTERS: Final = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
@@ -32,15 +32,29 @@ def matches(record: Mapping[str, Any]) -> bool:
 def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
     """The rollout; an epoch is one rollout of its sample, its reward the mean of its scores."""
     extra = mapping(record.get("metadata"))
-    limit = record.get("limit")
     return Transcript(
         question=question_of(record, fields) if fields.group_by else key_of(record.get("id")),
         turns=turns_of(record.get("messages")),
         reward=reward_of(record, fields) if fields.reward else _reward(record.get("scores")),
+        tools=_tools(record.get("events")),
         hops=count_of(extra, HOPS),
         labels=labels_of(extra),
-        cut_off=limit.get("type") == "token" if isinstance(limit, Mapping) else False,
+        cut_off=_cut_off(record),
     )
+
+
+def _tools(events: Any) -> tuple[str, ...]:
+    """What the model was offered when it was first asked."""
+    for event in events if isinstance(events, list) else ():
+        if isinstance(event, Mapping) and event.get("event") == "model":
+            return tool_names(event.get("tools"))
+    return ()
+
+
+def _cut_off(record: Mapping[str, Any]) -> bool:
+    choices = mapping(record.get("output")).get("choices")
+    last = mapping(choices[-1]).get("stop_reason") if isinstance(choices, list) and choices else None
+    return mapping(record.get("limit")).get("type") == "token" or last in ("max_tokens", "model_length")
 
 
 def _reward(scores: Any) -> float | None:

@@ -6,18 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from axpo.audit.fields import (
-    HOPS,
-    Fields,
-    UnreadableError,
-    count_of,
-    key_of,
-    labels_of,
-    question_of,
-    reward_of,
-    tool_names,
-    turns_of,
-)
+from axpo.audit.fields import HOPS, Fields, UnreadableError, count_of, key_of, labels_of, question_of, reward_of
+from axpo.audit.messages import tool_names, turns_of
 from axpo.audit.record import Transcript
 from axpo.audit.texts import turns_of_text
 

@@ -1,9 +1,9 @@
-"""Reads what verifiers saves: traces of its version 1 (graphs of messages), and the results of those before."""
+"""Reads what verifiers saves: episodes of traces (graphs of messages), single traces, and results of older versions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from axpo.audit.fields import (
@@ -18,24 +18,42 @@ from axpo.audit.fields import (
     number,
     question_of,
     reward_of,
-    tool_names,
-    turns_of,
 )
+from axpo.audit.messages import tool_names, turns_of
 from axpo.audit.record import Transcript
 from axpo.audit.texts import turns_of_text
 
-_LIMITS: Final = frozenset({"max_tokens", "length", "context_length"})
+_LIMITS: Final = frozenset(
+    {
+        *("max_tokens", "length", "context_length"),
+        *("max_input_tokens", "max_output_tokens", "max_total_tokens"),
+    }
+)
 """What stops a trace whose policy had no room left."""
 
 
 def matches(record: Mapping[str, Any]) -> bool:
-    """A trace has `nodes` and a `task`, a result `example_id` and `completion`."""
-    return {"nodes", "task"} <= set(record) or {"completion", "reward", "example_id"} <= set(record)
+    """An episode has `traces` and a `task`, a trace `nodes` and one, a result `example_id` and `completion`."""
+    fields = set(record)
+    return bool({"traces", "nodes"} & fields and "task" in fields) or {"completion", "reward", "example_id"} <= fields
 
 
-def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
-    """The rollout; of a trace the messages from its last reply back to its root."""
-    return _trace(record, fields) if "nodes" in record else _result(record, fields)
+def parts(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The traces of an episode, with what it says of them all; other records as they are."""
+    traces = record.get("traces")
+    if "nodes" in record or not isinstance(traces, list) or not traces:
+        return (record,)
+    work = at(record, "run.work")
+    return [{"work": work, **trace} if isinstance(trace, Mapping) else {"nodes": trace} for trace in traces]
+
+
+def read(record: Mapping[str, Any], fields: Fields) -> Transcript | None:
+    """The rollout, of a trace the messages from its last reply back to its root; None for agents that nobody trains."""
+    if "nodes" in record:
+        return None if at(record, "agent.trainable") is False else _trace(record, fields)
+    if "traces" in record:
+        raise UnreadableError("expected an episode with traces; it broke before there was any")
+    return _result(record, fields)
 
 
 def _result(record: Mapping[str, Any], fields: Fields) -> Transcript:
@@ -44,8 +62,9 @@ def _result(record: Mapping[str, Any], fields: Fields) -> Transcript:
     return Transcript(
         question=question_of(record, fields, ("example_id", "prompt")),
         turns=turns_of_text(completion) if isinstance(completion, str) else turns_of(completion),
-        reward=reward_of(record, fields),
-        tools=tool_names(record.get("tools") or info.get("oai_tools")),
+        # What broke is saved with a reward of 0.
+        reward=None if record.get("error") else reward_of(record, fields),
+        tools=tool_names(record.get("tool_defs") or record.get("tools") or info.get("oai_tools")),
         hops=count_of(record, HOPS),
         labels=labels_of(record),
         cut_off=record["is_truncated"] if isinstance(record.get("is_truncated"), bool) else None,
@@ -60,16 +79,30 @@ def _trace(record: Mapping[str, Any], fields: Fields) -> Transcript:
     question = next((found for path in where if (found := at(record, path)) is not None), None)
     if question is None:
         raise UnreadableError(f"expected a question in {' or '.join(where)}; got none")
-    stop = record.get("stop_condition")
+    agent = at(record, "agent.name")
     return Transcript(
-        question=key_of(question),
+        # Agents of one task do different things.
+        question=key_of(question) + (f"/{agent}" if agent not in (None, "agent") else ""),
         turns=turns_of(_path(nodes)),
         reward=reward_of(record, fields) if fields.reward else _weighted(record.get("rewards")),
+        step=count_of(mapping(record.get("work")), ("step",)),
         tools=tool_names(record.get("tools")),
-        hops=count_of(info, HOPS),
+        hops=count_of(info, HOPS) or count_of(mapping(at(record, "task.data")), HOPS),
         labels=labels_of(info),
-        cut_off=str(stop) in _LIMITS if stop else None,
+        cut_off=_cut_off(record),
     )
+
+
+def _cut_off(record: Mapping[str, Any]) -> bool | None:
+    stop, calls = record.get("stop_condition"), record.get("calls")
+    done = (
+        [call for call in calls if isinstance(call, Mapping) and not call.get("error")]
+        if isinstance(calls, list)
+        else []
+    )
+    if stop is None and not done:
+        return None
+    return str(stop) in _LIMITS or bool(done and done[-1].get("finish_reason") == "length")
 
 
 def _weighted(rewards: Any) -> float | None:
