@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -42,6 +43,11 @@ def colour_name(rgb: Rgb) -> str:
     """
     lab = _lab(rgb)
     return min((_squared(lab, standing), name) for name, standings in _LABS for standing in standings)[1]
+
+
+def colour_distance(one: Rgb, other: Rgb) -> float:
+    """The distance of two sRGB colours in CIELAB (CIE 1976): black and white lie 100 apart."""
+    return math.sqrt(_squared(_lab(one), _lab(other)))
 
 
 def _squared(one: _Lab, other: _Lab) -> float:
