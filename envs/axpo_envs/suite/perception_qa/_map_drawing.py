@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 from axpo_envs.images import ImageRef
 from axpo_envs.imaging.colour_names import Rgb
 from axpo_envs.suite.perception_qa._map_font import map_font
-from axpo_envs.suite.perception_qa._maps import KM_PER_DEGREE, Map, Pin
+from axpo_envs.suite.perception_qa._maps import Map, Pin
+from axpo_envs.suite.perception_qa._places import Symbol
 
 INKS: Final[dict[str, Rgb]] = {
     "black": (25, 25, 25),
@@ -24,8 +25,8 @@ INKS: Final[dict[str, Rgb]] = {
 """The colours of what is drawn on maps."""
 
 _BLOTCHES: Final = 16
-_LINE: Final = (205, 205, 212)
-_LINES_ABOUT: Final = 4
+_RING: Final = 1.35
+"""Outer radius of a ring in radii of a dot."""
 
 
 def draw_map(shown: Map) -> ImageRef:
@@ -34,7 +35,6 @@ def draw_map(shown: Map) -> ImageRef:
     coarse = Image.fromarray(rng.integers(222, 247, (_BLOTCHES, _BLOTCHES, 3)).astype(np.uint8))
     image = coarse.resize((shown.size, shown.size), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(image)
-    _draw_graticule(draw, shown)
     if shown.frame is not None:
         width = max(2, round(0.3 * shown.unit))
         # The line lies outside, so that what touches it within is seen to be inside.
@@ -48,31 +48,37 @@ def draw_map(shown: Map) -> ImageRef:
     return ImageRef(np.asarray(image))
 
 
-def _draw_graticule(draw: ImageDraw.ImageDraw, shown: Map) -> None:
-    high = shown.kilometres / KM_PER_DEGREE
-    step = min((1 / 6, 0.25, 0.5, 1.0, 2.0), key=lambda degrees: abs(high / degrees - _LINES_ABOUT))
-    width = max(1, round(0.1 * shown.unit))
-    per_degree = KM_PER_DEGREE / shown.km_per_pixel
-    for number in range(math.ceil((shown.north - high) / step), math.floor(shown.north / step) + 1):
-        y = (shown.north - number * step) * per_degree
-        draw.line((0, y, shown.size, y), fill=_LINE, width=width)
-    wide = high / shown.squeeze
-    for number in range(math.ceil(shown.west / step), math.floor((shown.west + wide) / step) + 1):
-        x = (number * step - shown.west) * per_degree * shown.squeeze
-        draw.line((x, 0, x, shown.size), fill=_LINE, width=width)
-
-
 def _draw_pin(draw: ImageDraw.ImageDraw, shown: Map, pin: Pin, colour: str | None) -> None:
-    radius = shown.dot if colour is None else 2 * shown.dot
-    box = (pin.x - radius, pin.y - radius, pin.x + radius, pin.y + radius)
-    text = INKS["black"]
-    if pin.place.is_airport:
-        text = INKS["blue"]
-        draw.rectangle(box, fill=INKS[colour or "blue"])
+    text = INKS["blue" if pin.place.is_airport else "black"]
+    if colour is None:
+        _draw_symbol(draw, pin, shown.dot)
     else:
-        draw.ellipse(box, fill=INKS[colour or "black"])
+        # A marked symbol is a plain one, large enough to be found in the view.
+        box = _square(pin, 2 * shown.dot)
+        (draw.rectangle if pin.place.is_airport else draw.ellipse)(box, fill=INKS[colour])
     middle = (pin.label.left, (pin.label.top + pin.label.bottom) / 2)
     draw.text(middle, pin.place.name, fill=text, font=map_font(round(shown.font)), anchor="lm")
+
+
+def _draw_symbol(draw: ImageDraw.ImageDraw, pin: Pin, dot: float) -> None:
+    """Draws a symbol; those of towns cover the area of a circle of radius `dot`, whatever they are."""
+    match pin.place.symbol:
+        case Symbol.SQUARE:
+            draw.rectangle(_square(pin, dot), fill=INKS["blue"])
+        case Symbol.DOT:
+            draw.ellipse(_square(pin, dot), fill=INKS["black"])
+        case Symbol.RING:
+            outer = _RING * dot
+            width = max(1, round(outer - dot * math.sqrt(_RING**2 - 1)))
+            draw.ellipse(_square(pin, outer), outline=INKS["black"], width=width)
+        case Symbol.TRIANGLE:
+            half = dot * math.sqrt(math.pi / 2)
+            corners = ((pin.x, pin.y - half), (pin.x + half, pin.y + half), (pin.x - half, pin.y + half))
+            draw.polygon(corners, fill=INKS["black"])
+
+
+def _square(pin: Pin, half: float) -> tuple[float, float, float, float]:
+    return pin.x - half, pin.y - half, pin.x + half, pin.y + half
 
 
 def _draw_bar(draw: ImageDraw.ImageDraw, shown: Map) -> None:

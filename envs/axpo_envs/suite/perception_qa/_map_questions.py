@@ -12,7 +12,7 @@ import numpy as np
 from axpo_envs.imaging.coordinates import PixelBox
 from axpo_envs.suite.perception_qa._board_questions import CANDIDATES
 from axpo_envs.suite.perception_qa._maps import Frame, Map, Pin, arrange_map
-from axpo_envs.suite.perception_qa._places import Tile, plain_name
+from axpo_envs.suite.perception_qa._places import Symbol, Tile, plain_name
 from axpo_envs.suite.perception_qa._truth import Look, Topic, Truth
 
 BEARINGS: Final = ("east", "south-east", "south", "south-west", "west", "north-west", "north", "north-east")
@@ -21,22 +21,28 @@ BEARINGS: Final = ("east", "south-east", "south", "south-west", "west", "north-w
 ENDS: Final = ("north", "south", "east", "west")
 """Where the furthest of several towns is asked for."""
 
-FEWEST_TOWNS, MOST_TOWNS = 2, 12
+FEWEST_TOWNS, MOST_TOWNS = 2, 10
 """How many towns a box holds that are to be counted."""
 
 ROUNDED_KM: Final = 10
 """Distances are asked for to the nearest ten kilometres."""
 
+_COUNTED: Final = {
+    Symbol.RING: "towns of fewer than 30,000 inhabitants",
+    Symbol.DOT: "towns of 30,000 to 80,000 inhabitants",
+    Symbol.TRIANGLE: "towns of more than 80,000 inhabitants",
+}
 _FRAMES: Final = ("green", "purple", "orange")
 _TOLERANCE: Final = math.radians(12)
 _NEAREST_IN_VIEW: Final = 12.0
 _LEAD_IN_VIEW: Final = 2.0
-_FRAME_IN_VIEW: Final = (14.0, 62.0)
-_LOOK_IN_VIEW: Final = 20.0
+_FRAME_IN_VIEW: Final = (14.0, 45.0)
+_LOOK_IN_VIEW: Final = 15.0
 _CLEAR_IN_VIEW: Final = 1.2
 _CAPITAL_SHARE: Final = 0.73
-_DOT_LEGIBLE: Final = 4.5
-_TRIES: Final = 400
+_SYMBOL_LEGIBLE: Final = 6.0
+_TRIES: Final = 200
+_MAPS_TRIED: Final = 60
 
 
 class Asked(NamedTuple):
@@ -59,10 +65,14 @@ def ask_of_map(topic: Topic, tiles: Sequence[Tile], *, size: int, unit: float, r
         rng: draws everything.
     """
     while True:
-        asked = _DRAFTS[topic](arrange_map(tiles, size=size, unit=unit, rng=rng), rng)
-        if asked is not None:
-            truth = dataclasses.replace(asked.truth, km_per_pixel=asked.shown.km_per_pixel)
-            return Asked(asked.shown, truth)
+        # What is wanted stays while maps are tried, so that what few maps have is asked for as often as anything else.
+        seed = int(rng.integers(2**63))
+        for _ in range(_MAPS_TRIED):
+            shown = arrange_map(tiles, size=size, unit=unit, rng=rng)
+            asked = _DRAFTS[topic](shown, np.random.default_rng(seed))
+            if asked is not None:
+                truth = dataclasses.replace(asked.truth, km_per_pixel=shown.km_per_pixel)
+                return Asked(asked.shown, truth)
 
 
 def _name(shown: Map, rng: np.random.Generator) -> Asked:
@@ -154,26 +164,27 @@ def _bearing(shown: Map, rng: np.random.Generator) -> Asked | None:
 
 
 def _towns(shown: Map, rng: np.random.Generator) -> Asked | None:
-    wanted = int(rng.integers(FEWEST_TOWNS, MOST_TOWNS + 1))
-    box = _box_around(shown, wanted, rng)
+    wanted, number = int(rng.integers(FEWEST_TOWNS, MOST_TOWNS + 1)), int(rng.integers(len(_COUNTED)))
+    symbol = tuple(_COUNTED)[number]
+    box = _box_around(shown, symbol, wanted, rng)
     if box is None:
         return None
     colour = _FRAMES[int(rng.integers(len(_FRAMES)))]
     truth = Truth(
         topic=Topic.TOWNS,
-        text=f"How many towns (black dots; airports are squares) lie inside the {colour} box on the map?",
+        text=f"How many {symbol}s ({_COUNTED[symbol]}) lie inside the {colour} box on the map?",
         answer=str(wanted),
-        words=(colour,),
+        words=(symbol,),
         places=(box,),
         looks=_looks_at(shown, box),
     )
     return Asked(dataclasses.replace(shown, frame=Frame(colour=colour, box=box)), truth)
 
 
-def _box_around(shown: Map, wanted: int, rng: np.random.Generator) -> PixelBox | None:
-    """A box that holds so many towns, none of them near its edges; None where none was found."""
+def _box_around(shown: Map, symbol: Symbol, wanted: int, rng: np.random.Generator) -> PixelBox | None:
+    """A box that holds so many towns of a symbol, none of them near its edges; None where none was found."""
     clear = _CLEAR_IN_VIEW * shown.unit
-    places = np.array([(pin.x, pin.y) for pin in shown.towns])
+    places = np.array([(pin.x, pin.y) for pin in shown.towns if pin.place.symbol is symbol]).reshape(-1, 2)
     for _ in range(_TRIES):
         wide, high = (float(side) * shown.unit for side in rng.uniform(*_FRAME_IN_VIEW, 2))
         left, top = (float(rng.uniform(clear, shown.size - clear - side)) for side in (wide, high))
@@ -197,7 +208,7 @@ def _looks_at(shown: Map, box: PixelBox) -> tuple[Look, ...]:
                 box.left + (column + 1) * wide, box.top + (row + 1) * high,
             ),
             detail=2 * shown.dot,
-            legible=_DOT_LEGIBLE,
+            legible=_SYMBOL_LEGIBLE,
         )
         for row in range(down) for column in range(across)
     )  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,8 +18,9 @@ KM_PER_DEGREE: Final = 111.195
 """Kilometres from one parallel to the next: a 360th of the circumference of a sphere of radius 6371 km."""
 
 _SMALLEST_KM, _LARGEST_KM = 60.0, 400.0
-_FEWEST_TOWNS, _MOST_TOWNS, _MOST_AIRPORTS = 16, 48, 8
-_BAR_STEPS: Final = (5, 10, 20, 50, 100)
+_FEWEST_TOWNS, _MOST_TOWNS, _MOST_AIRPORTS = 16, 64, 8
+_BARS: Final = (5, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120)
+_BAR_SHARES: Final = (0.08, 0.4)
 _MARGIN: Final = 1.2
 _DOT: Final = 0.45
 _FONT: Final = 1.6
@@ -83,7 +85,7 @@ class Map:
     """Keys of places, and the colour in which their symbol is drawn, larger than others."""
     frame: Frame | None = None
     """A box, where one is asked about."""
-    seed: int = field(default=0)
+    seed: int = 0
     """Seeds the backdrop."""
 
     @property
@@ -129,14 +131,13 @@ def arrange_map(tiles: Sequence[Tile], *, size: int, unit: float, rng: np.random
         towns = [place for place in tile.places if not place.is_airport]
         centre = towns[int(rng.integers(len(towns)))]
         kilometres = math.exp(float(rng.uniform(math.log(_SMALLEST_KM), math.log(_LARGEST_KM))))
+        bars = [bar for bar in _BARS if _BAR_SHARES[0] <= bar / kilometres <= _BAR_SHARES[1]]
         bare = _window(tile, centre, kilometres, size=size, unit=unit)
+        # How long the bar is tells nothing of the scale: it must be read.
+        bare = dataclasses.replace(bare, bar_km=bars[int(rng.integers(len(bars)))])
         pins = _pinned(bare, tile.places)
         if sum(not pin.place.is_airport for pin in pins) >= _FEWEST_TOWNS:
-            return Map(**{**_fields(bare), "pins": pins, "seed": int(rng.integers(2**63))})
-
-
-def _fields(bare: Map) -> dict[str, object]:
-    return {name: getattr(bare, name) for name in Map.__dataclass_fields__}
+            return dataclasses.replace(bare, pins=pins, seed=int(rng.integers(2**63)))
 
 
 def _window(tile: Tile, centre: Place, kilometres: float, *, size: int, unit: float) -> Map:
@@ -146,7 +147,6 @@ def _window(tile: Tile, centre: Place, kilometres: float, *, size: int, unit: fl
     squeeze = math.cos(math.radians(south + high / 2))
     wide = high / squeeze
     west = min(max(centre.longitude - wide / 2, tile.west), tile.west + TILE_DEGREES - wide)
-    bar = max((step for step in _BAR_STEPS if step <= kilometres / 3), default=_BAR_STEPS[0])
     return Map(
         size=size,
         unit=unit,
@@ -155,7 +155,7 @@ def _window(tile: Tile, centre: Place, kilometres: float, *, size: int, unit: fl
         kilometres=kilometres,
         squeeze=squeeze,
         pins=(),
-        bar_km=bar,
+        bar_km=_BARS[0],
     )
 
 
@@ -169,7 +169,7 @@ def _pinned(bare: Map, places: Sequence[Place]) -> tuple[Pin, ...]:
         inside = edge < x < bare.size - edge and edge < y < bare.size - edge
         if not inside or left[place.is_airport] == 0 or place.name.casefold() in names:
             continue
-        reach = 2.2 * bare.dot
+        reach = 2.4 * bare.dot
         symbol = PixelBox(x - reach, y - reach, x + reach, y + reach)
         label = None if _hits(symbol, taken) else _label(bare, place.name, x, y, taken)
         if label is not None:
@@ -189,7 +189,7 @@ def _pixels(window: Map, place: Place) -> tuple[float, float]:
 def _label(window: Map, name: str, x: float, y: float, taken: Sequence[PixelBox]) -> PixelBox | None:
     """Where a label has room: right of the symbol, left, above or below; None where it has none."""
     wide, high = label_width(name, round(window.font)), 1.25 * window.font
-    gap = 2.4 * window.dot
+    gap = 2.6 * window.dot
     corners = (
         (x + gap, y - high / 2),
         (x - gap - wide, y - high / 2),

@@ -9,6 +9,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,19 @@ _MOST_NORTHERN: Final = 60
 _FEWEST_TOWNS: Final = 60
 _SHARES: Final = ((Split.TRAIN, 7), (Split.VALIDATION, 8), (Split.TEST, 10))
 """Tenths of the tiles up to which each split reaches."""
+
+
+class Symbol(StrEnum):
+    """How a place is drawn."""
+
+    RING = "ring"
+    """A town of fewer than 30,000 inhabitants."""
+    DOT = "dot"
+    """A town of fewer than 80,000."""
+    TRIANGLE = "triangle"
+    """A town of 80,000 and more."""
+    SQUARE = "square"
+    """An airport."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +60,16 @@ class Place:
     def is_airport(self) -> bool:
         """Whether it is an airport."""
         return self.population == 0
+
+    @property
+    def symbol(self) -> Symbol:
+        """How it is drawn."""
+        if self.is_airport:
+            return Symbol.SQUARE
+        return next(symbol for symbol, below in _CLASSES if self.population < below)
+
+
+_CLASSES: Final = ((Symbol.RING, 30_000), (Symbol.DOT, 80_000), (Symbol.TRIANGLE, math.inf))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
