@@ -185,15 +185,15 @@ def _box_around(shown: Map, symbol: Symbol, wanted: int, rng: np.random.Generato
     """A box that holds so many towns of a symbol, none of them near its edges; None where none was found."""
     clear = _CLEAR_IN_VIEW * shown.unit
     places = np.array([(pin.x, pin.y) for pin in shown.towns if pin.place.symbol is symbol]).reshape(-1, 2)
-    for _ in range(_TRIES):
-        wide, high = (float(side) * shown.unit for side in rng.uniform(*_FRAME_IN_VIEW, 2))
-        left, top = (float(rng.uniform(clear, shown.size - clear - side)) for side in (wide, high))
-        low, up = np.array([left, top]), np.array([left + wide, top + high])
-        inside = int(((places > low + clear) & (places < up - clear)).all(axis=1).sum())
-        near = int(((places > low - clear) & (places < up + clear)).all(axis=1).sum())
-        if inside == near == wanted:
-            return PixelBox(left, top, left + wide, top + high)
-    return None
+    if len(places) < wanted:
+        return None
+    sides = rng.uniform(*_FRAME_IN_VIEW, (_TRIES, 2)) * shown.unit
+    low = clear + rng.random((_TRIES, 2)) * (shown.size - 2 * clear - sides)
+    up = low + sides
+    inside = ((places > low[:, None] + clear) & (places < up[:, None] - clear)).all(axis=2).sum(axis=1)
+    near = ((places > low[:, None] - clear) & (places < up[:, None] + clear)).all(axis=2).sum(axis=1)
+    found = np.flatnonzero((inside == wanted) & (near == wanted))
+    return PixelBox(*map(float, (*low[found[0]], *up[found[0]]))) if found.size else None
 
 
 def _looks_at(shown: Map, box: PixelBox) -> tuple[Look, ...]:

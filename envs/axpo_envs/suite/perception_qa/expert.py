@@ -24,7 +24,6 @@ from axpo_envs.types import CallRecord, EpisodeState, Question
 
 _AT_ONCE: Final = 4
 _MARGIN: Final = 0.02
-_STUDIED: Final = 4000
 _COLOUR: Final = re.compile(r"colour: (\w+),")
 _KILOMETRES: Final = re.compile(r"([\d.]+) km$")
 
@@ -42,11 +41,12 @@ class PerceptionExpert:
 
     Args:
         env: the environment whose questions it is asked.
+        studied: how many training questions it knows the answers of, to guess after.
     """
 
-    def __init__(self, env: PerceptionQA) -> None:
+    def __init__(self, env: PerceptionQA, *, studied: int = 1000) -> None:
         self._env = env
-        self._guesser = FrequentGuesser(env)
+        self._guesser = FrequentGuesser(env, studied=studied)
 
     def act(self, observation: dict[str, Any], state: EpisodeState) -> str:
         """Makes up to four calls in a turn, then answers."""
@@ -107,15 +107,16 @@ class PerceptionExpert:
 class FrequentGuesser:
     """Always answers what is most frequent for the form of question: the share that guessing reaches.
 
-    Where a question names its candidates, it takes the position that is right most often. It counts the first 4,000
-    training questions.
+    Where a question names its candidates, it takes the position that is right most often.
 
     Args:
         env: the environment whose questions it is asked.
+        studied: how many training questions it counts, the first ones.
     """
 
-    def __init__(self, env: PerceptionQA) -> None:
+    def __init__(self, env: PerceptionQA, *, studied: int = 1000) -> None:
         self._env = env
+        self._studied = studied
 
     def act(self, observation: dict[str, Any], state: EpisodeState) -> str:
         """Guesses."""
@@ -131,7 +132,7 @@ class FrequentGuesser:
     def _likely(self) -> dict[Topic, str]:
         training = PerceptionQuestions(_training(self._env))
         counts: dict[Topic, Counter[str]] = {topic: Counter() for topic in self._env.settings.topics}
-        for index in range(_STUDIED):
+        for index in range(self._studied):
             truth = training.truth(index)
             counts[truth.topic][answer_class(truth)] += 1
         return {topic: min(counted, key=lambda answer: (-counted[answer], answer)) for topic, counted in counts.items()}

@@ -38,8 +38,9 @@ class PerceptionQASettings:
 
     pictures: tuple[str, ...] = _PICTURES
     """What is asked of: `scenes`, `maps` (these need the extra `data`)."""
-    kinds: tuple[str, ...] = _KINDS
-    """Kinds of questions: `attribute` (scenes), `count`, `comparison`, `position`, `reading`, `distance` (maps)."""
+    kinds: tuple[str, ...] | None = None
+    """Kinds of questions: `attribute` (scenes), `count`, `comparison`, `position`, `reading`, `distance` (maps); None
+    for all that the pictures have."""
     split: str = Split.TRAIN
     """`train` (endless), `validation` or `test` (fixed)."""
     image_size: int = 2048
@@ -57,7 +58,9 @@ class PerceptionQASettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pictures", some_of("pictures", self.pictures, _PICTURES))
-        object.__setattr__(self, "kinds", some_of("kinds", self.kinds, _KINDS))
+        known = tuple(kind for kind in _KINDS if any(topic.kind == kind for topic in self._possible))
+        kinds = known if self.kinds is None else some_of("kinds", self.kinds, _KINDS)
+        object.__setattr__(self, "kinds", kinds)
         check_split(self.split, Split)
         check_choice("coords", self.coords, tuple(Coords))
         for name, low, high in _RANGES:
@@ -67,14 +70,19 @@ class PerceptionQASettings:
                 f"view_size must be at most {self.image_size // LEAST_REDUCTION} at image_size={self.image_size}, a "
                 f"{LEAST_REDUCTION}th, so that the view is not enough; got {self.view_size}"
             )
-        for kind in self.kinds:
-            if not any(topic.kind == kind for topic in self.topics):
+        for kind in kinds:
+            if kind not in known:
                 raise EnvConfigError(f"kinds and pictures do not fit: no {kind} is asked of {', '.join(self.pictures)}")
 
     @property
     def topics(self) -> tuple[Topic, ...]:
         """The forms of questions that are asked, all equally often."""
-        return tuple(topic for topic in Topic if topic.kind in self.kinds and topic.picture in self.pictures)
+        assert self.kinds is not None
+        return tuple(topic for topic in self._possible if topic.kind in self.kinds)
+
+    @property
+    def _possible(self) -> tuple[Topic, ...]:
+        return tuple(topic for topic in Topic if topic.picture in self.pictures)
 
     @property
     def questions(self) -> PerceptionQuestionSettings:
