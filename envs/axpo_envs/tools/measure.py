@@ -31,6 +31,8 @@ SCALE: Final = "km_per_pixel"
 """The column of a question (`Question.extra`) that states the scale of its first image: kilometres that one pixel of
 the original spans."""
 
+_LARGEST_SCALE: Final = 1e12
+
 
 class Measure:
     """Measures an image: the policy names one point, two points or a box, and reads a line of text.
@@ -161,8 +163,9 @@ def _points(value: Any) -> tuple[tuple[float, ...], ...]:
 def _scale(question: Question) -> float | None:
     """The scale that a question states; None for none, or what is no scale."""
     value = question.extra.get(SCALE)
-    stated = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if stated and math.isfinite(value) and value > 0 else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 < value < _LARGEST_SCALE else None
 
 
 def _of_point(image: ImageRef, x: float, y: float) -> str:
