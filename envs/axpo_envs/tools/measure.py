@@ -102,7 +102,7 @@ class Measure:
         return self._coords
 
     def validate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`{"bbox_2d": four floats or None, "img_idx": int}`, and `"points"`, one or two pairs of floats, without a box.
+        """`{"bbox_2d": four floats or None, "img_idx": int}`, without a box also `"points"`, one or two float pairs.
 
         Whether they lie within the image is checked by `step`.
 
