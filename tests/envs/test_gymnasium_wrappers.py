@@ -28,6 +28,7 @@ NEEDED: dict[str, dict[str, Any]] = {
         "view_size": 32,
     },
     "axpo/MultiHopSearch-v0": {"corpus_size": 400},
+    "axpo/PerceptionQA-v0": {"image_size": 1344, "view_size": 112},
     "axpo/ToolTask-v0": {
         "questions": [{"id": "sum", "prompt": "1 + 1?", "answer": "2"}],
         "tools": "image_zoom_in",

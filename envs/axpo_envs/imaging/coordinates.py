@@ -10,7 +10,17 @@ from typing import Final, NamedTuple
 from axpo_envs.images import Size
 from axpo_envs.tool.protocol import ToolError
 
-__all__ = ["Coords", "PixelBox", "Size", "describe", "extent", "pixel_box", "written_box"]
+__all__ = [
+    "Coords",
+    "PixelBox",
+    "Size",
+    "describe",
+    "describe_point",
+    "extent",
+    "pixel_box",
+    "pixel_point",
+    "written_box",
+]
 
 
 class Coords(StrEnum):
@@ -77,6 +87,34 @@ def describe(coords: Coords) -> str:
     """How to write a box, for the schema of a tool."""
     limits = {Coords.REL1000: ", 0 to 1000", Coords.NORM1: ", 0 to 1"}.get(coords, "")
     return f"[x1, y1, x2, y2]: left, top, right and bottom edge in {_UNIT[coords]}{limits}"
+
+
+def describe_point(coords: Coords) -> str:
+    """How to write a point, for the schema of a tool."""
+    limits = {Coords.REL1000: ", 0 to 1000", Coords.NORM1: ", 0 to 1"}.get(coords, "")
+    return f"[x, y] in {_UNIT[coords]}{limits}"
+
+
+def pixel_point(point: Sequence[float], coords: Coords, *, original: Size, shown: Size) -> tuple[float, float]:
+    """Converts a point that a policy wrote to pixels of the original image; pixel (0, 0) covers 0 to 1.
+
+    Args:
+        point: x, y.
+        coords: their convention.
+        original: size of the original image.
+        shown: size at which the policy saw it.
+
+    Raises:
+        ToolError: it is not finite, or lies outside the image; the message is for the policy.
+    """
+    x, y = (float(value) for value in point)
+    text = _written((x, y))
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ToolError(f"the numbers of a point must be finite; got {text}")
+    width, height = extent(coords, original=original, shown=shown)
+    if not (0 <= x <= width and 0 <= y <= height):
+        raise ToolError(f"the point {text} lies outside the image: {_limits(coords, width, height)}")
+    return x * original.width / width, y * original.height / height
 
 
 def pixel_box(box: Sequence[float], coords: Coords, *, original: Size, shown: Size) -> PixelBox:

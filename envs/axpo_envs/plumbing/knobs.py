@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -46,6 +46,18 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Holds a text to what it may be; raises `EnvConfigError`."""
     if value not in choices:
         raise EnvConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def some_of(name: str, given: Any, allowed: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Some of the allowed values in their order; a single one may stand for itself.
+
+    Raises:
+        EnvConfigError: there is none, or one that is not allowed.
+    """
+    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not values or any(isinstance(value, bool) or value not in allowed for value in values):
+        raise EnvConfigError(f"{name} must be some of {', '.join(map(str, allowed))}; got {given!r}")
+    return tuple(value for value in allowed if value in values)
 
 
 def check_split(value: Any, splits: type[StrEnum]) -> None:

@@ -35,3 +35,26 @@ def read_integer(
         bounds = f"from {at_least}" if at_most is None else f"from {at_least} to {at_most}"
         raise ToolArgumentError(f"{name} must be an integer {bounds}; got {brief(value)}")
     return int(value)
+
+
+def read_numbers(value: Any, name: str, form: str) -> tuple[float, ...]:
+    """As many numbers as the form lists.
+
+    Args:
+        value: what was passed.
+        name: the argument's name, for messages.
+        form: how it is written, such as `[x1, y1, x2, y2]`.
+
+    Raises:
+        ToolArgumentError: it is anything else, or a number is too large for a float.
+    """
+    count = form.count(",") + 1
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise ToolArgumentError(f"{name} must be a list of {count} numbers, {form}; got {brief(value)}")
+    for number in value:
+        if not isinstance(number, int | float) or isinstance(number, bool):
+            raise ToolArgumentError(f"{name} must hold numbers; got {brief(number)}")
+    try:
+        return tuple(float(number) for number in value)
+    except OverflowError:
+        raise ToolArgumentError(f"{name} holds a number too large to be a coordinate") from None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from axpo_envs.backends.python_sandbox.state import ReplayFault
     from axpo_envs.tools.image_search import ImageSearch
     from axpo_envs.tools.image_zoom_in import ImageZoomIn
+    from axpo_envs.tools.measure import Measure
     from axpo_envs.tools.ocr import Ocr
     from axpo_envs.tools.open_document import OpenDocument
     from axpo_envs.tools.paper_set import paper_tools
@@ -42,6 +43,7 @@ __all__ = [
     "ImageZoomIn",
     "Mark",
     "MarkingTool",
+    "Measure",
     "Ocr",
     "OpenDocument",
     "PythonTool",
@@ -64,6 +66,7 @@ __all__ = [
 _HOMES: Final = {
     "ImageSearch": "axpo_envs.tools.image_search",
     "ImageZoomIn": "axpo_envs.tools.image_zoom_in",
+    "Measure": "axpo_envs.tools.measure",
     "Ocr": "axpo_envs.tools.ocr",
     "OpenDocument": "axpo_envs.tools.open_document",
     "PythonTool": "axpo_envs.tools.python",

@@ -9,8 +9,7 @@ from typing import Any, Final
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
 from axpo_envs.imaging.coordinates import Coords, PixelBox, describe, pixel_box
-from axpo_envs.plumbing.brief import brief
-from axpo_envs.tool._arguments import read_integer
+from axpo_envs.tool._arguments import read_integer, read_numbers
 from axpo_envs.tool.marks import Mark, Seen
 from axpo_envs.tool.protocol import ToolArgumentError, ToolContext, ToolError
 
@@ -87,15 +86,7 @@ def four_numbers(value: Any) -> tuple[float, ...]:
     Raises:
         ToolArgumentError: it is none.
     """
-    if not isinstance(value, list | tuple) or len(value) != 4:
-        raise ToolArgumentError(f"bbox_2d must be a list of 4 numbers, [x1, y1, x2, y2]; got {brief(value)}")
-    for number in value:
-        if not isinstance(number, int | float) or isinstance(number, bool):
-            raise ToolArgumentError(f"bbox_2d must hold numbers; got {brief(number)}")
-    try:
-        return tuple(float(number) for number in value)
-    except OverflowError:
-        raise ToolArgumentError("bbox_2d holds a number too large to be a coordinate") from None
+    return read_numbers(value, BOX_NAMES[0], "[x1, y1, x2, y2]")
 
 
 def _pixels(valid: Mapping[str, Any], coords: Coords, seen: Seen) -> PixelBox:

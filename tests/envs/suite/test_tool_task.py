@@ -128,6 +128,7 @@ def test_tools_come_in_many_forms() -> None:
     assert [tool.name for tool in make(tools=multiply).tools] == ["multiply"]
     assert [tool.name for tool in make(tools=[Tally]).tools] == ["tally"]
     assert [tool.name for tool in make(tools="image_zoom_in", view_size=32).tools] == ["image_zoom_in"]
+    assert [tool.name for tool in make(tools=["measure"]).tools] == ["measure"]
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.plumbing.knobs import check_choice, check_range, check_split
+from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, some_of
 from axpo_envs.questions.splits import Split
 from axpo_envs.suite.multi_hop_search._corpus import Style
 from axpo_envs.suite.multi_hop_search._plan import FEWEST_HOPS, QuestionKind
@@ -53,8 +52,8 @@ class MultiHopSearchSettings:
     """Questions of the validation split and of the test split; fewer are the first of more."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hops", _choices("hops", self.hops, _HOPS))
-        object.__setattr__(self, "kinds", _choices("kinds", self.kinds, tuple(kind.value for kind in QuestionKind)))
+        object.__setattr__(self, "hops", some_of("hops", self.hops, _HOPS))
+        object.__setattr__(self, "kinds", some_of("kinds", self.kinds, tuple(kind.value for kind in QuestionKind)))
         check_split(self.split, Split)
         check_choice("documents", self.documents, tuple(Style))
         for name, low, high in _RANGES:
@@ -76,11 +75,3 @@ class MultiHopSearchSettings:
             corpus_size=self.corpus_size,
             style=Style(self.documents),
         )
-
-
-def _choices(name: str, given: Any, allowed: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Some of the allowed values in their order; a single one may stand for itself."""
-    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    if not values or any(isinstance(value, bool) or value not in allowed for value in values):
-        raise EnvConfigError(f"{name} must be some of {', '.join(map(str, allowed))}; got {given!r}")
-    return tuple(value for value in allowed if value in values)

@@ -11,6 +11,7 @@ from axpo_envs.plumbing.named_object import load_named, make_plain
 from axpo_envs.tool._function import tool
 from axpo_envs.tool.protocol import Tool
 from axpo_envs.tools.image_zoom_in import ImageZoomIn
+from axpo_envs.tools.measure import Measure
 from axpo_envs.tools.paper_set import PAPER_SEARCH, PAPER_SET, paper_tools
 
 MCP_PREFIX: Final = "mcp:"
@@ -69,6 +70,8 @@ def _paper(search: Any, view_size: int | None) -> tuple[Tool, ...]:
 def _of_text(name: str) -> Any:
     if name == "image_zoom_in":
         return ImageZoomIn()
+    if name == "measure":
+        return Measure()
     if name == "ocr":
         # Its packages are an extra.
         from axpo_envs.tools.ocr import Ocr
@@ -103,7 +106,7 @@ def _image_search(where: str) -> Tool:
 
 def _no_tool(given: Any) -> EnvConfigError:
     return EnvConfigError(
-        f"tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', 'ocr', {PAPER_SET!r}, "
-        "'image_search:FOLDER', 'image_search:URL', 'mcp:COMMAND' or 'mcp:URL', or a list of these; "
+        "tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', 'measure', 'ocr', "
+        f"{PAPER_SET!r}, 'image_search:FOLDER', 'image_search:URL', 'mcp:COMMAND' or 'mcp:URL', or a list of these; "
         f"got {given!r:.100}"
     )
