@@ -12,6 +12,7 @@ from axpo_benchmarks.envs._row import EnvRow
 _MODULES: Final = {
     "axpo/Agentic-v0": "_agentic",
     "axpo/MultiHopSearch-v0": "_multi_hop_search",
+    "axpo/PythonReasoning-v0": "_python_reasoning",
     "axpo/VisualZoom-v0": "_visual_zoom",
 }
 
