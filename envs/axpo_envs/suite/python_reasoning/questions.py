@@ -7,7 +7,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from axpo_envs.digest import digest_of
+from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.columns import Columns
+from axpo_envs.plumbing.knobs import check_choice, check_split
 from axpo_envs.questions.splits import Split, SplitQuestions
 from axpo_envs.suite.python_reasoning._drawing import draw_figure
 from axpo_envs.suite.python_reasoning._problem import Problem
@@ -25,7 +27,11 @@ _SPLITS: Final = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.VALIDATION, Split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureQuestionSettings:
-    """What decides the questions of a source."""
+    """What decides the questions of a source.
+
+    Raises:
+        EnvConfigError: there is no such split or no such family.
+    """
 
     split: Split = Split.TRAIN
     """Which questions."""
@@ -35,6 +41,14 @@ class FigureQuestionSettings:
     """Families of the questions, all equally often."""
     image_size: int = 560
     """Longer side of a figure in pixels."""
+
+    def __post_init__(self) -> None:
+        check_split(self.split, Split)
+        object.__setattr__(self, "split", Split(self.split))
+        if not self.families:
+            raise EnvConfigError(f"families must be some of {', '.join(FAMILIES)}; got none")
+        for family in self.families:
+            check_choice("families", family, tuple(FAMILIES))
 
 
 class FigureQuestions(SplitQuestions):

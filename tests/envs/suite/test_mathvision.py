@@ -19,7 +19,7 @@ from axpo_envs import EnvConfigError, EpisodeState, Question, Snapshot
 from axpo_envs.errors import UnknownSplitError
 from axpo_envs.suite.python_reasoning import MathVisionReward, PythonReasoning, load_mathvision
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REAL = ROOT.parent / "shared" / "data" / "mathvision"
 """The first hundred published rows, where they lie beside the checkout."""
 

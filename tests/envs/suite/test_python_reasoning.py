@@ -299,6 +299,19 @@ def test_families_are_asked_equally_often_or_some_alone() -> None:
     assert len(FigureQuestions(FigureQuestionSettings(split=Split.TEST, held_out=7))) == 7
 
 
+def test_a_source_of_ones_own_takes_a_split_by_its_name_and_refuses_what_there_is_not() -> None:
+    named: Any = "test"
+    source = FigureQuestions(FigureQuestionSettings(split=named))
+    assert source.question(0) == FigureQuestions(FigureQuestionSettings(split=Split.TEST)).question(0)
+    for given_settings, message in (
+        ({"split": "dev"}, "split must be one of train, validation, test"),
+        ({"families": ("riddles",)}, "families must be one of plane_geometry"),
+        ({"families": ()}, "families must be some of plane_geometry"),
+    ):
+        with pytest.raises(EnvConfigError, match=message):
+            FigureQuestionSettings(**given_settings)
+
+
 def test_questions_are_the_same_in_another_process() -> None:
     script = (
         "from axpo_envs.suite.python_reasoning import FigureQuestions\n"
