@@ -42,6 +42,7 @@ SURFACES = [
     "axpo_envs.suite.agentic",
     "axpo_envs.suite.multi_hop_search",
     "axpo_envs.suite.perception_qa",
+    "axpo_envs.suite.python_reasoning",
     "axpo_envs.suite.tool_task",
     "axpo_envs.suite.visual_zoom",
     "axpo_envs.testing",

@@ -10,6 +10,7 @@ ENTRY_POINTS: Final[dict[str, str]] = {
     "axpo/Agentic-v0": "axpo_envs.suite.agentic.env:Agentic",
     "axpo/MultiHopSearch-v0": "axpo_envs.suite.multi_hop_search.env:MultiHopSearch",
     "axpo/PerceptionQA-v0": "axpo_envs.suite.perception_qa.env:PerceptionQA",
+    "axpo/PythonReasoning-v0": "axpo_envs.suite.python_reasoning.env:PythonReasoning",
     "axpo/ToolTask-v0": "axpo_envs.suite.tool_task.env:ToolTask",
     "axpo/VisualZoom-v0": "axpo_envs.suite.visual_zoom.env:VisualZoom",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from axpo.commands.arguments import check_output, write_json
 from axpo.diagnostics.estimates import Estimate
+from axpo.settings.config import ConfigError
 from axpo.settings.config_file import checked
 from axpo.settings.values import Count
 from axpo_benchmarks.envs._measuring import Measured, measure
@@ -31,7 +33,7 @@ class EnvsConfig:
     episodes: Count = 1000
     """Held-out questions for each column."""
     json: Path | None = None
-    """Write what was measured to this file; it grows with every environment."""
+    """Write what was measured to this file; it grows with every environment, and keeps those that are not measured."""
     pictures: Path | None = None
     """Measure nothing; write a picture of the expert's first episode in every environment into this folder."""
 
@@ -48,10 +50,12 @@ def run_envs(config: EnvsConfig) -> int:
         for row in rows(config.only):
             print(picture(row, config.pictures))
         return 0
+    records = _kept(config.json)
     measured: list[Measured] = []
     for row in rows(config.only):
         measured.append(measure(row, config.episodes))
-        write_json(config.json, {**provenance(), "environments": [_record(one) for one in measured]})
+        records[row.name] = {**_record(measured[-1]), "measured": provenance()}
+        write_json(config.json, {"environments": [records[name] for name in sorted(records)]})
     console = Console()
     # In a file or a narrow terminal no figure is cut off.
     console.width = max(console.width, _WIDTH)
@@ -60,6 +64,22 @@ def run_envs(config: EnvsConfig) -> int:
         for column in one.broken:
             console.print(f"{one.row.name}: {column} must be {one.row.bounds[column]}", soft_wrap=True)
     return int(any(one.broken for one in measured))
+
+
+def _kept(path: Path | None) -> dict[str, Any]:
+    """By name: what an earlier file says of environments.
+
+    Raises:
+        ConfigError: there is such a file, and it says something else.
+    """
+    if path is None or not path.exists():
+        return {}
+    try:
+        return {record["name"]: record for record in json.loads(path.read_text(encoding="utf-8"))["environments"]}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(
+            f"json: expected a file of measured environments, or none; {path} holds no such: {error!r}"
+        ) from None
 
 
 def _record(measured: Measured) -> dict[str, Any]:

@@ -13,6 +13,7 @@ _MODULES: Final = {
     "axpo/Agentic-v0": "_agentic",
     "axpo/MultiHopSearch-v0": "_multi_hop_search",
     "axpo/PerceptionQA-v0": "_perception_qa",
+    "axpo/PythonReasoning-v0": "_python_reasoning",
     "axpo/VisualZoom-v0": "_visual_zoom",
 }
 

@@ -45,6 +45,10 @@ class TaskQuestions:
         self._kept = max(1, min(_MOST_KEPT, _DECODED_BYTES // max(1, largest)))
         self._decoded = lru_cache(maxsize=self._kept)(self._make)
 
+    def __reduce__(self) -> tuple[type[TaskQuestions], tuple[tuple[TaskRow, ...]]]:
+        # The copy decodes its own images.
+        return TaskQuestions, (self._rows,)
+
     @property
     def fingerprint(self) -> str:
         """Hash over every question: id, prompt, answer, hops, labels and images."""

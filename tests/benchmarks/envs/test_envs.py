@@ -54,6 +54,29 @@ def test_the_command_prints_a_table_writes_json_and_fails_where_a_bound_is_broke
     assert record["metrics"]["expert"]["value"] == 1.0
     assert record["metrics"]["one-hop-short"] is None
     assert set(record["metrics"]["floor"]) == {"value", "n", "low", "high"}
+    assert {"command", "date", "machine"} <= set(record["measured"])
+
+
+def test_a_file_keeps_the_environments_that_are_not_measured_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "envs.json"
+    earlier = [{"name": "another", "n": 1}, {"name": "small", "n": 2}]
+    file.write_text(json.dumps({"environments": earlier}), encoding="utf-8")
+    monkeypatch.setattr("axpo_benchmarks.envs._command.rows", lambda names: (ROW,))
+    run_envs(EnvsConfig(episodes=2, json=file))
+    another, small = json.loads(file.read_text(encoding="utf-8"))["environments"]
+    assert another == earlier[0]
+    assert (small["name"], small["metrics"]["expert"]["n"]) == ("small", 2)
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"runs": []}', '{"environments": [1]}'])
+def test_a_file_of_something_else_is_not_overwritten(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "other.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="expected a file of measured environments, or none"):
+        run_envs(EnvsConfig(episodes=2, json=file))
+    assert file.read_text(encoding="utf-8") == text
 
 
 def test_every_row_can_be_loaded_and_unknown_ones_are_told() -> None:

@@ -1,0 +1,88 @@
+"""Defines `PythonReasoningSettings`, the knobs of PythonReasoning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing.knobs import check_choice, check_range, check_split
+from axpo_envs.questions.splits import Split
+from axpo_envs.suite.python_reasoning.families import FAMILIES
+from axpo_envs.suite.python_reasoning.questions import FigureQuestionSettings
+
+_RANGES: Final = (
+    ("image_size", 320, 2048),
+    ("max_turns", 1, 1000),
+    ("held_out", 1, 1_000_000),
+)
+
+
+class QuestionsFrom(StrEnum):
+    """Where the questions come from."""
+
+    FIGURES = "figures"
+    """This project's generators."""
+    MATHVISION = "mathvision"
+    """Files in the layout of MathVision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonReasoningSettings:
+    """The knobs of PythonReasoning, all of them keyword arguments of `gymnasium.make`.
+
+    Raises:
+        EnvConfigError: a value is unusable, or the values do not fit each other; nothing has been read yet.
+    """
+
+    families: tuple[str, ...] = tuple(FAMILIES)
+    """Families of questions, all equally often: `plane_geometry`, `counting`, `charts`, `tables`, `algebra`."""
+    split: str | None = None
+    """`train` (endless; None is the same), `validation` or `test` (fixed). The rows of MathVision have no split."""
+    image_size: int = 560
+    """Longer side of a figure in pixels, 320 to 2048."""
+    max_turns: int = 4
+    """Turns of an episode that may call the tool."""
+    held_out: int = 1000
+    """Questions of the validation split and of the test split; fewer are the first of more."""
+    source: str = QuestionsFrom.FIGURES
+    """`figures`, or `mathvision`: rows in the layout of that benchmark, which `path` names."""
+    path: str | Path | None = None
+    """Of MathVision: a `.jsonl`, `.json` or `.parquet` file, or a folder that holds one such data set."""
+    allow_unsandboxed: bool = False
+    """Where no sandbox can be set up, execute code with the rights of this process."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "families", _families(self.families))
+        check_choice("source", self.source, tuple(QuestionsFrom))
+        for name, low, high in _RANGES:
+            check_range(name, getattr(self, name), int, low, high)
+        if not isinstance(self.allow_unsandboxed, bool):
+            raise EnvConfigError(f"allow_unsandboxed must be true or false; got {self.allow_unsandboxed!r}")
+        if self.source == QuestionsFrom.FIGURES:
+            check_split(self.split or Split.TRAIN, Split)
+            if self.path is not None:
+                raise EnvConfigError(f"path is that of source='mathvision'; got {str(self.path)!r} with 'figures'")
+        elif not isinstance(self.path, str | Path) or not str(self.path):
+            raise EnvConfigError(f"source='mathvision' needs path, a file or a folder of its rows; got {self.path!r}")
+
+    @property
+    def figures(self) -> FigureQuestionSettings:
+        """What decides the questions about figures."""
+        return FigureQuestionSettings(
+            split=Split(self.split or Split.TRAIN),
+            held_out=self.held_out,
+            families=self.families,
+            image_size=self.image_size,
+        )
+
+
+def _families(given: Any) -> tuple[str, ...]:
+    """Some families in their order; a single one may stand for itself."""
+    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not values or any(value not in tuple(FAMILIES) for value in values):
+        raise EnvConfigError(f"families must be some of {', '.join(FAMILIES)}; got {given!r}")
+    return tuple(family for family in FAMILIES if family in values)
