@@ -112,8 +112,9 @@ class OutsideText:
                     first = start + left + len(_LEAD.match(text[start + left : start + right])[0])  # type: ignore[index]
                     if first + 1 < start + right:
                         cuts.append(first + 1)
-                    else:
-                        # A token of one character cannot be cut; it is lost.
+                    elif text[first] != "\ufffd":
+                        # A token of one character cannot be cut; it is lost. What stands for it then may be a token
+                        # with a name, too: that of unknown characters.
                         text = f"{text[:first]}\ufffd{text[first + 1 :]}"
                         cuts.append(first)
             if not cuts:

@@ -18,6 +18,7 @@ from axpo_agents.testing.checkpoints import read_template
 from axpo_agents.testing.named_tokens import GEMMA_3, LLAMA_3, MISTRAL
 from axpo_agents.testing.qwen_vocabulary import save_qwen_tokenizer
 from axpo_agents.testing.text_families import save_byte_tokenizer
+from axpo_agents.tiny import save_random_tiny
 from axpo_agents.transformers_policy import PolicyError
 from axpo_envs.images import ImageRef
 from axpo_envs.observation import BETWEEN_RESPONSES
@@ -198,3 +199,12 @@ def test_a_template_that_writes_half_a_message_is_named(chat: Callable[[str], Ch
     cut = ChatFormat(conversation.tokenizer, half, (), None)
     with pytest.raises(PolicyError, match="only the beginning of a message"):
         cut.encode_prompt("", (), ("a long question",))
+
+
+def test_characters_outside_the_vocabulary_become_unknown_ones(tmp_path: Path) -> None:
+    # The tiny vocabulary has a token with a name for what it cannot spell.
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(save_random_tiny(tmp_path / "tiny"))
+    outside = OutsideText(tokenizer)
+    a, unknown = tokenizer.convert_tokens_to_ids(["a", tokenizer.unk_token])
+    assert outside.encode(outside.mark("aōa中\ufffd")) == (a, unknown, a, unknown, unknown)
