@@ -30,5 +30,5 @@ def cost_of(groups: Sequence[Group]) -> Cost:
     grown = [(c, branch.point) for group in groups for branch in group.branches for c in branch.continuations]
     whole = [rollout for group in groups for rollout in group.rollouts]
     tokens = sum(len(turn.ids) for rollout in whole for turn in rollout.completions)
-    tokens += sum(sum(len(turn.ids) for turn in one.completions[p.turn :]) - p.token for one, p in grown)
+    tokens += sum(sum(len(turn.ids) for turn in one.completions[p.turn :]) - p.token - len(p.added) for one, p in grown)
     return Cost(len(whole) + len(grown), tokens)

@@ -36,7 +36,8 @@ def compute_advantages(
     token on, frozen ones included, and Eq. 3 and 4 do not apply. `continuation_loss` off only drops the continuations'
     own advantages. With `mask_truncated`, rollouts and continuations that ran over a limit have no advantage of their
     own, and count in mean and standard deviation all the same. `strata` and `strata_lift` are those of `stratified`,
-    `graded` that of `recovery_reward` and Eq. 2.
+    `graded` that of `recovery_reward` and Eq. 2. A source behind which tokens were added (`BranchPoint.added`) keeps
+    its own reward and advantage; what was added has that of Eq. 4, if positive, where a continuation is right.
 
     Args:
         groups: the step's groups, with their branches.
@@ -156,7 +157,23 @@ def _separate(index: int, group: Group, config: AdvantageConfig, success_thresho
             values = normalize(own, divide=divide and not config.graded)
             for continuation, value in zip(branch.continuations, values, strict=True):
                 if is_trained(continuation, config):
-                    yield advantage_of(index, continuation, value, start=cut_of(branch, continuation))
+                    start = cut_of(branch, continuation) + len(branch.point.added)
+                    yield advantage_of(index, continuation, value, start=start)
+    yield from _of_added(index, group, config, success_threshold)
+
+
+def _of_added(index: int, group: Group, config: AdvantageConfig, success_threshold: float) -> Iterator[Advantage]:
+    """What was added behind sources is trained once, where it recovered, by the credit that a prefix would get."""
+    for branch in group.branches:
+        if branch.point.added and is_recovered(branch, success_threshold=success_threshold):
+            number, first = branch.point.rollout, branch.continuations[0]
+            rewards = [rollout.reward for rollout in group.rollouts]
+            rewards[number] = recovery_reward(
+                group.rollouts[number], branch, success_threshold=success_threshold, graded=config.graded
+            )
+            value = max(0.0, normalize(rewards, divide=config.divide_by_std)[number])
+            start = cut_of(branch, first)
+            yield advantage_of(index, first, value, start=start, stop=start + len(branch.point.added))
 
 
 def _joined(index: int, group: Group, config: AdvantageConfig) -> Iterator[Advantage]:
@@ -176,11 +193,11 @@ def is_trained(rollout: Rollout, config: AdvantageConfig) -> bool:
 
 
 def _credited(group: Group) -> dict[int, Branch]:
-    """The branches that froze sampled tokens, by their source."""
+    """The branches whose frozen tokens are credited, by their source: all that froze sampled tokens and no others."""
     credited: dict[int, Branch] = {}
     for branch in group.branches:
         point = branch.point
-        if point.turn == 0 and point.token == 0:
+        if (point.turn == 0 and point.token == 0) or point.added:
             continue
         if point.rollout in credited:
             raise ValueError(

@@ -132,6 +132,8 @@ def resample(  # noqa: PLR0913  (what `sample_groups` takes, and the points)
         env.check(point.snapshot)
         source = groups[point.group].rollouts[point.rollout]
         start = Start.within(source, turn=point.turn, token=point.token)
+        forced, logprobs = start.forced + point.added, start.forced_logprobs + point.added_logprobs
+        start = replace(start, forced=forced, forced_logprobs=logprobs)
         seeds = [derive_seed("continuation", point.group, point.rollout, k) for k in range(point.continuations)]
         families.append([replace(start, seed=own) for own in seeds])
     grown: list[list[Branch]] = [list(group.branches) for group in groups]

@@ -97,6 +97,13 @@ def has_candidates(group: Group, config: SelectionConfig, *, success_threshold: 
     return bool(_candidates(0, group, config, success_threshold))
 
 
+def answer_point(index: int, group: Group, number: int, config: SelectionConfig) -> BranchPoint | None:
+    """Where a rollout is cut behind its last thinking (`Cut.NO_TOOL`); None where nothing follows."""
+    rollout = group.rollouts[number]
+    place = _at_answer(rollout)
+    return None if place is None else _point(index, number, rollout, place, config.continuations)
+
+
 class _Place(NamedTuple):
     turn: int
     token: int

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 from axpo.algorithm._cost import Cost, cost_of
 from axpo.algorithm._dynamic_sampling import with_spread
 from axpo.algorithm._entropy import with_floor
+from axpo.algorithm._forced_call import Opener, opened
 from axpo.algorithm.batching import build_batch
 from axpo.algorithm.buffer import GroupBuffer
 from axpo.algorithm.methods import Method, method_named
@@ -250,6 +251,17 @@ class _Rounds:
         self.given_up += len(points) - sum(len(group.branches) for group in grown)
         self.given_up += sum(len(group.branches) for group in groups)
         return grown
+
+    def act(self, groups: Sequence[Group], points: Sequence[BranchPoint]) -> tuple[Group, ...]:
+        """The groups with branches behind calls that are forced open."""
+        training, tools = self.training, self.training.env.tools
+        if not (points and tools):
+            return tuple(groups)
+        sampling = sampling_of(self.config.sampling, training.sampler)
+        opener = Opener(sampler=training.sampler, scorer=training.learner, sampling=sampling)
+        with self.phase("resampling"):
+            forced = opened(groups, points, tools[0].name, opener)
+        return self.attempt(groups, forced)
 
     def _sampled(self, questions: Sequence[Question], seed: int, *, size: int | None = None) -> tuple[Group, ...]:
         first = self.training.method.first_rollouts

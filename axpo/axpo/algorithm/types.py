@@ -28,6 +28,10 @@ class BranchPoint:
     """The environment before that turn."""
     continuations: int = 4
     """How many continuations grow from it (K)."""
+    added: tuple[int, ...] = ()
+    """Token ids that the continuations begin with behind the frozen ones, which the source does not have."""
+    added_logprobs: tuple[float, ...] = ()
+    """Their log-probabilities there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ class ComparisonConfig:
     methods: tuple[Name, ...] = ("grpo", "axpo")
     """Rows of the comparison: grpo, axpo, grpo_n10 (any number of rollouts per question), an ablation of AXPO
     (axpo_random, axpo_scratch, axpo_no_tool, axpo_no_prefix_credit, axpo_prefix_credit_only, axpo_joint_groups), or a
-    rival (tool_penalty, tool_bonus, cispo, arpo, rltf, dapo, gspo, dr_grpo; all in docs/methods.md)."""
+    rival (tool_penalty, tool_bonus, pixel_reasoner, cispo, arpo, rltf, dapo, gspo, dr_grpo; all in docs/methods.md)."""
     seeds: tuple[CountOrNone, ...] = ()
     """Seeds, each of which trains every method; the base's seed if there are none."""
     base: Annotated[TrainConfig, tyro.conf.arg(name="")] = EMBEDDED

@@ -133,7 +133,7 @@ def _counts(groups: Sequence[Group], success_threshold: float) -> Metrics:
     """
     sampled = [_tokens_from(rollout, 0, 0) for group in groups for rollout in group.rollouts]
     resampled = [
-        _tokens_from(continuation, branch.point.turn, branch.point.token)
+        _tokens_from(continuation, branch.point.turn, branch.point.token + len(branch.point.added))
         for group in groups
         for branch in group.branches
         for continuation in branch.continuations

@@ -18,6 +18,7 @@ from axpo.algorithm.methods import method_named, method_names
 from axpo.algorithm.methods.arpo import branches_at, entropy_of
 from axpo.algorithm.methods.cispo import cispo_loss
 from axpo.algorithm.methods.gspo import gspo_loss
+from axpo.algorithm.methods.pixel_reasoner import curious_rewards
 from axpo.algorithm.methods.rltf import rltf_loss, with_feedback
 from axpo.algorithm.methods.tool_penalty import tool_efficiency
 from axpo.algorithm.step import Training, train_step
@@ -92,6 +93,19 @@ class TestRewards:
 
     def test_a_group_without_a_right_answer_is_not_penalized(self, toy: SimpleNamespace) -> None:
         assert credited("tool_penalty", group_of(toy, (1, -1.0), (3, -1.0)), success_threshold=0.0) == [0.0, 0.0]
+
+    def test_calls_are_rewarded_while_they_are_rare(self, toy: SimpleNamespace) -> None:
+        # One of five calls, twice: 0.5 * (0.3 - 0.2) - 0.05 * 1 = 0. Once: 0.05.
+        rest = [(0, 0.0)] * 4
+        assert curious_rewards(group_of(toy, (2, 0.0), *rest), 0.5) == pytest.approx([0.0] * 5)
+        assert curious_rewards(group_of(toy, (1, 1.0), *rest), 0.5) == pytest.approx([1.05, 0, 0, 0, 0])
+        # Half of them call: no bonus is left, and the third call costs 0.1.
+        often = [(1, 0.0), (3, 1.0), (0, 1.0), (0, 0.0)]
+        assert curious_rewards(group_of(toy, *often), 0.5) == pytest.approx([0.0, 0.9, 1.0, 0.0])
+        # 1.05 among four 0: mean 0.21, sample standard deviation 1.05 / sqrt(5).
+        assert credited("pixel_reasoner", group_of(toy, (1, 1.0), *rest))[0] == pytest.approx(
+            0.84 / (1.05 / math.sqrt(5) + 1e-6)
+        )
 
     def test_dr_grpo_divides_by_nothing(self, toy: SimpleNamespace) -> None:
         assert credited("dr_grpo", group_of(toy, (0, 1.0), (0, 0.0), (0, 0.0), (1, 0.0))) == [0.75, -0.25, -0.25, -0.25]

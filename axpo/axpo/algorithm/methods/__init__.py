@@ -12,6 +12,7 @@ from axpo.algorithm.methods.arpo import ARPO
 from axpo.algorithm.methods.axpo import ABLATIONS, AXPO
 from axpo.algorithm.methods.axpo_contrast import AXPO_CONTRAST
 from axpo.algorithm.methods.axpo_either import AXPO_EITHER
+from axpo.algorithm.methods.axpo_forced import AXPO_FORCED
 from axpo.algorithm.methods.axpo_graded import AXPO_GRADED
 from axpo.algorithm.methods.axpo_strata import AXPO_STRATA
 from axpo.algorithm.methods.axpo_value import AXPO_VALUE
@@ -21,6 +22,7 @@ from axpo.algorithm.methods.dr_grpo import DR_GRPO
 from axpo.algorithm.methods.grpo import GRPO, grpo_of
 from axpo.algorithm.methods.gspo import GSPO
 from axpo.algorithm.methods.method import Method, Rounds
+from axpo.algorithm.methods.pixel_reasoner import PIXEL_REASONER
 from axpo.algorithm.methods.rltf import RLTF
 from axpo.algorithm.methods.tool_bonus import TOOL_BONUS
 from axpo.algorithm.methods.tool_penalty import TOOL_PENALTY
@@ -113,7 +115,7 @@ def _imported(name: str) -> Method:
     return found
 
 
-_RIVALS: Final = (TOOL_PENALTY, TOOL_BONUS, CISPO, ARPO, RLTF, DAPO, GSPO, DR_GRPO)
-_CANDIDATES: Final = (AXPO_STRATA, AXPO_CONTRAST, AXPO_GRADED, AXPO_VALUE, AXPO_EITHER)
+_RIVALS: Final = (TOOL_PENALTY, TOOL_BONUS, PIXEL_REASONER, CISPO, ARPO, RLTF, DAPO, GSPO, DR_GRPO)
+_CANDIDATES: Final = (AXPO_STRATA, AXPO_CONTRAST, AXPO_FORCED, AXPO_GRADED, AXPO_VALUE, AXPO_EITHER)
 for _method in (GRPO, AXPO, *ABLATIONS, *_RIVALS, *_CANDIDATES):
     register_method(_method)

@@ -78,6 +78,14 @@ class Rounds(Protocol):
         """The same groups with branches grown from these points of theirs: second attempts."""
         ...
 
+    def act(self, groups: Sequence[Group], points: Sequence[BranchPoint]) -> tuple[Group, ...]:
+        """The same, with a tool call that is forced open behind each point; where there is no tool nothing is done.
+
+        Raises:
+            ConfigError: the policy cannot write calls.
+        """
+        ...
+
 
 def _as_it_is(config: TrainConfig) -> TrainConfig:
     return config
