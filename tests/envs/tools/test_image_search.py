@@ -28,6 +28,7 @@ from axpo_envs.backends.image_search import (
     ImageIndex,
     ImageSearchService,
     Looks,
+    SentenceTransformerImageEncoder,
     build_image_index,
 )
 from axpo_envs.images import Size
@@ -248,6 +249,41 @@ def test_an_encoder_of_ones_own_decides_what_is_alike(tmp_path: Path) -> None:
         build_image_index(rows, tmp_path, encoder=Broken())
     with pytest.raises(EnvConfigError, match="expected an ImageEncoder"):
         ImageIndex(tmp_path, Brightness)  # type: ignore[arg-type]
+
+
+def checkpoint(folder: Path) -> Path:
+    """A sentence-transformers checkpoint of a CLIP with random weights."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Transformer
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
+
+    vocabulary = {token: number for number, token in enumerate(["a", "a</w>", "<|startoftext|>", "<|endoftext|>"])}
+    views = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    CLIPProcessor(views, CLIPTokenizer(vocab=vocabulary, merges=[])).save_pretrained(folder / "inner")
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    tokens = {"vocab_size": 4, "bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 3}
+    config = CLIPConfig(
+        text_config={**small, **tokens},
+        vision_config={**small, "image_size": 16, "patch_size": 8},
+        projection_dim=12,
+    )
+    CLIPModel(config).save_pretrained(folder / "inner")
+    model = SentenceTransformer(modules=[Transformer(str(folder / "inner"))], device="cpu")
+    model.save(str(folder / "whole"))
+    return folder / "whole"
+
+
+def test_a_checkpoint_of_sentence_transformers_embeds_images(tmp_path: Path) -> None:
+    encoder = SentenceTransformerImageEncoder(checkpoint(tmp_path))
+    rows = encoder.encode([noise(0), noise(1), noise(0)])
+    assert (rows.shape, rows.dtype) == ((3, 12), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(rows[0], rows[2], rtol=1e-4)
+    build_image_index(ROWS, tmp_path / "index", encoder=encoder)
+    index = pickle.loads(pickle.dumps(ImageIndex(tmp_path / "index", encoder)))
+    assert index.search(noise(2), 1)[0].score == pytest.approx(1, abs=1e-4)
+    with pytest.raises(EnvConfigError, match="expected the folder of a sentence-transformers checkpoint"):
+        SentenceTransformerImageEncoder(tmp_path)
 
 
 def test_an_index_travels_as_its_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Searching by an image: a local index of pictures with captions and pages, and the client of a service.
 
-`ImageSearchService` needs the extra `search`; it is loaded when it is first used.
+`ImageSearchService` needs the extra `search`, `SentenceTransformerImageEncoder` needs `dense`; they are loaded when
+they are first used.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from axpo_envs.backends.image_search._types import FoundImage, ImageEncoder, Ima
 from axpo_envs.plumbing.lazy import lazily
 
 if TYPE_CHECKING:
+    from axpo_envs.backends.image_search.sentence_transformers_encoder import SentenceTransformerImageEncoder
     from axpo_envs.backends.image_search.service import ImageSearchService
 
 __all__ = [
@@ -23,9 +25,13 @@ __all__ = [
     "ImageSearchBackend",
     "ImageSearchService",
     "Looks",
+    "SentenceTransformerImageEncoder",
     "build_image_index",
 ]
 
-_HOMES: Final = {"ImageSearchService": "axpo_envs.backends.image_search.service"}
+_HOMES: Final = {
+    "ImageSearchService": "axpo_envs.backends.image_search.service",
+    "SentenceTransformerImageEncoder": "axpo_envs.backends.image_search.sentence_transformers_encoder",
+}
 
 __getattr__ = lazily(__name__, _HOMES)
