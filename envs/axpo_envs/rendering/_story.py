@@ -11,6 +11,9 @@ from axpo_envs.observation import in_words
 from axpo_envs.plumbing.printable import printable
 from axpo_envs.types import EpisodeState, Turn
 
+CUT_CHARACTERS: Final = "characters cut ...]"
+"""Ends the mark of a text that was cut before it was wrapped into lines."""
+
 _MOST_CHARS: Final = 4000
 
 
@@ -80,4 +83,4 @@ def cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     end = most // 4
-    return f"{text[: most - end]}\n[... {len(text) - most:,} characters cut ...]\n{text[-end:]}"
+    return f"{text[: most - end]}\n[... {len(text) - most:,} {CUT_CHARACTERS}\n{text[-end:]}"

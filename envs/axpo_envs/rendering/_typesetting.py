@@ -12,7 +12,7 @@ from PIL import ImageFont
 
 from axpo_envs.imaging._decoding import Colour
 from axpo_envs.rendering import _story
-from axpo_envs.rendering._story import Passage, Voice
+from axpo_envs.rendering._story import CUT_CHARACTERS, Passage, Voice
 from axpo_envs.types import EpisodeState
 
 INK: Final[Colour] = (32, 33, 36)
@@ -87,7 +87,7 @@ def lines_of(state: EpisodeState, *, width: int, room: int) -> list[Line]:
             turn = _cut_lines(turn, free)
         told = [*turn, *told]
         turns.pop()
-    missing = [Line(f"[... {len(turns)} earlier turns ...]", FAINT)] if turns else []
+    missing = [Line(f"[... {len(turns)} earlier turn{'s' * (len(turns) > 1)} ...]", FAINT)] if turns else []
     return [*opening, *missing, *told, *closing]
 
 
@@ -118,5 +118,6 @@ def _cut_lines(lines: Sequence[Line], most: int) -> list[Line]:
         return list(lines)
     head = most // 2
     tail = most - 1 - head
-    mark = Line(f"[... {len(lines) - head - tail} lines cut ...]", FAINT)
-    return [*lines[:head], mark, *lines[len(lines) - tail :]]
+    left_out = lines[head : len(lines) - tail]
+    more = "more than " * any(line.text.endswith(CUT_CHARACTERS) for line in left_out)
+    return [*lines[:head], Line(f"[... {more}{len(left_out)} lines cut ...]", FAINT), *lines[len(lines) - tail :]]

@@ -202,7 +202,7 @@ def test_a_panel_keeps_the_newest_turns_and_says_what_is_missing() -> None:
     assert lines == [
         "question q",
         "Q?",
-        "[... 1 earlier turns ...]",
+        "[... 1 earlier turn ...]",
         "",
         "assistant, turn 2",
         "two",
@@ -210,6 +210,12 @@ def test_a_panel_keeps_the_newest_turns_and_says_what_is_missing() -> None:
         "assistant, turn 3",
         "three",
     ]
+
+
+def test_a_mark_of_lines_says_that_characters_are_missing_among_them() -> None:
+    # 20,000 letters are cut to 4,000, which are 100 lines of 40, and the mark of the cut is one of the 101 lines.
+    lines = [line.text for line in lines_of(state_of("Q?", "x" * 20_000), width=40, room=40)]
+    assert lines[9] == "[... more than 91 lines cut ...]"
 
 
 def test_a_long_turn_is_cut_in_its_middle() -> None:
