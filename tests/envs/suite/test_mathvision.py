@@ -130,6 +130,22 @@ def test_the_image_stands_where_the_text_names_it_and_first_where_its_parts_are_
     assert piece.options == ()
 
 
+@pytest.mark.parametrize(
+    ("options", "prompt"),
+    [
+        (["<image2>", "<image3>"], "Which?\n<image1>\nA. <image2>\nB. <image3>"),
+        (["", ""], "Which?\n"),
+        (["C", "D"], "Which?\n\nA. C\nB. D"),
+    ],
+)
+def test_options_may_be_pictures_or_drawn(options: list[str], prompt: str, tmp_path: Path) -> None:
+    write_images(tmp_path)
+    row = {**ROWS[0], "question": "Which?\n<image1>", "options": options, "answer": "B"}
+    question = load_mathvision(write_lines(tmp_path, [row]), MathVisionReward()).question(0)
+    assert (question.text, len(question.images)) == (prompt, 1)
+    assert [scored(question, answer) for answer in ("B", "A")] == [1.0, 0.0]
+
+
 STATE = EpisodeState(question=Question(id="q", prompt=("?",), answer="?"), seed=0)
 
 

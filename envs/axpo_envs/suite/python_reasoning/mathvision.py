@@ -4,7 +4,7 @@
 |---|---|
 | `id` | text; unique |
 | `question` | text; `<image1>`, `<image2>`, ... name pictures, all of which are in the row's one image |
-| `options` | the texts of the options A, B, C, ..., or just these letters where they are drawn; empty without any |
+| `options` | the texts of the options A, B, C, ...; just these letters, or empty texts, where they are drawn |
 | `answer` | a letter, or anything else where there are no options |
 | `image` | the image's path, from the file's folder or the one above it |
 | `decoded_image` | in Parquet files: the image itself, as `bytes` |
@@ -70,7 +70,7 @@ class MathVisionReward:
             if question.options:
                 return self._is_option(question, reference, given, state)
             asked = replace(question, answer=reference, alternatives=())
-            if _LETTER.fullmatch(reference):
+            if _LETTER.fullmatch(reference.strip()):
                 return _scores(MultipleChoice(), asked, given, state)
             return _scores(ExactMatch(), asked, given, state) or _scores(self.mathematics, asked, given, state)
 
@@ -169,26 +169,27 @@ def _task_row(row: Any, file: Path) -> Any:
         return row
     options = row.get("options")
     listed = list(options) if isinstance(options, list | tuple) else []
-    drawn = listed == list(string.ascii_uppercase[: len(listed)])
+    # Options that are letters in the image add nothing to the prompt.
+    drawn = listed in (list(string.ascii_uppercase[: len(listed)]), [""] * len(listed))
+    shown = [] if drawn else listed
+    text = row.get("question")
+    several = _PLACEHOLDER.findall(" ".join(map(str, (text, *shown)))) not in ([], ["<image1>"])
     decoded = row.get("decoded_image")
     held = isinstance(decoded, Mapping) and decoded.get("bytes")
     return {
         "id": row.get("id"),
-        "prompt": _prompt(row.get("question")),
+        "prompt": _named(text) if several else text,
         "answer": row.get("answer"),
         "images": decoded if held else _image_path(row.get("image"), file),
-        # Options that are letters in the image add nothing to the prompt.
-        "options": None if drawn and isinstance(options, list | tuple) else options,
+        "options": [_named(option) for option in shown] or (None if drawn else options),
         "level": row.get("level"),
         "subject": row.get("subject"),
     }
 
 
-def _prompt(text: Any) -> Any:
-    """The question; where it names several pictures, which are parts of the one image, that comes first."""
-    if not isinstance(text, str) or _PLACEHOLDER.findall(text) in ([], ["<image1>"]):
-        return text
-    return _PLACEHOLDER.sub(lambda found: f"\\{found[0]}", text)
+def _named(text: Any) -> Any:
+    """A text that names several pictures, which are parts of the one image: the names stay in it."""
+    return _PLACEHOLDER.sub(lambda found: f"\\{found[0]}", text) if isinstance(text, str) else text
 
 
 def _image_path(image: Any, file: Path) -> Any:
