@@ -79,8 +79,8 @@ def _tables(found: Standings, own: Sequence[str]) -> tuple[Table, ...]:
         Table(
             title=f"Minus {found.rows[0].label}",
             note="Differences of runs with the same seed: mean over these seeds, and Student's 95 % interval. A row "
-            "that shares no seed with the first is not compared; one shared seed, or equal differences, have no interval, "
-            "and costs are told without.",
+            "that shares no seed with the first is not compared; one shared seed, or equal differences, have no "
+            "interval, and costs are told without.",
             columns=(*map(_title, _shown()), "Seeds"),
             rows=tuple(Row(label=row.label, role=role, cells=_difference_cells(row)) for row, role in rows),
         ),
