@@ -42,7 +42,7 @@ COMMANDS: Final = {
     "sft": Command(summary="teach a policy what a scripted expert, or your own demonstrations, show it"),
     "eval": Command(summary="measure Pass@1, Pass@4 and every diagnostic on held-out questions"),
     "probe": Command(summary="ask a policy again from snapshots: call diversity, gain and harm of tools, forced calls"),
-    "compare": Command(summary="train with GRPO and with AXPO from the same start, and compare them"),
+    "compare": Command(summary="train methods from the same start and compare them, or finished runs", trains=False),
     "audit": Command(summary="what any trainer's rollouts tell about acting: is it done, does it pay", trains=False),
     "view": Command(summary="write or refresh a run's report", trains=False),
     "play": Command(summary="step through an environment by hand", trains=False),

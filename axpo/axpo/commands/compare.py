@@ -1,44 +1,61 @@
-"""Defines `axpo compare`."""
+"""Defines `axpo compare`: of finished runs where their folders are given, else of runs that it trains."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.console import Console
+from rich.text import Text
 
-from axpo.commands.arguments import check_output, parse, path_option, write_json
-from axpo.compare.comparison import ComparisonConfig, compare
-from axpo.settings.config import TrainConfig
-from axpo.settings.config_file import checked, read_toml
+from axpo.commands.arguments import check_output, parse, write_json
+from axpo.compare.finished import finished_runs
+from axpo.compare.standings import standings
+from axpo.compare.standings_page import page_of, terminal_tables
+from axpo.records import _atomic as atomic
+from axpo.terminal.unfailing import Unfailing
+from axpo_envs.plumbing.extras import require_extra
+from axpo_envs.plumbing.printable import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CompareArguments:
-    """Train several methods from the same start on the same questions, and compare them on held-out ones.
+class FinishedArguments:
+    """Compare finished runs without training: means over seeds, spread, and differences paired by seed.
 
-    Asking again for a comparison that was interrupted goes on where it stopped. Its folder holds a run per method,
-    comparison.json and report.html.
+    Runs that differ in nothing but their seeds are one row; the first row is what the others are compared with.
     """
 
-    config: Path | None = None
-    """TOML file with settings of the runs, such as another run's config.toml; the options below override it."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folders of runs, or of comparisons, whose runs are meant; they come before the options."""
     json: Path | None = None
-    """Write the comparison to this file, too."""
-    settings: Annotated[ComparisonConfig, tyro.conf.arg(name="")] = field(default_factory=ComparisonConfig)
-    """What is compared."""
+    """Write everything to this file."""
+    html: Path | None = None
+    """Write a page with the tables and the runs' curves to this file; it opens offline."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Trains what is missing and compares; returns the exit code."""
-    settings = ComparisonConfig()
-    file = path_option(arguments, "config")
-    if file is not None:
-        settings = replace(settings, base=replace(read_toml(file, TrainConfig, partial=True), out=settings.base.out))
-    parsed = parse(CompareArguments, "compare", arguments, default=CompareArguments(settings=settings))
-    check_output(parsed.json)
-    comparison = compare(checked(parsed.settings))
-    write_json(parsed.json, comparison.as_record())
+    """Compares; returns the exit code."""
+    if not arguments or arguments[0].startswith("-"):
+        require_extra("train", "`axpo compare` without runs")
+        from axpo.commands import compare_training
+
+        return compare_training.run(arguments)
+    given = parse(FinishedArguments, "compare", arguments)
+    check_output(given.json)
+    check_output(given.html, "html")
+    found = standings(finished_runs(given.runs))
+    write_json(given.json, found.as_record())
+    if given.html is not None:
+        given.html.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(given.html, page_of(found))
+    console = Console()
+    show = Unfailing()
+    for table in terminal_tables(found):
+        show(console.print, table)
+    if len(found.asked) > 1:
+        said = "The runs were evaluated on different questions, so their numbers do not compare:"
+        show(console.print, Text(printable(f"{said} {'; '.join(found.asked)}")))
     return 0

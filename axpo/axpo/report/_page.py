@@ -59,6 +59,20 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A further table."""
+
+    title: str
+    """Its heading."""
+    note: str
+    """How its numbers came about."""
+    columns: tuple[str, ...]
+    """Headings of its columns."""
+    rows: tuple[Row, ...]
+    """Its rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """One chart."""
 
@@ -118,6 +132,8 @@ class Page:
     """The settings, as TOML."""
     machine: Mapping[str, str]
     """What it was run with."""
+    tables: tuple[Table, ...] = ()
+    """Further tables, behind the first."""
 
 
 def render(page: Page) -> str:
