@@ -145,13 +145,18 @@ def read_image(rollouts: Path, step: int, digest: str, width: int, height: int) 
     return found
 
 
+def is_digest(text: str) -> bool:
+    """Whether a text can be the digest of an image: nothing else becomes part of a path."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def image_path(rollouts: Path, step: int, digest: str) -> Path:
     """Where an image is saved.
 
     Raises:
         DamagedFileError: its name is no digest.
     """
-    if not _DIGEST.fullmatch(digest):
+    if not is_digest(digest):
         raise DamagedFileError(f"step {step}: expected the digest of an image; got {digest!r:.80}")
     return step_folder(rollouts, step) / IMAGES / f"{digest}.png"
 

@@ -41,7 +41,8 @@ class Curve:
     high: tuple[float | None, ...] | None = None
     """The highest of its runs; None for a single run."""
     single: tuple[float | None, ...] | None = None
-    """The values of single steps: faint; None for several runs, sums and charts with two metrics."""
+    """The values of single steps: faint; None where the bold curve shows them, for several runs, and for
+    charts with two metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,8 @@ class Panel:
     """Values lie between 0 and 1 and are labelled in per cent."""
     cumulative: bool = False
     """Values are summed over steps."""
+    window: int = WINDOW
+    """Steps of the trailing mean; 1 draws the values as they are."""
 
 
 PANELS: Final = (
@@ -139,7 +142,7 @@ def drawn(line: Line, metric: str, panel: Panel) -> Curve:
     steps = sorted({step for points in by_run for step in points})
     found = [[value for points in by_run if (value := points.get(step)) is not None] for step in steps]
     several = len(line.runs) > 1
-    single = not several and not panel.cumulative and len(panel.metrics) == 1
+    single = not several and not panel.cumulative and len(panel.metrics) == 1 and panel.window > 1
     raw = {record["step"]: record.get(metric) for record in line.runs[0]} if single else {}
     return Curve(
         steps=tuple(steps),
@@ -152,5 +155,8 @@ def drawn(line: Line, metric: str, panel: Panel) -> Curve:
 
 def _points(run: Sequence[Record], metric: str, panel: Panel) -> Mapping[int, float | None]:
     values = [record.get(metric) for record in run]
-    points = list(accumulate(value or 0.0 for value in values)) if panel.cumulative else trailing_mean(values)
+    if panel.cumulative:
+        points: list[float | None] = list(accumulate(value or 0.0 for value in values))
+    else:
+        points = trailing_mean(values, panel.window)
     return dict(zip((record["step"] for record in run), points, strict=True))

@@ -70,15 +70,8 @@ class Album:
         return rollout.reward >= self.success_threshold
 
     def picture(self, drawing: Drawing) -> Picture:
-        """The image, reduced to `LONGER_SIDE` and packed, and its regions in the pixels that are left."""
-        small = Reduced.of(drawing.image, LONGER_SIDE)
-        content = base64.b64encode(small.data).decode()
-        return Picture(
-            source=f"data:{small.kind};base64,{content}",
-            width=small.width,
-            height=small.height,
-            boxes=drawing.boxes(small.width / drawing.image.width),
-        )
+        """The image as pages of these rollouts show it: packed into them."""
+        return drawing.picture()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +117,17 @@ class Drawing:
     def add(self, mark: Mark, label: str) -> None:
         """Draws a region."""
         self._marks.append((mark, mark.label or label))
+
+    def picture(self) -> Picture:
+        """The image, reduced to `LONGER_SIDE` and packed, and its regions in the pixels that are left."""
+        small = Reduced.of(self.image, LONGER_SIDE)
+        content = base64.b64encode(small.data).decode()
+        return Picture(
+            source=f"data:{small.kind};base64,{content}",
+            width=small.width,
+            height=small.height,
+            boxes=self.boxes(small.width / self.image.width),
+        )
 
     def boxes(self, scale: float) -> tuple[Box, ...]:
         """The regions, so many times as large as in the image."""
