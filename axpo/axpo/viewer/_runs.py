@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from axpo.records._folder import CHECKPOINTS, CONFIG, EVALUATIONS, METRICS, ROLLOUTS, TENSORBOARD, RunLogError, is_run
+from axpo.records._folder import (
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATIONS,
+    METRICS,
+    ROLLOUTS,
+    TENSORBOARD,
+    RunLogError,
+    is_checkpoint,
+    is_run,
+    is_sft_run,
+)
 from axpo.records._jsonl import JsonLines, Record
 from axpo.records._reading import metric_values
 from axpo.report._run_settings import Settings
@@ -102,10 +113,7 @@ class Shelf:
         self._looked = -math.inf
         self._lock = threading.Lock()
         for folder in self._folders:
-            if not folder.is_dir():
-                raise RunLogError(f"there is no folder {folder}")
-            if next(_runs_in(folder, DEPTH), None) is None:
-                raise RunLogError(f"{folder} is no run and holds none: expected a folder with {CONFIG} and {METRICS}")
+            _require_runs(folder)
 
     def runs(self) -> dict[str, Run]:
         """The runs by name, in the order of the folders."""
@@ -145,6 +153,16 @@ class Shelf:
                     continue
                 taken.add(name)
                 yield Run(name=name, folder=folder, settings=settings)
+
+
+def _require_runs(folder: Path) -> None:
+    if not folder.is_dir():
+        raise RunLogError(f"there is no folder {folder}")
+    if is_checkpoint(folder):
+        raise RunLogError(f"{folder} is a checkpoint; look at its run, {folder.absolute().parent.parent}")
+    if next(_runs_in(folder, DEPTH), None) is None:
+        what = "is a supervised run" if is_sft_run(folder) else "is no run and holds none"
+        raise RunLogError(f"{folder} {what}: expected a training run ({CONFIG}, {METRICS}), or a folder with some")
 
 
 def _runs_in(folder: Path, depth: int) -> Iterator[Path]:

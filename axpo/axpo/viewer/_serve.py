@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -55,8 +56,11 @@ def serve_view(
             raise ConfigError(f"port: cannot listen at {HOST}, port {port}: {error.strerror}") from error
         listening.listen(128)
         url = f"http://{HOST}:{listening.getsockname()[1]}/"
-        announce(f"{len(shelf.runs())} runs at {url} (Ctrl-C stops)")
+        count = len(shelf.runs())
+        announce(f"{count} {'run' if count == 1 else 'runs'} at {url} (Ctrl-C stops)")
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        # It ends by raising again what it was stopped by.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])

@@ -151,14 +151,17 @@ function wireMore() {
     const answer = await fetch(more.href);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     document.getElementById("grid").append(...(fresh.getElementById("grid")?.childNodes ?? []));
-    const looked = fresh.querySelector(".summary");
+    const count = document.getElementById("count");
+    count.textContent = document.querySelectorAll("#grid .group").length;
+    document.getElementById("looked").textContent = fresh.getElementById("looked").textContent;
+    document.querySelector("p.empty")?.remove();
     const next = fresh.getElementById("more");
     if (next) {
       more.href = next.href;
       more.textContent = next.textContent;
       watch.observe(more);
     } else {
-      more.replaceWith(looked ?? "");
+      more.remove();
     }
   }, { rootMargin: "600px" });
   const more = document.getElementById("more");
@@ -189,7 +192,16 @@ function wireShade() {
     }
     history.replaceState(null, "", address);
   });
-  document.querySelector(".columns.several [data-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+/** The rollout that was asked for is brought into sight among its siblings; the page itself stays where it is. */
+function wireColumns() {
+  const current = document.querySelector(".columns.several [data-current]");
+  if (current) {
+    const columns = current.parentElement;
+    const past = current.offsetLeft + current.offsetWidth - columns.clientWidth;
+    columns.scrollLeft = Math.max(past + 4, 0);
+  }
 }
 
 document.addEventListener("keydown", onKey);
@@ -200,4 +212,5 @@ for (const form of document.querySelectorAll("form[data-submit]")) {
 wireSlider();
 wireMore();
 wireShade();
+wireColumns();
 poll();
