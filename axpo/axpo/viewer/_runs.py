@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -147,7 +148,7 @@ class Shelf:
                     name, number = f"{name.partition(' #')[0]} #{number}", number + 1
                 try:
                     config = folder / CONFIG
-                    settings = self._settings.get(folder, stamp_of(config), lambda folder=folder: Settings.of(folder))
+                    settings = self._settings.get(folder, stamp_of(config), partial(Settings.of, folder))
                 except (OSError, ValueError, RunLogError):
                     # Settings that cannot be read now are looked at again a moment later.
                     continue
