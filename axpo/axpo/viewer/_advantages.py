@@ -73,13 +73,18 @@ def _group(records: Sequence[RolloutRecord], size: int) -> Group | None:
             found.sort(key=lambda record: record.index)
             if tuple(record.reward for record in found) != grown.rewards:
                 return None
-            point = _point(source, grown.cut)
-            branches.append(Branch(point=point, continuations=tuple(record.rollout for record in found)))
+            continuations = tuple(record.rollout for record in found)
+            point = _point(source, grown.cut, continuations)
+            branches.append(Branch(point=point, continuations=continuations))
     rollouts = tuple(record.rollout for record in own)
     return Group(question=own[0].question, rollouts=rollouts, branches=tuple(branches))
 
 
-def _point(source: RolloutRecord, cut: Cut) -> BranchPoint:
+def _point(source: RolloutRecord, cut: Cut, continuations: Sequence[Rollout]) -> BranchPoint:
+    # What continuations were given beyond the frozen prefix was added to it.
+    given = [each.completions[cut.turn] for each in continuations if cut.turn < len(each.completions)]
+    first = given[0] if given else None
+    added = slice(cut.token, 0 if first is None else first.forced)
     # Advantages do not look at snapshots, and none is saved.
     nowhere = Snapshot(state=EpisodeState(question=source.question, seed=0), env_id="")
     return BranchPoint(
@@ -89,7 +94,9 @@ def _point(source: RolloutRecord, cut: Cut) -> BranchPoint:
         token=cut.token,
         confidence=cut.confidence,
         snapshot=nowhere,
-        continuations=0,
+        continuations=len(continuations),
+        added=() if first is None else first.ids[added],
+        added_logprobs=() if first is None else first.logprobs[added],
     )
 
 
