@@ -80,8 +80,10 @@ def check_environments() -> None:
 def check_commands() -> None:
     with RunLog.create(Path("run"), 'env = "axpo/VisualZoom-v0"\n', tensorboard=False) as log:
         log.append_step({"step": 1, "reward_mean": 0.25, "rollouts": 8.0, "tokens": 90.0, "seconds_step": 1.5})
-    run("axpo.cli", "view", "run")
-    expect("<html" in Path("run/report.html").read_text(encoding="utf-8"), "`axpo view` to write a report")
+    run("axpo.cli", "view", "run", "--report")
+    expect("<html" in Path("run/report.html").read_text(encoding="utf-8"), "`axpo view --report` to write a report")
+    said = run("axpo.cli", "view", "run", code=1)
+    expect("needs starlette: pip install 'axpo[view]'" in said, f"`axpo view` to name its extra; got: {said}")
     row = {"id": "q", "reward": 1.0, "messages": [{"role": "assistant", "content": "<search>a</search>"}]}
     Path("rollouts.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     said = run("axpo.cli", "audit", "rollouts.jsonl", "--fail-if", "tool_attempt_rate<1")

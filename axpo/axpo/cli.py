@@ -44,7 +44,7 @@ COMMANDS: Final = {
     "probe": Command(summary="ask a policy again from snapshots: call diversity, gain and harm of tools, forced calls"),
     "compare": Command(summary="train methods from the same start and compare them, or finished runs", trains=False),
     "audit": Command(summary="what any trainer's rollouts tell about acting: is it done, does it pay", trains=False),
-    "view": Command(summary="write or refresh a run's report", trains=False),
+    "view": Command(summary="show runs in a browser while they train, or write their reports", trains=False),
     "play": Command(summary="step through an environment by hand", trains=False),
     "serve-search": Command(summary="serve a corpus over the retrieval protocol of Search-R1 and verl", trains=False),
     "envs": Command(summary="list the environments and their tools", trains=False),

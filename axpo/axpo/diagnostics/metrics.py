@@ -33,6 +33,7 @@ __all__ = [
     "has_no_room",
     "rate_names",
     "step_metrics",
+    "thinking_of_tools",
     "tool_collapse",
 ]
 
@@ -92,9 +93,15 @@ def has_no_room(rollout: Rollout) -> bool:
     return bool(rollout.completions) and not rollout.completions[0].ids
 
 
+def thinking_of_tools(tools: Collection[str]) -> Callable[[Episode], bool] | None:
+    """Whether an episode's thinking names one of the tools; None where no tool is known."""
+    mention = _mention(tools)
+    return None if mention is None else partial(_thinks_of, mention)
+
+
 def _views(groups: Sequence[Group], tools: Collection[str], success_threshold: float) -> list[Asked]:
     """The groups' episodes, as measures look at them."""
-    mention = _mention(tools)
+    thinking = thinking_of_tools(tools)
     return [
         Asked(
             question=group.question,
@@ -106,7 +113,7 @@ def _views(groups: Sequence[Group], tools: Collection[str], success_threshold: f
                 )
                 for branch in group.branches
             ),
-            thinking_of_tools=None if mention is None else partial(_thinks_of, mention),
+            thinking_of_tools=thinking,
             without_room=sum(map(has_no_room, group.rollouts)),
             success_threshold=success_threshold,
         )

@@ -69,6 +69,16 @@ class JsonLines:
         """
         return [line.record for line in self._lines()]
 
+    def read_undamaged(self) -> tuple[list[Record], DamagedFileError | None]:
+        """The whole records before the first line that is not what was written, and what is wrong with that one."""
+        records: list[Record] = []
+        try:
+            for line in self._lines():
+                records.append(line.record)
+        except DamagedFileError as error:
+            return records, error
+        return records, None
+
     def tips(self) -> list[Tip]:
         """The tip of the file as it was before its first line, and behind each.
 

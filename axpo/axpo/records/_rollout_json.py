@@ -91,6 +91,9 @@ def decode(kind: Any, value: Json, find: Find, where: str = "") -> Any:  # noqa:
     Raises:
         SchemaError: it is no such value.
     """
+    # Most values are of these: tokens and their probabilities.
+    if kind is int or kind is float or kind is str or kind is bool:
+        return _plain(kind, value, where)
     if kind is ImageRef:
         return _image(value, find, where)
     if kind is Columns or kind is Any:
@@ -99,7 +102,7 @@ def decode(kind: Any, value: Json, find: Find, where: str = "") -> Any:  # noqa:
         return _fields(kind, value, find, where)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _member(kind, value, where)
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin, arguments = _parts_of(kind)
     if origin in (types.UnionType, typing.Union):
         return _union(arguments, value, find, where)
     if origin is frozenset:
@@ -119,26 +122,37 @@ def decode(kind: Any, value: Json, find: Find, where: str = "") -> Any:  # noqa:
     return _plain(kind, value, where)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """What a data class is read as: the types of its fields, and which of them must be there."""
+
+    hints: Mapping[str, Any]
+    required: frozenset[str]
+
+
 @lru_cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _shape(kind: type) -> _Shape:
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    none = dataclasses.MISSING
+    required = (field.name for field in fields if field.default is none and field.default_factory is none)
+    return _Shape(hints={field.name: hints[field.name] for field in fields}, required=frozenset(required))
+
+
+@lru_cache
+def _parts_of(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    return typing.get_origin(kind), typing.get_args(kind)
 
 
 def _fields(kind: type, value: Json, find: Find, where: str) -> Any:
     if not isinstance(value, Mapping):
         raise SchemaError(f"{where or 'the record'}: expected an object; got {type(value).__name__}")
-    hints = _hints(kind)
-    names = {field.name for field in dataclasses.fields(kind)}
-    required = {
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    }
-    if missing := sorted(required - set(value)):
+    shape = _shape(kind)
+    if missing := sorted(shape.required - value.keys()):
         raise SchemaError(f"{_at(where, missing[0])}: expected a value; got none")
-    if unknown := sorted(set(value) - names):
-        raise SchemaError(f"{_at(where, unknown[0])}: expected one of the fields {', '.join(sorted(names))}")
-    return kind(**{name: decode(hints[name], part, find, _at(where, name)) for name, part in value.items()})
+    if unknown := sorted(value.keys() - shape.hints.keys()):
+        raise SchemaError(f"{_at(where, unknown[0])}: expected one of the fields {', '.join(sorted(shape.hints))}")
+    return kind(**{name: decode(shape.hints[name], part, find, _at(where, name)) for name, part in value.items()})
 
 
 def _union(kinds: tuple[Any, ...], value: Json, find: Find, where: str) -> Any:

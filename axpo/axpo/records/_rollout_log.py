@@ -92,7 +92,7 @@ def read_rollouts(rollouts: Path, step: int) -> tuple[RolloutRecord, ...]:
     loaded = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            loaded.append(_record(line, found))
+            loaded.append(read_line(line, found))
         except SchemaError as error:
             raise DamagedFileError(f"{path}, line {number}: {error}") from error
         except (OSError, ImageProblemError, DamagedFileError) as error:
@@ -104,28 +104,22 @@ def read_rollouts(rollouts: Path, step: int) -> tuple[RolloutRecord, ...]:
     return tuple(loaded)
 
 
-def read_image(rollouts: Path, step: int, digest: str, width: int, height: int) -> ImageRef:
-    """The pixels of a saved image.
+def read_line(line: bytes, find: Find) -> RolloutRecord:
+    """The rollout of a line of `rollouts.jsonl`.
 
     Raises:
-        FileNotFoundError: the image is not among those of the step.
-        DamagedFileError: its name is no digest, or the file holds another image.
+        SchemaError: it is none; the message names the place. What `find` raises goes through.
     """
-    if not _DIGEST.fullmatch(digest):
-        raise DamagedFileError(f"step {step}: expected the digest of an image; got {digest!r:.80}")
-    path = step_folder(rollouts, step) / IMAGES / f"{digest}.png"
-    found = ImageRef.from_file(path)
-    if (found.digest, found.width, found.height) != (digest, width, height):
-        raise DamagedFileError(f"{path} is not the image of {width} x {height} pixels that was saved")
-    return found
+    record: RolloutRecord = decode(RolloutRecord, read_object(line), find)
+    return record
 
 
-def _line(record: Any) -> bytes:
-    """A line of ASCII: halves of surrogate pairs, which some models' texts hold, come back as they were."""
-    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii")
+def read_object(line: bytes) -> dict[str, Any]:
+    """What a line of `rollouts.jsonl` says, its fields unchecked.
 
-
-def _record(line: bytes, find: Find) -> RolloutRecord:
+    Raises:
+        SchemaError: it is no JSON object of this version.
+    """
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -133,8 +127,43 @@ def _record(line: bytes, find: Find) -> RolloutRecord:
     version = found.get("version") if isinstance(found, dict) else None
     if version != VERSION:
         raise SchemaError(f"version: expected {VERSION}; got {str(version)[:80]}")
-    record: RolloutRecord = decode(RolloutRecord, found, find)
-    return record
+    checked: dict[str, Any] = found
+    return checked
+
+
+def read_image(rollouts: Path, step: int, digest: str, width: int, height: int) -> ImageRef:
+    """The pixels of a saved image.
+
+    Raises:
+        FileNotFoundError: the image is not among those of the step.
+        DamagedFileError: its name is no digest, or the file holds another image.
+    """
+    path = image_path(rollouts, step, digest)
+    found = ImageRef.from_file(path)
+    if (found.digest, found.width, found.height) != (digest, width, height):
+        raise DamagedFileError(f"{path} is not the image of {width} x {height} pixels that was saved")
+    return found
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text can be the digest of an image: nothing else becomes part of a path."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def image_path(rollouts: Path, step: int, digest: str) -> Path:
+    """Where an image is saved.
+
+    Raises:
+        DamagedFileError: its name is no digest.
+    """
+    if not is_digest(digest):
+        raise DamagedFileError(f"step {step}: expected the digest of an image; got {digest!r:.80}")
+    return step_folder(rollouts, step) / IMAGES / f"{digest}.png"
+
+
+def _line(record: Any) -> bytes:
+    """A line of ASCII: halves of surrogate pairs, which some models' texts hold, come back as they were."""
+    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 class _Pick(NamedTuple):

@@ -1,4 +1,4 @@
-"""Defines the curves of runs over their steps: which are drawn, and how, as inline SVG or as a picture file."""
+"""Defines how the curves of runs are drawn by matplotlib: as inline SVG, or as a picture file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import html
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Final
 
 import matplotlib
@@ -19,127 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from axpo.diagnostics.metric import Metric, Shown, Unit
-from axpo.diagnostics.registry import metric_named, metrics
 from axpo.records import _atomic as atomic
-from axpo.records._jsonl import Record
+from axpo.report._palette import LIGHT
+from axpo.report._panels import PANELS, Line, Panel, drawn
 from axpo_envs.plumbing.whole_files import write_whole
-
-WINDOW: Final = 5
-"""Steps of the trailing mean that is drawn bold; single steps are drawn faint."""
-
-
-LIGHT: Final[Mapping[str, str]] = {
-    "ink": "#1f2430",
-    "line": "#d5d9e2",
-    "start": "#7d8597",
-    "grpo": "#c2570c",
-    "axpo": "#1767c9",
-    "extra1": "#0d7a5f",
-    "extra2": "#8a3ffc",
-    "extra3": "#a8326e",
-    "extra4": "#7a6a00",
-}
-"""Colours by role on a light ground; also the names of the CSS variables that charts within a page refer to."""
-
-DARK: Final[Mapping[str, str]] = {
-    "ink": "#e6e9f0",
-    "line": "#333a4a",
-    "start": "#98a1b5",
-    "grpo": "#f59a52",
-    "axpo": "#6cb0ff",
-    "extra1": "#4fd1ae",
-    "extra2": "#b899ff",
-    "extra3": "#f08fc0",
-    "extra4": "#d8c655",
-}
-"""The same roles on a dark ground."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """What one method's curves are made of."""
-
-    label: str
-    """Its name in legends."""
-    role: str
-    """Its colour: a key of `LIGHT`."""
-    runs: tuple[tuple[Record, ...], ...]
-    """The step records of each of its runs (seeds)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """One chart."""
-
-    title: str
-    """What it shows."""
-    caption: str
-    """What a reader must know to read it."""
-    metrics: tuple[str, ...]
-    """The metrics drawn: the first solid, a second one dotted."""
-    share: bool = True
-    """Values lie between 0 and 1 and are labelled in per cent."""
-    cumulative: bool = False
-    """Values are summed over steps."""
-
-
-PANELS: Final = (
-    Panel(title="Reward", caption=metric_named("reward_mean").meaning, metrics=("reward_mean",)),
-    Panel(
-        title="Tool-attempt rate",
-        caption=metric_named("tool_attempt_rate").meaning,
-        metrics=("tool_attempt_rate",),
-    ),
-    Panel(
-        title="All-wrong tool subgroups",
-        caption=metric_named("all_wrong_tool_subgroups").meaning,
-        metrics=("all_wrong_tool_subgroups",),
-    ),
-    Panel(
-        title="Success with and without the tool",
-        caption="Share of the rollouts that call the tool (solid), and of those that do not (dotted), that succeed.",
-        metrics=("tool_pass1", "no_tool_pass1"),
-    ),
-    Panel(
-        title="Recovery rate",
-        caption=metric_named("recovery_rate").meaning,
-        metrics=("recovery_rate",),
-    ),
-    Panel(
-        title="Selected prefixes",
-        caption="Prefixes resampled in each step.",
-        metrics=("selected_prefixes",),
-        share=False,
-    ),
-    Panel(
-        title="Tokens",
-        caption="Sampled so far, in training.",
-        metrics=("tokens",),
-        share=False,
-        cumulative=True,
-    ),
-    Panel(
-        title="Seconds",
-        caption="Spent on training steps so far.",
-        metrics=("seconds_step",),
-        share=False,
-        cumulative=True,
-    ),
-)
-"""The charts of a report, in reading order."""
-
-
-def panels() -> tuple[Panel, ...]:
-    """The charts of a report, and behind them those of further metrics that ask for one."""
-    drawn = {name for panel in PANELS for name in panel.metrics}
-    further = (metric for metric in metrics() if Shown.CHART in metric.shown and metric.name not in drawn)
-    return (*PANELS, *map(_panel_of, further))
-
-
-def _panel_of(metric: Metric) -> Panel:
-    return Panel(title=metric.title, caption=metric.meaning, metrics=(metric.name,), share=metric.unit is Unit.SHARE)
-
 
 HEADLINE_PANELS: Final = tuple(panel for panel in PANELS if panel.title in {"Reward", "Tool-attempt rate"})
 """The charts of the picture in README."""
@@ -184,22 +64,6 @@ def write_picture(lines: Sequence[Line], path: Path, *, panels: Sequence[Panel] 
             write_whole(path, buffer.getvalue())
 
 
-def trailing_mean(values: Sequence[float | None], window: int = WINDOW) -> list[float | None]:
-    """Mean of the defined values among the last `window`; None where there are none."""
-    means: list[float | None] = []
-    for end in range(1, len(values) + 1):
-        defined = [value for value in values[max(0, end - window) : end] if value is not None]
-        means.append(fmean(defined) if defined else None)
-    return means
-
-
-def has_data(panel: Panel, lines: Sequence[Line]) -> bool:
-    """Whether any run has a defined value to draw; a count that is zero throughout says nothing."""
-    records = (record for line in lines for run in line.runs for record in run)
-    values = [record.get(metric) for record in records for metric in panel.metrics]
-    return any(value is not None for value in values) if panel.share else any(values)
-
-
 def _draw(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:
     for line in lines:
         for metric, style in zip(panel.metrics, ("solid", (0, (1.2, 1.6))), strict=False):
@@ -226,27 +90,19 @@ def _draw(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:
 def _draw_line(axes: Axes, panel: Panel, line: Line, metric: str, style: Any) -> None:
     """One method's curve: bold the mean over runs, faint what lies behind it (single steps, or the runs' range)."""
     colour = LIGHT[line.role]
-    by_run = [_curve(run, metric, panel) for run in line.runs]
-    steps = sorted({step for curve in by_run for step in curve})
-    if not steps:
+    curve = drawn(line, metric, panel)
+    if not curve.steps:
         return
-    found = [[value for curve in by_run if (value := curve.get(step)) is not None] for step in steps]
-    mean = [fmean(values) if values else math.nan for values in found]
-    axes.plot(steps, mean, color=colour, lw=2.2, ls=style, clip_on=False)
-    if len(line.runs) > 1:
-        low = [min(values, default=math.nan) for values in found]
-        high = [max(values, default=math.nan) for values in found]
-        axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-    elif not panel.cumulative and len(panel.metrics) == 1:
-        raw = [record.get(metric) for record in line.runs[0]]
-        single = [math.nan if value is None else value for value in raw]
-        axes.plot(steps, single, color=colour, lw=0.9, alpha=0.35, clip_on=False)
+    axes.plot(curve.steps, _gaps(curve.mean), color=colour, lw=2.2, ls=style, clip_on=False)
+    if curve.low is not None and curve.high is not None:
+        low, high = _gaps(curve.low), _gaps(curve.high)
+        axes.fill_between(curve.steps, low, high, color=colour, alpha=0.15, linewidth=0)
+    if curve.single is not None:
+        axes.plot(curve.steps, _gaps(curve.single), color=colour, lw=0.9, alpha=0.35, clip_on=False)
 
 
-def _curve(run: Sequence[Record], metric: str, panel: Panel) -> dict[int, float | None]:
-    values = [record.get(metric) for record in run]
-    drawn = list(accumulate(value or 0.0 for value in values)) if panel.cumulative else trailing_mean(values)
-    return dict(zip((record["step"] for record in run), drawn, strict=True))
+def _gaps(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
 
 
 def _tick(value: float, *, share: bool) -> str:

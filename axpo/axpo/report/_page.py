@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from axpo.report._charts import DARK, LIGHT
 from axpo.report._gallery import BranchView
+from axpo.report._palette import DARK, LIGHT
 from axpo.report._regime import Regime
 from axpo.report._rollout_view import RolloutView
 
+REPORT_TEMPLATES: Final = PackageLoader("axpo.report", "templates")
 _TAG: Final = re.compile(r"(</?(?:think|tool_call|tool_response|answer)>)")
 
 
@@ -25,7 +26,7 @@ class Bar:
     label: str
     """What was measured: a method, or a moment."""
     role: str
-    """Its colour: a key of `charts.LIGHT`."""
+    """Its colour: a key of `axpo.report._palette.LIGHT`."""
     value: float | None
     """0 to 1; None where nothing was counted."""
     low: float | None = None
@@ -143,16 +144,21 @@ def render(page: Page) -> str:
 
 def render_template(name: str, page: object) -> str:
     """A page by its template, in the colours of all pages."""
+    return templates(REPORT_TEMPLATES).get_template(name).render(page=page, **colours())
+
+
+def templates(loader: BaseLoader) -> Environment:
+    """Templates in which every text is escaped, and a name that is missing is an error."""
     environment = Environment(
-        loader=PackageLoader("axpo.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(tagged=tagged, percent=percent)
-    template = environment.get_template(name)
-    return template.render(page=page, light=_variables(LIGHT), dark=_variables(DARK))
+    return environment
+
+
+def colours() -> dict[str, Markup]:
+    """The colours that style sheets ask for: CSS variables on a `light` and on a `dark` ground."""
+    return {"light": _variables(LIGHT), "dark": _variables(DARK)}
 
 
 def tagged(text: str) -> Markup:

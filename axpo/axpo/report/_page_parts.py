@@ -1,71 +1,20 @@
-"""Defines the parts that pages of runs and of comparisons share: settings in words, bars, table rows, charts."""
+"""Defines the parts that pages of runs and of comparisons share: bars, table rows, charts."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
-from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
-from axpo.algorithm.methods import colour_of, label_of
+from axpo.algorithm.methods import label_of
 from axpo.diagnostics.metric import Better, Metric, Shown
 from axpo.diagnostics.registry import metrics
-from axpo.records._folder import CONFIG, ROLLOUTS, RunLogError
 from axpo.records.outcomes import COSTS, Comparison, Outcome
-from axpo.report._charts import LIGHT, WINDOW, Line, has_data, inline_svg, panels
+from axpo.report._charts import inline_svg
 from axpo.report._page import Bar, Chart, Row, Tile, compact, percent
-from axpo.report._pictures import Album
-from axpo.settings.config import TrainConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a page says of a run's `config.toml`, read without insisting on this version's settings."""
-
-    text: str
-    """The file as it is."""
-    values: Mapping[str, Any]
-    """Its content."""
-
-    @classmethod
-    def of(cls, folder: Path) -> Settings:
-        """Reads the settings of a run.
-
-        Raises:
-            RunLogError: the file is no TOML.
-        """
-        text = (folder / CONFIG).read_text(encoding="utf-8")
-        try:
-            return cls(text=text, values=tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise RunLogError(f"{folder / CONFIG} is no TOML file: {error}") from error
-
-    def __getitem__(self, key: str) -> Any:
-        """The value of a dotted name; None where the file has none."""
-        value: Any = self.values
-        for name in key.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value
-
-    def facts(self) -> tuple[str, ...]:
-        """What was run, in a few words each."""
-        size = f"{self['sampling.questions']} questions x {self['sampling.group_size']} rollouts"
-        return (str(self["env"]), f"policy {self['model']}", f"{self['steps']} steps of {size}")
-
-    def is_default(self) -> bool:
-        """Whether it is the setting that the shipped notes speak of."""
-        default = TrainConfig()
-        ours = (self["env"], self["model"], tuple(self["env_args"] or ()))
-        return ours == (default.env, default.model, default.env_args)
-
-    def album(self, folder: Path) -> Album:
-        """The run's saved rollouts."""
-        threshold = self["success_threshold"]
-        return Album(rollouts=folder / ROLLOUTS, success_threshold=0.5 if threshold is None else threshold)
+from axpo.report._palette import roles
+from axpo.report._panels import WINDOW, Line, has_data, panels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +50,6 @@ def measured_methods(comparison: Comparison) -> tuple[Measured, ...]:
         return methods
     start = comparison.start
     return (Measured(label="Start", role="start", outcome=start.outcome, intervals=start.intervals), *methods)
-
-
-def roles(names: Sequence[str]) -> tuple[str, ...]:
-    """The methods' colours: their own where they have one, the extra ones in turn for the others."""
-    extra = cycle(role for role in LIGHT if role.startswith("extra"))
-    own = ((name, colour_of(name)) for name in names)
-    return tuple(colour if colour is not None and colour in LIGHT else next(extra) for _, colour in own)
 
 
 def columns() -> tuple[str, ...]:

@@ -69,6 +69,39 @@ class Album:
         """Whether its reward counts as a success."""
         return rollout.reward >= self.success_threshold
 
+    def picture(self, drawing: Drawing) -> Picture:
+        """The image as pages of these rollouts show it: packed into them."""
+        return drawing.picture()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduced:
+    """An image as a file for a browser, no larger than it needs to be."""
+
+    kind: str
+    """Its media type."""
+    data: bytes
+    """The file."""
+    width: int
+    """Width in pixels."""
+    height: int
+    """Height in pixels."""
+
+    @classmethod
+    def of(cls, image: ImageRef, longer_side: int) -> Reduced:
+        """The image with at most so many pixels along its longer side."""
+        picture = image.to_pil()
+        lossless = max(picture.size) <= LOSSLESS_SIDE
+        picture.thumbnail((longer_side, longer_side), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        picture.save(buffer, format="PNG" if lossless else "JPEG", quality=85)
+        return cls(
+            kind="image/png" if lossless else "image/jpeg",
+            data=buffer.getvalue(),
+            width=picture.width,
+            height=picture.height,
+        )
+
 
 class Drawing:
     """An image on which regions are being drawn.
@@ -78,7 +111,7 @@ class Drawing:
     """
 
     def __init__(self, image: ImageRef) -> None:
-        self._image = image
+        self.image = image
         self._marks: list[tuple[Mark, str]] = []
 
     def add(self, mark: Mark, label: str) -> None:
@@ -86,20 +119,19 @@ class Drawing:
         self._marks.append((mark, mark.label or label))
 
     def picture(self) -> Picture:
-        """The image, reduced to `LONGER_SIDE`, and its regions in the pixels that are left."""
-        image = self._image.to_pil()
-        lossless = max(image.size) <= LOSSLESS_SIDE
-        image.thumbnail((LONGER_SIDE, LONGER_SIDE), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        image.save(buffer, format="PNG" if lossless else "JPEG", quality=85)
-        kind, content = "png" if lossless else "jpeg", base64.b64encode(buffer.getvalue()).decode()
-        scale = image.width / self._image.width
+        """The image, reduced to `LONGER_SIDE` and packed, and its regions in the pixels that are left."""
+        small = Reduced.of(self.image, LONGER_SIDE)
+        content = base64.b64encode(small.data).decode()
         return Picture(
-            source=f"data:image/{kind};base64,{content}",
-            width=image.width,
-            height=image.height,
-            boxes=tuple(_scaled(mark, scale, label) for mark, label in self._marks),
+            source=f"data:{small.kind};base64,{content}",
+            width=small.width,
+            height=small.height,
+            boxes=self.boxes(small.width / self.image.width),
         )
+
+    def boxes(self, scale: float) -> tuple[Box, ...]:
+        """The regions, so many times as large as in the image."""
+        return tuple(_scaled(mark, scale, label) for mark, label in self._marks)
 
 
 def _scaled(mark: Mark, scale: float, label: str) -> Box:

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from axpo.records import _atomic as atomic
-from axpo.report._charts import LIGHT, svg_of
+from axpo.report._charts import svg_of
+from axpo.report._palette import LIGHT
 from axpo_envs.plumbing.whole_files import write_whole
 
 _LEVELS: Final = (0.1, 0.25, 0.5, 0.75)

@@ -12,21 +12,22 @@ from axpo.records._folder import CONFIG, RunLogError, is_checkpoint, is_run, is_
 from axpo.records._jsonl import DamagedFileError, Record
 from axpo.records._reading import read_changes, read_evaluations, read_steps
 from axpo.records.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, questions_of, read_comparison
-from axpo.report._charts import Line, write_picture
+from axpo.report._charts import write_picture
 from axpo.report._gallery import pick_branches, pick_examples, pick_pairs
 from axpo.report._page import Legend, Page, render
 from axpo.report._page_parts import (
     Measured,
-    Settings,
     charts,
     charts_note,
     columns,
     measured_methods,
-    roles,
     rows,
     tiles,
 )
+from axpo.report._palette import roles
+from axpo.report._panels import Line
 from axpo.report._regime import default_regime
+from axpo.report._run_settings import Settings
 from axpo.settings.config import Cut
 
 REPORT: Final = "report.html"

@@ -115,13 +115,13 @@ def view_rollout(rollout: RolloutRecord, album: Album, *, cut: Cut | None = None
                 drawings[mark.image].add(mark, str(number + 1))
         crops.append([Drawing(part) for part in call.result.content if isinstance(part, ImageRef)])
         drawings += crops[-1]
-    replies = iter([_reply(str(number), *pair) for number, pair in enumerate(zip(calls, crops, strict=True), 1)])
+    replies = iter([_reply(str(number), *pair, album) for number, pair in enumerate(zip(calls, crops, strict=True), 1)])
     return RolloutView(
         step=rollout.step,
         question=rollout.question.text.strip(),
         answer=rollout.question.answer,
-        scenes=tuple(scene.picture() for scene in scenes),
-        shown=tuple(Drawing(image).picture() for image in rollout.shown),
+        scenes=tuple(map(album.picture, scenes)),
+        shown=tuple(album.picture(Drawing(image)) for image in rollout.shown),
         turns=tuple(
             TurnView(
                 pieces=pieces_of(turn.text, _frozen(number, turn, cut)), replies=tuple(islice(replies, len(turn.calls)))
@@ -135,7 +135,7 @@ def view_rollout(rollout: RolloutRecord, album: Album, *, cut: Cut | None = None
     )
 
 
-def _reply(label: str, call: CallRecord, crops: Sequence[Drawing]) -> Reply:
+def _reply(label: str, call: CallRecord, crops: Sequence[Drawing], album: Album) -> Reply:
     executed = call.outcome is CallOutcome.EXECUTED
     status = call.result.status.value if executed else call.outcome.value.replace("_", " ")
     return Reply(
@@ -143,7 +143,7 @@ def _reply(label: str, call: CallRecord, crops: Sequence[Drawing]) -> Reply:
         status=status,
         ok=call.succeeded,
         text="".join(part for part in call.result.content if isinstance(part, str)).strip(),
-        pictures=tuple(crop.picture() for crop in crops),
+        pictures=tuple(map(album.picture, crops)),
     )
 
 

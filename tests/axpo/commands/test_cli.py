@@ -139,7 +139,7 @@ class TestErrors:
         assert err
 
     def test_failures_are_code_1(self, run_cli, tmp_path):
-        code, _, err = run_cli("view", str(tmp_path))
+        code, _, err = run_cli("view", "--report", str(tmp_path))
         assert code == 1
         assert "is neither a run" in err
 
@@ -181,7 +181,7 @@ class TestTrain:
         assert record["questions"] == 2
 
         (run / "report.html").unlink()
-        assert run_cli("view", str(run)) == (0, f"{run / 'report.html'}\n", "")
+        assert run_cli("view", str(run), "--report") == (0, f"{run / 'report.html'}\n", "")
         assert (run / "report.html").exists()
 
         code, out, err = run_cli("train", "--resume", str(run))

@@ -15,8 +15,8 @@ from axpo.diagnostics.metric import Asked, Better, Metric, Rate, Shown
 from axpo.diagnostics.metrics import evaluation_metrics, rate_names, step_metrics
 from axpo.diagnostics.registry import metric_named, metrics, register_metric
 from axpo.records.outcomes import outcome_of
-from axpo.report._charts import panels
 from axpo.report._page_parts import Measured, columns, rows, tiles
+from axpo.report._panels import panels
 from axpo.run.validation import resolved
 from axpo.settings.config import LogConfig, TrainConfig
 from axpo.terminal.display import Plain

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from axpo.report._charts import LIGHT, PANELS, Line, Panel, has_data, inline_svg, trailing_mean, write_picture
+from axpo.report._charts import inline_svg, write_picture
+from axpo.report._palette import LIGHT
+from axpo.report._panels import PANELS, Line, Panel, has_data, trailing_mean
 
 REWARD = PANELS[0]
 TOKENS = next(panel for panel in PANELS if panel.title == "Tokens")

@@ -104,7 +104,7 @@ class Method:
     label: str
     """What people read."""
     colour: str | None = None
-    """Its role in the palette of charts (`axpo.report._charts.LIGHT`); None takes the next free one."""
+    """Its role in the palette of charts (`axpo.report._palette.LIGHT`); None takes the next free one."""
     configure: Callable[[TrainConfig], TrainConfig] = _as_it_is
     """What it makes of a configuration; applied twice it changes nothing more."""
     first_rollouts: Callable[[TrainConfig], int] | None = None
