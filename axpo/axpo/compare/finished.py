@@ -12,7 +12,7 @@ from axpo.records._folder import is_run
 from axpo.records._jsonl import Record
 from axpo.records._reading import read_evaluations, read_steps
 from axpo.records.outcomes import COMPARISON, Outcome, intervals_of, outcome_of, questions_of, read_comparison
-from axpo.report._page_parts import Settings
+from axpo.report._run_settings import Settings
 from axpo.settings.config import ConfigError
 
 _APART: Final = ("seed", "out", "policy.device", "policy.packing", "optim.micro_batch_tokens")

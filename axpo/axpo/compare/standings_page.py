@@ -11,9 +11,10 @@ from axpo.diagnostics.metric import Better, Shown, Unit
 from axpo.diagnostics.over_runs import OverRuns
 from axpo.diagnostics.registry import metric_named, metrics
 from axpo.records.outcomes import COSTS, Outcome
-from axpo.report._charts import Line
 from axpo.report._page import Legend, Page, Row, Table, compact, render
-from axpo.report._page_parts import Measured, charts, charts_note, roles, tiles
+from axpo.report._page_parts import Measured, charts, charts_note, tiles
+from axpo.report._palette import roles
+from axpo.report._panels import Line
 from axpo.terminal.fitting_table import FittingTable
 
 _NO_INTERVAL: Final = "-"
