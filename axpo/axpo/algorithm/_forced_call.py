@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from axpo.algorithm._call_opening import behind_thinking, opening_behind
 from axpo.algorithm.types import BranchPoint, Group
-from axpo.settings.config import ConfigError
 from axpo_agents.policy import Sampler, Scorer
 from axpo_agents.types import Sampling, TokenSequence
 from axpo_envs.plumbing.extras import requiring
-from axpo_envs.turn_format.tags import THINK_CLOSE
-from axpo_envs.types import ToolCall
 
 with requiring("train", "training"):
     import torch
@@ -27,46 +25,35 @@ class Opener:
     """Knows the log-probabilities of tokens."""
     sampling: Sampling
     """How turns are sampled: the distribution that the probabilities are those of."""
-
-    def ids(self, tool: str) -> tuple[int, ...]:
-        """What opens a call in the way the model writes it, such as `<tool_call>`.
-
-        Raises:
-            ConfigError: the policy cannot write calls, or finds none in what it writes.
-        """
-        write, read = getattr(self.sampler, "encode_call", None), getattr(self.sampler, "encode_turn", None)
-        if write is None or read is None:
-            kind = type(self.sampler).__name__
-            raise ConfigError(f"method: forcing calls expects a policy that can write them (encode_call); got {kind}")
-        call = tuple(write(ToolCall(name=tool, arguments="{}")))
-        # A chat template may have opened the thinking already, within which there is no call.
-        for before in ((), tuple(read(THINK_CLOSE))):
-            cut = self.sampler.find_spans(before + call).cut
-            if cut is not None:
-                return call[: cut - len(before)]
-        raise ConfigError(f"method: forcing calls expects a policy that finds the call in {call}; it finds none")
+    tool: str
+    """The name of a tool, with which a call is written; the opening does not hold it."""
 
 
-def opened(
-    groups: Sequence[Group], points: Sequence[BranchPoint], tool: str, opener: Opener
-) -> tuple[BranchPoint, ...]:
-    """The points with the opening of a call behind them, and its log-probabilities there.
+def opened(groups: Sequence[Group], points: Sequence[BranchPoint], opener: Opener) -> tuple[BranchPoint, ...]:
+    """Points within turns that hold no call, moved behind the thinking and its white space, with the opening of a call
+    behind them and its log-probabilities there. Points at which no call would be read are left out.
 
     Raises:
-        ConfigError: the policy cannot write calls.
+        ConfigError: the policy does not say how calls begin.
     """
-    ids = opener.ids(tool)
-    sequences = []
+    kept, sequences = [], []
     for point in points:
         source = groups[point.group].rollouts[point.rollout]
         cut = source.completions[point.turn]
-        frozen = cut.ids[: point.token] + ids
-        begun = replace(cut, ids=frozen, logprobs=cut.logprobs[: point.token] + (0.0,) * len(ids))
+        token = behind_thinking(opener.sampler, cut)
+        added = None if token is None else opening_behind(opener.sampler, cut.ids[:token], opener.tool)
+        if token is None or added is None:
+            continue
+        logprobs = cut.logprobs[:token] + (0.0,) * len(added)
+        begun = replace(cut, ids=cut.ids[:token] + added, logprobs=logprobs)
         sequences.append(TokenSequence.of((*source.completions[: point.turn], begun)))
+        kept.append(replace(point, token=token, added=added))
+    if not kept:
+        return ()
     sampling = opener.sampling
     with torch.no_grad():
         scored = opener.scorer.logprobs(sequences, temperature=sampling.temperature, truncation=sampling.truncation)
     return tuple(
-        replace(point, added=ids, added_logprobs=tuple(logprobs[-len(ids) :].tolist()))
-        for point, logprobs in zip(points, scored, strict=True)
+        replace(point, added_logprobs=tuple(logprobs[-len(point.added) :].tolist()))
+        for point, logprobs in zip(kept, scored, strict=True)
     )

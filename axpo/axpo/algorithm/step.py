@@ -258,9 +258,9 @@ class _Rounds:
         if not (points and tools):
             return tuple(groups)
         sampling = sampling_of(self.config.sampling, training.sampler)
-        opener = Opener(sampler=training.sampler, scorer=training.learner, sampling=sampling)
+        opener = Opener(sampler=training.sampler, scorer=training.learner, sampling=sampling, tool=tools[0].name)
         with self.phase("resampling"):
-            forced = opened(groups, points, tools[0].name, opener)
+            forced = opened(groups, points, opener)
         return self.attempt(groups, forced)
 
     def _sampled(self, questions: Sequence[Question], seed: int, *, size: int | None = None) -> tuple[Group, ...]:

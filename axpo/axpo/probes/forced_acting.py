@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
+from axpo.algorithm._call_opening import behind_thinking, opening_behind
 from axpo.algorithm.types import Group
 from axpo.diagnostics.estimates import Estimate, estimate_ratio
 from axpo.probes.subject import Finding, Subject
 from axpo.settings.config import ConfigError
-from axpo_agents.policy import Sampler
 from axpo_agents.rolling import Start
-from axpo_agents.types import Completion, Rollout
-from axpo_envs.types import ToolCall
-
-
-@runtime_checkable
-class CallWriter(Protocol):
-    """A policy that can say how its calls begin."""
-
-    def encode_call(self, call: ToolCall) -> list[int]:
-        """Ids of a call as the model writes it."""
-        ...
+from axpo_agents.types import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +69,15 @@ def forced_acting(subject: Subject) -> Finding:
 
 def _cases(subject: Subject) -> tuple[list[_Case], int]:
     """The rollouts without calls that can be forced, and how many cannot."""
+    tool = subject.env.tools[0].name
     cases: list[_Case] = []
     unfit = 0
     for index, group in enumerate(subject.groups):
         for number, rollout in enumerate(group.rollouts):
             if rollout.used_tool:
                 continue
-            kept = _behind_thinking(subject.policy, rollout.completions[-1]) if rollout.completions else None
-            tag = None if kept is None else _opening(subject, rollout.completions[-1].ids[:kept])
+            kept = behind_thinking(subject.policy, rollout.completions[-1]) if rollout.completions else None
+            tag = None if kept is None else opening_behind(subject.policy, rollout.completions[-1].ids[:kept], tool)
             if kept is None or tag is None:
                 unfit += 1
                 continue
@@ -108,31 +98,6 @@ def _cases(subject: Subject) -> tuple[list[_Case], int]:
                 )
             )
     return cases, unfit
-
-
-def _behind_thinking(policy: Sampler, completion: Completion) -> int | None:
-    """How many ids reach to the end of the thinking and of the white space behind it; None where nothing follows."""
-    ids = completion.ids
-    kept = 0 if completion.thinking is None else completion.thinking.stop
-    if kept >= len(ids):
-        return None
-    text = policy.decode_turn(ids[:kept])
-    while kept + 1 < len(ids):
-        longer = policy.decode_turn(ids[: kept + 1])
-        if not (longer.startswith(text) and longer[len(text) :].isspace()):
-            break
-        kept, text = kept + 1, longer
-    return kept
-
-
-def _opening(subject: Subject, before: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The ids that open a call behind these; None where none would be read there, as in thinking without an end."""
-    policy = subject.policy
-    if not isinstance(policy, CallWriter):
-        raise ConfigError(f"probes: forced acting needs a policy with encode_call; {type(policy).__name__} has none")
-    ids = (*before, *policy.encode_call(ToolCall(name=subject.env.tools[0].name, arguments="{}")))
-    cut = policy.find_spans(ids).cut
-    return None if cut is None or cut <= len(before) else ids[len(before) : cut]
 
 
 def _counted(

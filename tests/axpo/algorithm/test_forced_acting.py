@@ -13,7 +13,7 @@ import gymnasium
 import pytest
 import torch
 
-from axpo.algorithm._forced_call import Opener
+from axpo.algorithm._call_opening import opening_behind
 from axpo.algorithm.advantages import compute_advantages
 from axpo.algorithm.batching import build_batch
 from axpo.algorithm.methods import method_named
@@ -31,7 +31,6 @@ from axpo.settings.config import (
 )
 from axpo_agents.testing import save_small_llama, save_small_qwen3_vl
 from axpo_agents.transformers_policy import load_policy
-from axpo_agents.types import Sampling
 
 THOUGHT = "<think>t</think>"  # 3 tokens
 GUESS = THOUGHT + "<answer>1</answer>"
@@ -110,7 +109,7 @@ def test_calls_are_forced_where_nobody_called_and_least_confident_answers_come_f
 def test_a_policy_that_cannot_write_calls_is_refused(toy: SimpleNamespace) -> None:
     policy = toy.Policy(lambda text, rng: "x")
     with pytest.raises(ConfigError, match="ToyPolicy"):
-        Opener(sampler=policy, scorer=policy, sampling=Sampling()).ids("zoom")
+        opening_behind(policy, (), "zoom")
 
 
 @pytest.mark.parametrize(
@@ -123,8 +122,10 @@ def test_the_opening_is_that_of_the_models_own_format(
 ) -> None:
     save(tmp_path)
     policy = load_policy(str(tmp_path))
-    ids = Opener(sampler=policy, scorer=policy, sampling=Sampling()).ids("zoom")
-    assert policy.tokenizer.decode(list(ids)) == opening
+    thought = tuple(policy.encode_turn("t</think>\n\n"))
+    found = opening_behind(policy, thought, "zoom")
+    assert found is not None
+    assert policy.tokenizer.decode(list(found)) == opening
 
 
 def test_a_step_forces_calls_with_the_probability_that_they_have(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,10 +79,11 @@ class Rounds(Protocol):
         ...
 
     def act(self, groups: Sequence[Group], points: Sequence[BranchPoint]) -> tuple[Group, ...]:
-        """The same, with a tool call that is forced open behind each point; where there is no tool nothing is done.
+        """The same, with a tool call that is forced open behind the thinking of each point's turn, which holds none;
+        where there is no tool, or a call would not be read, nothing grows.
 
         Raises:
-            ConfigError: the policy cannot write calls.
+            ConfigError: the policy does not say how calls begin.
         """
         ...
 
