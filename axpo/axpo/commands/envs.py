@@ -13,6 +13,7 @@ import axpo_envs  # registers the suite
 from axpo.commands.arguments import parse
 from axpo.run._env_making import import_by_name, make_env
 from axpo.settings.config import ConfigError
+from axpo_envs.plumbing.extras import MissingExtraError
 from axpo_envs.plumbing.printable import printable
 
 NAMESPACE = "axpo"
@@ -57,8 +58,8 @@ def run(arguments: Sequence[str]) -> int:
 def _description(env_id: str) -> list[str]:
     try:
         env = make_env(env_id, {})
-    except ConfigError as error:
-        return [env_id, f"  (not made without arguments: {error})"]
+    except (ConfigError, MissingExtraError) as error:
+        return [env_id, f"  (not made: {error})"]
     lines = [env_id, f"  {_first_line(type(env).__doc__)}"]
     return lines + [f"  tool {tool.name}: {_first_line(tool.description)}" for tool in env.tools]
 

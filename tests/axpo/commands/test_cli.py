@@ -15,7 +15,9 @@ import gymnasium
 import pytest
 
 from axpo.cli import COMMANDS, main
+from axpo.commands import envs
 from axpo.settings.config_file import to_toml
+from axpo_envs.plumbing.extras import MissingExtraError
 
 SMALL = ("--sampling.questions", "4", "--sampling.group-size", "4", "--sampling.max-turn-tokens", "12")
 
@@ -266,3 +268,17 @@ def test_envs_lists_tools_and_what_modules_register(run_cli, monkeypatch):
     assert code == 0
     assert "axpo/VisualZoom-v0\n" in out
     assert "  tool image_zoom_in: " in out
+
+
+def test_envs_lists_what_lacks_a_package_with_what_brings_it(run_cli, monkeypatch):
+    made = envs.make_env
+
+    def make(env_id: str, arguments: dict[str, Any]) -> Any:
+        if env_id == "axpo/VisualZoom-v0":
+            raise MissingExtraError("axpo/VisualZoom-v0 needs glass: pip install 'axpo[glass]'")
+        return made(env_id, arguments)
+
+    monkeypatch.setattr(envs, "make_env", make)
+    code, out, _ = run_cli("envs")
+    assert code == 0
+    assert "axpo/VisualZoom-v0\n  (not made: axpo/VisualZoom-v0 needs glass: pip install 'axpo[glass]')" in out
