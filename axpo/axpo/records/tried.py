@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ class Tried:
 
     question: str
     """Its id."""
-    kinds: dict[str, str]
+    kinds: Mapping[str, str]
     """What kind of question it is, by what says so: its `hops`, and the short columns of its row."""
     right: tuple[bool, ...]
     """Which succeeded."""
