@@ -6,6 +6,7 @@ from axpo.economy.pairs import Pair, Verdict, compare_pair, front
 from axpo.economy.prices import Price, read_prices
 from axpo.economy.routing import Choice, Route, Routing, route
 from axpo.economy.trials import Trials, names_of, read_trials
+from axpo.records.tried import Tried
 
 __all__ = [
     "Choice",
@@ -17,6 +18,7 @@ __all__ = [
     "Route",
     "Routing",
     "Trials",
+    "Tried",
     "Verdict",
     "compare_pair",
     "economy",
