@@ -22,6 +22,7 @@ PACKAGES = {package.__name__: package for package in (axpo_envs, axpo_agents, ax
 SURFACES = [
     "axpo",
     "axpo.audit",
+    "axpo.economy",
     "axpo.probes",
     "axpo_agents",
     "axpo_agents.families",

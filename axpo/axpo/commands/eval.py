@@ -38,7 +38,11 @@ def run(arguments: Sequence[str]) -> int:
     config = axpo.locate_checkpoint(parsed.settings, warn=lambda text: say(f"axpo: {text}"))
     with measuring("evaluating") as told:
         evaluation = axpo.evaluate_checkpoint(config, progress=told)
-    record = {**evaluation.as_record(), "settings": asdict(config)}
+    record = {
+        **evaluation.as_record(),
+        "settings": asdict(config),
+        "tried": [asdict(question) for question in evaluation.tried],
+    }
     write_json(parsed.json, record)
     if parsed.solved is not None:
         write_solved(parsed.solved, evaluation.solved)

@@ -98,15 +98,15 @@ def _show(record: Mapping[str, Any], env: str) -> None:
     console.print(measured_table(record["metrics"], title=title))
     for name, meaning in _UNDECIDED.items():
         if record["undecided"].get(name):
-            console.print(f"{record['undecided'][name]} {meaning}", highlight=False)
+            console.print(f"{meaning}: {record['undecided'][name]}", highlight=False)
     for count, meaning in (("gained", "tools help most on"), ("harmed", "tools harm most on")):
         if named := _most(record["questions"], count):
             console.print(Text(printable(f"{meaning}: {', '.join(named)}")))
 
 
 _UNDECIDED: Final = {
-    ProbeName.TOOLS.value: "rollouts could not be kept from calling a tool: their pairs are left out",
-    ProbeName.FORCED.value: "rollouts have no thinking behind which a call can be forced: they are left out",
+    ProbeName.TOOLS.value: "rollouts left out, as they could not be kept from calling a tool",
+    ProbeName.FORCED.value: "rollouts left out, as they have no thinking behind which a call can be forced",
 }
 
 

@@ -16,6 +16,7 @@ from axpo.diagnostics._thresholds import threshold_problem
 from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.metrics import PASS_KS, evaluation_metrics, has_no_room, step_metrics
 from axpo.records.solved import Solved
+from axpo.records.tried import Tried, shared_by_tokens, tried_of
 from axpo.settings.config import ConfigError, SamplingConfig
 from axpo_agents.policy import Sampler, TextAgent
 from axpo_agents.rolling import Lost
@@ -68,6 +69,8 @@ class Evaluation:
     """What the questions are called."""
     solved: tuple[Solved, ...] = ()
     """How often each question was solved, in the order in which they were asked; not in the record."""
+    tried: tuple[Tried, ...] = ()
+    """What every rollout of each question came to and cost, in the same order; not in the record."""
 
     def as_record(self) -> dict[str, Any]:
         """The form in which JSON files hold it."""
@@ -107,9 +110,19 @@ def evaluate(
         NonFiniteError: logits or rewards are infinite or not a number.
     """
     started = time.perf_counter()
-    lost: list[Lost] = []
-    groups = sample_held_out(policy, env, plan, on_lost=lost.append, progress=progress)
-    return _measured(groups, lost, env, plan, started)
+    return _measured(sample_held_out(policy, env, plan, progress=progress), env, plan, started)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """What was sampled of held-out questions."""
+
+    groups: tuple[Group, ...]
+    """The rollouts, by question."""
+    seconds: tuple[float, ...]
+    """Per group: its share, by tokens sampled, of the wall-clock time of what was sampled together."""
+    lost: tuple[Lost, ...]
+    """Episodes that infrastructure faults took for good."""
 
 
 def sample_held_out(
@@ -117,16 +130,14 @@ def sample_held_out(
     env: ToolEnv,
     plan: EvaluationPlan,
     *,
-    on_lost: Callable[[Lost], None],
     progress: Callable[[float], None] | None = None,
-) -> list[Group]:
+) -> HeldOut:
     """The rollouts that `evaluate` measures, by question.
 
     Args:
         policy: what samples them.
         env: asks the held-out questions.
         plan: how many, how often.
-        on_lost: told of every episode that infrastructure faults took for good.
         progress: told the finished share (0 to 1) now and then.
 
     Raises:
@@ -136,12 +147,17 @@ def sample_held_out(
     questions = held_out_questions(env.questions, plan.questions)
     at_a_time = plan.sampling.questions
     groups: list[Group] = []
+    seconds: list[float] = []
+    lost: list[Lost] = []
     for start in range(0, len(questions), at_a_time):
         part = questions[start : start + at_a_time]
-        groups += _sampled(policy, part, env, plan, on_lost)
+        begun = time.perf_counter()
+        sampled = _sampled(policy, part, env, plan, lost.append)
+        groups += sampled
+        seconds += shared_by_tokens(time.perf_counter() - begun, sampled)
         if progress is not None:
             progress((start + len(part)) / len(questions))
-    return groups
+    return HeldOut(groups=tuple(groups), seconds=tuple(seconds), lost=tuple(lost))
 
 
 def _sampled(
@@ -172,9 +188,8 @@ def _count_unfit(groups: Sequence[Group], sampling: SamplingConfig) -> int:
     return unfit
 
 
-def _measured(
-    groups: Sequence[Group], lost: Sequence[Lost], env: ToolEnv, plan: EvaluationPlan, started: float
-) -> Evaluation:
+def _measured(sampled: HeldOut, env: ToolEnv, plan: EvaluationPlan, started: float) -> Evaluation:
+    groups, lost = sampled.groups, sampled.lost
     tools = [tool.name for tool in env.tools]
     threshold = plan.success_threshold
     ks = [k for k in PASS_KS if k <= plan.sampling.group_size]
@@ -199,6 +214,10 @@ def _measured(
                 right=sum(rollout.reward >= threshold for rollout in group.rollouts),
             )
             for group in groups
+        ),
+        tried=tuple(
+            tried_of(group, seconds, success_threshold=threshold)
+            for group, seconds in zip(groups, sampled.seconds, strict=True)
         ),
     )
 

@@ -19,7 +19,6 @@ from axpo.probes.without_tools import without_tools
 from axpo.settings._evaluation import EvalConfig
 from axpo.settings._probe import ProbeConfig, ProbeName
 from axpo_agents.policy import Sampler
-from axpo_agents.rolling import Lost
 from axpo_envs.env import ToolEnv
 
 logger = logging.getLogger(__name__)
@@ -95,9 +94,8 @@ def probe(
     started = time.perf_counter()
     stages = 1 + len(config.probes)
     told = progress or (lambda _share: None)
-    lost: list[Lost] = []
-    groups = sample_held_out(policy, env, plan, on_lost=lost.append, progress=lambda share: told(share / stages))
-    subject = Subject(policy=policy, env=env, groups=tuple(groups), plan=plan, config=config)
+    sampled = sample_held_out(policy, env, plan, progress=lambda share: told(share / stages))
+    subject = Subject(policy=policy, env=env, groups=sampled.groups, plan=plan, config=config)
     findings: dict[str, Finding] = {}
     for done, name in enumerate(dict.fromkeys(config.probes), start=1):
         findings[name.value] = PROBES[name](subject)
@@ -106,9 +104,9 @@ def probe(
     return ProbeResult(
         metrics={name: estimate for finding in all_findings for name, estimate in finding.metrics.items()},
         questions=_questions(subject, findings),
-        rollouts=sum(len(group.rollouts) for group in groups),
+        rollouts=sum(len(group.rollouts) for group in sampled.groups),
         resampled=sum(finding.episodes for finding in findings.values()),
-        dropped=len(lost) + sum(finding.dropped for finding in findings.values()),
+        dropped=len(sampled.lost) + sum(finding.dropped for finding in findings.values()),
         undecided={name: finding.undecided for name, finding in findings.items()},
         split=plan.split,
         seconds=time.perf_counter() - started,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import axpo
-from axpo.checkpoint_evaluation import locate_checkpoint
+from axpo.checkpoint_evaluation import checkpoints_of, locate_checkpoint
 from axpo.records.run_log import RunLogError
 from axpo.run._checkpoint import CheckpointError
 from axpo.run.display import Silent
@@ -50,6 +50,14 @@ def test_a_run_brings_environment_and_limits_along(run: Path, place: str) -> Non
     assert (found.max_turn_tokens, found.max_episode_tokens, found.temperature) == (9, 700, 0.5)
     assert found.success_threshold == 0.75
     assert found.policy.template_options == ("message=false", "part=2")
+
+
+def test_a_run_names_the_checkpoints_that_it_kept(run: Path) -> None:
+    last = run / "checkpoints" / "step-000002"
+    shutil.copytree(last, last.with_name("step-000001"))
+    assert checkpoints_of(run) == (str(last.with_name("step-000001")), str(last))
+    with pytest.raises(ConfigError, match="expected the folder of a training run with checkpoints"):
+        checkpoints_of(last)
 
 
 def test_what_is_given_comes_first(run: Path) -> None:

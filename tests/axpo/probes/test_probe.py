@@ -224,7 +224,7 @@ def test_probes_of_a_model_depend_on_the_seed_and_not_on_how_many_are_sampled_to
 def test_pairs_of_a_model_share_every_token_before_the_call_and_hold_none_that_opens_one(toy_env: Any) -> None:
     policy, env = load_policy("tiny-random"), toy_env.ChecksumEnv()
     plan = EvaluationPlan(questions=8, sampling=SamplingConfig(questions=8, group_size=4, max_turn_tokens=12))
-    groups = tuple(sample_held_out(policy, env, plan, on_lost=pytest.fail))
+    groups = sample_held_out(policy, env, plan).groups
     assert evaluate(policy, env, plan).metrics["pass1"].n == len(groups)
     grown: list[Any] = []
 
