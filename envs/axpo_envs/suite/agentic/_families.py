@@ -33,6 +33,8 @@ class Family:
     """The environment takes the knob `view_size`, too."""
     scale: float = 0.0
     """How many times as large as the view its images are, by the knob `image_size`; 0 where it has none."""
+    smallest: int = 1
+    """The least `image_size` that its environment takes."""
     knobs: Mapping[str, Any] = field(default_factory=dict)
     """What its knobs are here, where that is not their default."""
 
@@ -55,22 +57,23 @@ class Family:
             if name in own:
                 raise EnvConfigError(f"family_knobs: {name} is the mixture's own: expected it beside family_knobs")
         given = {name: shared[name] for name in SHARED if name != "view_size" or self.views}
-        sized = {"image_size": round(self.scale * shared["view_size"])} if self.scale else {}
+        sized = {"image_size": max(self.smallest, round(self.scale * shared["view_size"]))} if self.scale else {}
         env = self.load(self.env)(**given, **{**sized, **self.knobs, **own})
         assert isinstance(env, ToolEnv)
         return env
 
 
 _HOPS: Final[dict[str, Any]] = {"hops": (2, 3)}
-_NO_GUESS: Final[dict[str, Any]] = {"guess_rate": 0.1}
 _MEASURER: Final = f"{_SUITE}.agentic._python_measuring:PythonMeasurer"
+
+_SCENES: Final[dict[str, Any]] = {"views": True, "scale": 12, "smallest": 1344}
+_FIGURES: Final[dict[str, Any]] = {"scale": 1, "smallest": 320}
+_SIGNS: Final[dict[str, Any]] = {"views": True, "scale": 3, "smallest": 64, "knobs": {"guess_rate": 0.1}}
 
 FAMILIES: Final[dict[str, Family]] = {
     "multi_hop_search": Family(home="multi_hop_search", env="MultiHopSearch", expert="HopExpert", knobs=_HOPS),
-    "perception_qa": Family(home="perception_qa", env="PerceptionQA", expert=_MEASURER, views=True, scale=12),
-    "python_reasoning": Family(home="python_reasoning", env="PythonReasoning", expert="ReasoningExpert", scale=1),
-    "visual_zoom": Family(
-        home="visual_zoom", env="VisualZoom", expert="ZoomExpert", views=True, scale=3, knobs=_NO_GUESS
-    ),
+    "perception_qa": Family(home="perception_qa", env="PerceptionQA", expert=_MEASURER, **_SCENES),
+    "python_reasoning": Family(home="python_reasoning", env="PythonReasoning", expert="ReasoningExpert", **_FIGURES),
+    "visual_zoom": Family(home="visual_zoom", env="VisualZoom", expert="ZoomExpert", **_SIGNS),
 }
 """Every family by its name."""

@@ -1,4 +1,4 @@
-"""Defines `PythonMeasurer`, the expert of PerceptionQA's questions where Python takes the place of the tool `measure`."""
+"""Defines `PythonMeasurer`, the expert of PerceptionQA's questions where Python takes the place of `measure`."""
 
 from __future__ import annotations
 
@@ -53,6 +53,4 @@ def _as_measure(record: CallRecord) -> CallRecord:
     if (levels := _LEVELS.fullmatch(text)) is not None:
         red, green, blue = map(int, levels.groups())
         text = f"colour: {colour_name((red, green, blue))}, RGB {text}"
-    return replace(
-        record, call=replace(record.call, name="measure"), result=replace(record.result, content=(text,))
-    )
+    return replace(record, call=replace(record.call, name="measure"), result=replace(record.result, content=(text,)))
