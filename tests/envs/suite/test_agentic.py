@@ -193,9 +193,18 @@ class TestAgents:
     def test_each_family_has_agents_that_play_it(self, name: str, corpus: str) -> None:
         only = {"families": name, "family_knobs": {name: KNOBS.get(name, {})}, "split": "test", "held_out": 9}
         # What the library must be for a family, its own knobs say.
-        env = Agentic(**only, search=None if name == "multi_hop_search" else corpus, view_size=64)
+        env = Agentic(**only, search=None if name == "multi_hop_search" else corpus, view_size=112)
         assert [play(env, AgenticExpert(env), index).reward for index in range(2)] == [1.0, 1.0]
         assert play(env, RandomFloor(env), 0).stop is StopReason.ANSWERED
+
+    def test_what_one_family_measures_is_measured_in_python(self, corpus: str) -> None:
+        knobs = {"perception_qa": {"kinds": ("attribute", "distance"), "boards": 5}}
+        env = Agentic(families=tuple(knobs), family_knobs=knobs, split="test", search=corpus, view_size=112)
+        ends = [play(env, AgenticExpert(env), index) for index in range(5)]
+        assert [end.reward for end in ends] == [1.0] * 5
+        codes = [call.call.arguments for end in ends for turn in end.turns for call in turn.calls]
+        assert any("getpixel" in code for code in codes)
+        assert any("math.dist" in code for code in codes)
 
     def test_answers_are_put_into_a_box_and_calls_left_as_they_are(self) -> None:
         assert boxed("<think>so</think><answer>5</answer>") == "<think>so</think><answer>\\boxed{5}</answer>"

@@ -10,6 +10,7 @@ from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.named_object import load_named
 
+_SUITE: Final = "axpo_envs.suite"
 SHARED: Final = ("split", "held_out", "max_turns", "view_size")
 """Knobs that the mixture sets for all of its families."""
 
@@ -24,17 +25,22 @@ class Family:
     """The environment's class. It takes the knobs `split`, `held_out` and `max_turns`; its source is a function of them
     and of the family's own knobs."""
     expert: str
-    """The class of an agent that solves the questions by the paper's tools; it is made of the environment."""
+    """The class of an agent that solves the questions by the paper's tools, or `module:class` where it stands
+    elsewhere; it is made of the environment."""
     floor: str = "RandomFloor"
     """The class of an agent that answers at random; it is made of the environment."""
     views: bool = False
     """The environment takes the knob `view_size`, too."""
+    scale: float = 0.0
+    """How many times as large as the view its images are, by the knob `image_size`; 0 where it has none."""
+    smallest: int = 1
+    """The least `image_size` that its environment takes."""
     knobs: Mapping[str, Any] = field(default_factory=dict)
     """What its knobs are here, where that is not their default."""
 
     def load(self, name: str) -> Any:
         """One of its classes."""
-        return load_named(f"axpo_envs.suite.{self.home}:{name}", "families")
+        return load_named(name if ":" in name else f"{_SUITE}.{self.home}:{name}", "families")
 
     def make(self, shared: Mapping[str, Any], own: Mapping[str, Any]) -> ToolEnv:
         """Its environment.
@@ -51,16 +57,23 @@ class Family:
             if name in own:
                 raise EnvConfigError(f"family_knobs: {name} is the mixture's own: expected it beside family_knobs")
         given = {name: shared[name] for name in SHARED if name != "view_size" or self.views}
-        env = self.load(self.env)(**given, **{**self.knobs, **own})
+        sized = {"image_size": max(self.smallest, round(self.scale * shared["view_size"]))} if self.scale else {}
+        env = self.load(self.env)(**given, **{**sized, **self.knobs, **own})
         assert isinstance(env, ToolEnv)
         return env
 
 
-_ZOOM: Final[dict[str, Any]] = {"image_size": 1680, "guess_rate": 0.1}
 _HOPS: Final[dict[str, Any]] = {"hops": (2, 3)}
+_MEASURER: Final = f"{_SUITE}.agentic._python_measuring:PythonMeasurer"
+
+_SCENES: Final[dict[str, Any]] = {"views": True, "scale": 12, "smallest": 1344}
+_FIGURES: Final[dict[str, Any]] = {"scale": 1, "smallest": 320}
+_SIGNS: Final[dict[str, Any]] = {"views": True, "scale": 3, "smallest": 64, "knobs": {"guess_rate": 0.1}}
 
 FAMILIES: Final[dict[str, Family]] = {
     "multi_hop_search": Family(home="multi_hop_search", env="MultiHopSearch", expert="HopExpert", knobs=_HOPS),
-    "visual_zoom": Family(home="visual_zoom", env="VisualZoom", expert="ZoomExpert", views=True, knobs=_ZOOM),
+    "perception_qa": Family(home="perception_qa", env="PerceptionQA", expert=_MEASURER, **_SCENES),
+    "python_reasoning": Family(home="python_reasoning", env="PythonReasoning", expert="ReasoningExpert", **_FIGURES),
+    "visual_zoom": Family(home="visual_zoom", env="VisualZoom", expert="ZoomExpert", **_SIGNS),
 }
 """Every family by its name."""

@@ -42,8 +42,9 @@ class AgenticSettings:
     """`train` (endless), `validation` or `test` (fixed); of rows of your own, those of that name."""
     max_turns: int = 3
     """Turns of an episode that may call tools: 3 is what the paper trains with, 5 what it evaluates with."""
-    view_size: int = 560
-    """Longer side in pixels at which a question's images are shown, at most; side of the crops."""
+    view_size: int = 320
+    """Longer side in pixels at which a question's images are shown, at most; side of the crops. The families' images
+    grow with it."""
     held_out: int = 1000
     """Questions of the validation split and of the test split; fewer are the first of more."""
 
