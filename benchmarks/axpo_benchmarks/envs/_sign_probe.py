@@ -17,7 +17,7 @@ from axpo_envs.suite.visual_zoom import VisualZoom
 TRAINED_ON: Final = 2500
 """Training scenes; every sign of a scene is an example."""
 
-EPOCHS: Final = 10
+EPOCHS: Final = 8
 """How often each is seen."""
 
 _PATCH: Final = 24
