@@ -19,7 +19,8 @@ signs are, and trained on 9,000 to 11,000 labelled ones, may. The share of held-
 | 5.67 px | 0.5 | 0.18 | 25 % | 11 px |
 
 The default is what the embedded policy of 1.7 million parameters can learn to read in a crop; trained by reward alone,
-it was not seen to learn to read the view. For a larger policy, hide the characters.
+it was not seen to learn to read the view. For a larger policy, hide the characters: `difficulty="closed"`
+(`docs/visual-zoom.md` has what the committed probe of `axpo-bench envs` reads of both).
 """
 
 from __future__ import annotations
