@@ -81,7 +81,7 @@ def _exhibits(
     scale = env.settings.view_size / env.settings.image_size
     for number, (truth, view) in enumerate(seen):
         shown = view.to_pil()
-        views[number] = shown.resize((_VIEW, _VIEW), Image.Resampling.BILINEAR)
+        views[number] = np.asarray(shown.resize((_VIEW, _VIEW), Image.Resampling.BILINEAR))
         for slot, place in enumerate(truth.places[:_PATCHES]):
             patches[number, slot] = _patch(shown, place, scale)
     truths = [truth for truth, _ in seen]

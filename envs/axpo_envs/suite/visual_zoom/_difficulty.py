@@ -22,7 +22,7 @@ class Difficulty(StrEnum):
     """So that no network reads them in the view: `sign_size`, `character_size` and `character_offset` are decided, and
     `guess_rate` is that of any character unless it is given."""
 
-    def decides(self, given: Mapping[str, Any], *, view_size: int, characters: str) -> dict[str, float]:
+    def decides(self, given: Mapping[str, Any], *, view_size: int, characters: str) -> dict[str, Any]:
         """The knobs that follow from it.
 
         Args:
