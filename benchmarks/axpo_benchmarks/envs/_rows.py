@@ -15,6 +15,7 @@ _MODULES: Final = {
     "axpo/PerceptionQA-v0": "_perception_qa",
     "axpo/PythonReasoning-v0": "_python_reasoning",
     "axpo/VisualZoom-v0": "_visual_zoom",
+    "axpo/VisualZoom-v0 closed": "_visual_zoom_closed",
 }
 
 

@@ -16,6 +16,7 @@ from axpo_envs.images import ImageRef
 from axpo_envs.imaging.coordinates import PixelBox
 from axpo_envs.scenes import Sign, colour_named
 from axpo_envs.snapshot import Snapshot
+from axpo_envs.suite.visual_zoom import ZoomExpert
 from axpo_envs.suite.visual_zoom.env import VisualZoom, VisualZoomSettings, is_legible
 from axpo_envs.suite.visual_zoom.questions import TEMPLATE, asked_colour, favourites
 from axpo_envs.testing import check_tool, check_tool_env
@@ -313,3 +314,31 @@ def test_knobs_make_the_same_environment_again() -> None:
     assert again.snapshot_of(again.begin(env.questions.question(0))) == env.snapshot_of(
         env.begin(env.questions.question(0))
     )
+
+
+def test_closed_hides_characters_from_the_view_and_not_from_crops() -> None:
+    for knobs in ({}, {"view_size": 128, "image_size": 768}, {"guess_rate": 0.5, "characters": "0123"}):
+        env = VisualZoom(difficulty="closed", **knobs)
+        assert env.settings.height_in_view == pytest.approx(0.765 * 0.4 * 4)
+        expert = ZoomExpert(env)
+        for index in range(12):
+            state = env.begin(env.questions.question(index), seed=index)
+            while state.stop is None:
+                state = env.advance(state, expert.act({}, state)).state
+            assert state.reward == 1.0
+
+
+def test_closed_decides_the_knobs_that_hide_and_takes_a_guess_rate() -> None:
+    closed = VisualZoom(difficulty="closed")
+    knobs = ("sign_size", "character_size", "character_offset", "guess_rate")
+    assert [closed.knobs[name] for name in knobs] == [4 / 64, 0.4, 0.2, 0.1]
+    assert VisualZoom(**closed.knobs).settings == closed.settings
+    assert VisualZoom(difficulty="closed", guess_rate=0.6).settings.guess_rate == 0.6
+    assert VisualZoom(difficulty="closed", characters="0123").settings.guess_rate == 0.25
+    assert VisualZoom(difficulty="default").settings == VisualZoom().settings
+    with pytest.raises(EnvConfigError, match=r"character_size: difficulty='closed' makes it 0.4; got 0.94"):
+        VisualZoom(difficulty="closed", character_size=0.94)
+    with pytest.raises(EnvConfigError, match=r"sign_size: difficulty='closed' makes it 0.0625; got 0.08"):
+        VisualZoom(difficulty="closed", sign_size=0.08)
+    with pytest.raises(EnvConfigError, match="difficulty must be one of default, closed; got 'hard'"):
+        VisualZoom(difficulty="hard")

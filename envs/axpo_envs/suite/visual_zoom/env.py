@@ -19,13 +19,15 @@ signs are, and trained on 9,000 to 11,000 labelled ones, may. The share of held-
 | 5.67 px | 0.5 | 0.18 | 25 % | 11 px |
 
 The default is what the embedded policy of 1.7 million parameters can learn to read in a crop; trained by reward alone,
-it was not seen to learn to read the view. For a larger policy, hide the characters.
+it was not seen to learn to read the view. For a larger policy, hide the characters: `difficulty="closed"`
+(`docs/visual-zoom.md` has what the committed probe of `axpo-bench envs` reads of both).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 from axpo_envs.env import ToolEnv
@@ -36,6 +38,7 @@ from axpo_envs.questions.splits import Split
 from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.scenes import COLOURS, FONT_HEIGHT, TEXTURE, Scene, SceneLayout, Sign
 from axpo_envs.spec import ToolEnvSpec
+from axpo_envs.suite.visual_zoom._difficulty import Difficulty
 from axpo_envs.suite.visual_zoom.questions import SignQuestions, SignQuestionSettings, asked_colour
 from axpo_envs.tools.image_zoom_in import ImageZoomIn
 from axpo_envs.types import Question
@@ -98,12 +101,15 @@ class VisualZoomSettings:
     """Turns of an episode that may call the tool."""
     held_out: int = 1000
     """Questions of the validation split and of the test split; fewer are the first of more."""
+    difficulty: str = Difficulty.DEFAULT
+    """`default`, or `closed`, where the view gives no character away; `settings_of` fills in what that means."""
 
     def __post_init__(self) -> None:
         for name, kind, low, high in _RANGES:
             check_range(name, getattr(self, name), kind, low, high)
         check_split(self.split, Split)
         check_choice("coords", self.coords, tuple(Coords))
+        check_choice("difficulty", self.difficulty, tuple(Difficulty))
         if not isinstance(self.backdrop, str) or not self.backdrop:
             raise EnvConfigError(f"backdrop must be 'texture', 'photos' or a folder; got {self.backdrop!r}")
         _check_characters(self.characters)
@@ -175,7 +181,7 @@ class VisualZoom(ToolEnv):
     """
 
     def __init__(self, *, render_mode: str | None = None, **knobs: Any) -> None:
-        settings = settings_from(VisualZoomSettings, "VisualZoom", knobs)
+        settings = settings_of(knobs)
         self._settings = settings
         self._signs = _questions_of(settings)
         spec = ToolEnvSpec(
@@ -230,6 +236,17 @@ Calls may be made in up to {max_turns} turns. Write a call as
 </tool_call>
 The answer is a single character. When you know it, or have to guess, write it alone between answer tags: \
 <answer>X</answer>"""
+
+
+def settings_of(knobs: Mapping[str, Any]) -> VisualZoomSettings:
+    """The settings of these keyword arguments, those filled in that `difficulty` decides.
+
+    Raises:
+        EnvConfigError: a knob is unknown or unusable, or `difficulty` decides that it is something else.
+    """
+    given = settings_from(VisualZoomSettings, "VisualZoom", knobs)
+    decided = Difficulty(given.difficulty).decides(knobs, view_size=given.view_size, characters=given.characters)
+    return dataclasses.replace(given, **decided) if decided else given
 
 
 def is_legible(sign: Sign, box: PixelBox, view_size: int) -> bool:

@@ -125,7 +125,8 @@ class ZoomExpert:
 
     Args:
         env: the environment whose questions it is asked.
-        style: how well and how often it zooms.
+        style: how well and how often it zooms; by default it succeeds always, with smaller boxes where the usual
+            ones would not show characters legibly.
         seed: seeds its choices.
 
     Raises:
@@ -134,11 +135,10 @@ class ZoomExpert:
 
     def __init__(self, env: VisualZoom, style: ExpertStyle | None = None, *, seed: int = 0) -> None:
         self._env = env
-        self._style = style or ExpertStyle()
+        self._style = style or _fitting_style(env)
         self._seed = seed
         self._favourites = favourites(env.settings.characters)
-        smallest = _CHARACTER_SHARE * env.settings.layout.sign_size * _THOUSANDTHS + self._style.grid
-        largest = env.settings.legible_box * _THOUSANDTHS
+        smallest, largest = _box_widths(env, self._style.grid)
         if not smallest <= self._style.box_width <= largest:
             raise ValueError(
                 f"box_width must be {math.ceil(smallest)} to {math.floor(largest)} thousandths to show the signs of "
@@ -233,6 +233,19 @@ class RandomFloor:
         """Answers at random; a function of its seed and the episode's state."""
         del observation  # whatever it is
         return direct_turn(_any_of(self._characters, _rng(self._seed, state)))
+
+
+def _box_widths(env: VisualZoom, grid: int) -> tuple[float, float]:
+    """The smallest and the largest box on a grid that is sure to show a sign legibly, thousandths of the image."""
+    smallest = _CHARACTER_SHARE * env.settings.layout.sign_size * _THOUSANDTHS + grid
+    return smallest, env.settings.legible_box * _THOUSANDTHS
+
+
+def _fitting_style(env: VisualZoom) -> ExpertStyle:
+    """The usual style, or the one with the next smaller boxes that show signs legibly; the usual one without such."""
+    smallest, largest = _box_widths(env, GRID)
+    widest = int(largest // GRID) * GRID
+    return ExpertStyle(box_width=widest) if smallest <= widest < BOX_WIDTH else ExpertStyle()
 
 
 def _rng(seed: int, state: EpisodeState) -> np.random.Generator:
