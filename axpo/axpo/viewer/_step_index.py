@@ -36,7 +36,7 @@ class Place:
     offset: int
     """Its first byte."""
     length: int
-    """Its bytes, without the line's end."""
+    """Its bytes, the end of the line included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
