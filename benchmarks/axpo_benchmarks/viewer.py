@@ -22,8 +22,6 @@ import numpy as np
 
 from axpo.algorithm.types import Branch, BranchPoint, Group
 from axpo.commands.arguments import check_output, write_json
-from axpo.records._folder import METRICS, ROLLOUTS
-from axpo.records._rollout_log import IMAGES, ROLLOUTS_FILE, step_folder, write_rollouts
 from axpo.records.run_log import RunLog
 from axpo.run.validation import resolved
 from axpo.settings.config import LogConfig, SamplingConfig, TrainConfig
@@ -112,16 +110,21 @@ def make_run(folder: Path, config: ViewerConfig) -> tuple[int, int]:
             share = step / config.steps
             rates = {"tool_attempt_rate": share, "all_wrong_tool_subgroups": 1 - share, "recovery_rate": 0.5}
             log.append_step({"step": step, "reward_mean": share, "tokens": 1e5, "seconds_step": 60.0, **rates})
-    write_rollouts(folder / ROLLOUTS, 1, groups, limit=0)
-    first = step_folder(folder / ROLLOUTS, 1)
-    lines = (first / ROLLOUTS_FILE).read_bytes()
+        log.write_rollouts(1, groups, 0)
+    first = _step(folder, 1)
+    lines = (first / "rollouts.jsonl").read_bytes()
     for step in range(2, config.steps + 1):
-        other = step_folder(folder / ROLLOUTS, step)
-        (other / IMAGES).mkdir(parents=True)
-        (other / ROLLOUTS_FILE).write_bytes(lines.replace(b'"step":1,', b'"step":%d,' % step))
-        for image in (first / IMAGES).iterdir():
-            os.link(image, other / IMAGES / image.name)
+        other = _step(folder, step)
+        (other / "images").mkdir(parents=True)
+        (other / "rollouts.jsonl").write_bytes(lines.replace(b'"step":1,', b'"step":%d,' % step))
+        for image in (first / "images").iterdir():
+            os.link(image, other / "images" / image.name)
     return lines.count(b"\n") * config.steps, len(lines) * config.steps
+
+
+def _step(run: Path, step: int) -> Path:
+    """Where a step's rollouts are: see docs/rollouts.md."""
+    return run / "rollouts" / f"step-{step:06d}"
 
 
 def _groups(rollouts: int, tokens: int) -> list[Group]:
@@ -186,7 +189,7 @@ def _measured(run: Path, newest: int) -> tuple[dict[str, float], float]:
             begin = time.perf_counter()
             _get(url + address.format(newest=newest))
             seconds[name] = time.perf_counter() - begin
-        (run / METRICS).touch()
+        (run / "metrics.jsonl").touch()
         begin = time.perf_counter()
         _get(f"{url}/curves.json")
         seconds["curves after a step"] = time.perf_counter() - begin
