@@ -1,4 +1,4 @@
-"""Defines the command `axpo-bench`: `speed`, `attacks`, `evidence`, `warm-start`, `remote-server`, `envs` and `sb3`."""
+"""Defines the command `axpo-bench` and its subcommands: the measurements behind the figures of the documentation."""
 
 from __future__ import annotations
 
@@ -60,6 +60,9 @@ _COMMANDS: Final = {
         module="envs",
         config="EnvsConfig",
         run="run_envs",
+    ),
+    "viewer": _Command(
+        summary="how long the pages of `axpo view` take", module="viewer", config="ViewerConfig", run="run_viewer"
     ),
     "sb3": _Command(
         summary="stable-baselines3 trained on tool environments",

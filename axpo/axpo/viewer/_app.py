@@ -53,6 +53,7 @@ _KINDS: Final[Mapping[str, str]] = {
     "axpo.js": "text/javascript",
     "curves.js": "text/javascript",
     "chart.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
 }
 """The files that pages ask for: no other name is looked at."""
 

@@ -35,6 +35,8 @@ DEPTH: Final = 3
 """How many folders below a given one runs are looked for."""
 LOOK_S: Final = 2.0
 """Seconds for which no new runs are looked for."""
+_LARGEST: Final = 1e60
+"""Of numbers that can be drawn, and their sums computed."""
 _OWN: Final = frozenset((CHECKPOINTS, ROLLOUTS, TENSORBOARD, "start"))
 """Folders within which no run lies."""
 
@@ -204,7 +206,7 @@ def _numbers(record: Record) -> Record:
     return {
         name: value
         for name, value in record.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
     }
 
 

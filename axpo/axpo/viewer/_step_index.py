@@ -36,7 +36,7 @@ class Place:
     offset: int
     """Its first byte."""
     length: int
-    """Its bytes, without the line's end."""
+    """Its bytes, the end of the line included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +123,9 @@ def index_step(rollouts: Path, step: int, *, tools: Collection[str], success_thr
                 try:
                     read.append(_parsed(place, line))
                 except (SchemaError, DamagedFileError) as error:
-                    whole = "" if line.endswith(b"\n") else " (the file ends within it: it may still be written)"
-                    problems.append(f"step {step}, line {place.line}{whole}: {error}")
+                    torn = place.length == len(line) and not line.endswith(b"\n")
+                    note = " (the file ends within it: it may still be written)" if torn else ""
+                    problems.append(f"step {step}, line {place.line}{note}: {error}")
     except OSError as error:
         problems.append(f"step {step}: its rollouts cannot be read: {error.strerror}")
     called = frozenset(call.call.name for each in read for call in each.episode.calls if call.valid)
@@ -187,21 +188,22 @@ class _Judge:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[Place, bytes]]:
+    """The lines of a file and where they stand; of one that is too long only the beginning."""
     offset, number = 0, 0
     while line := file.readline(MAX_LINE_BYTES):
         number += 1
         length = len(line)
-        while not line.endswith(b"\n") and len(line) == MAX_LINE_BYTES and (rest := file.readline(MAX_LINE_BYTES)):
-            # What is too long for a line is read to its end, and is no rollout.
-            length, line = length + len(rest), b"too long" + rest[-1:]
-            if rest.endswith(b"\n"):
-                break
+        end = line
+        while length >= MAX_LINE_BYTES and not end.endswith(b"\n") and (end := file.readline(MAX_LINE_BYTES)):
+            length += len(end)
         if line.strip():
             yield Place(line=number, offset=offset, length=length), line
         offset += length
 
 
 def _parsed(place: Place, line: bytes) -> _Read:
+    if place.length > len(line):
+        raise SchemaError(f"expected at most {MAX_LINE_BYTES} bytes; got {place.length}")
     found = read_object(line)
     rollout = found.get("rollout")
     named = {name: found.get(name) for name in ("group", "index", "origin", "branches")}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from axpo.records._jsonl import JsonLines
 from axpo.records.run_log import RunLog
 from axpo.settings.config import OptimConfig, TrainConfig
 from axpo.viewer._curves import strands
@@ -88,3 +89,16 @@ def test_a_method_from_outside_is_not_imported_for_its_label(
     (tmp_path / "antigravity_of_nobody.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert [label for label, _, _ in labels(run)] == ["MINE"]
+
+
+def test_numbers_that_nothing_can_draw_are_left_out(tmp_path: Path, finished_run: RunMaker, show: Show) -> None:
+    run = finished_run(TrainConfig(steps=2, out=str(tmp_path / "run")))
+    lines = JsonLines(run / "metrics.jsonl")
+    for step, value in enumerate((10**400, 1e308, -1e308, "high", None, True, [1.0]), start=3):
+        lines.append({"step": step, "reward_mean": value, "tokens": value})
+    lines.append({"step": "last", "reward_mean": 1.0})
+    client = show(run)
+    ((curve,),) = chart(client, "Reward")
+    assert curve["steps"] == list(range(1, 10))
+    assert curve["single"] == [0.25, 0.5, *[None] * 7]
+    assert client.get("/").status_code == 200

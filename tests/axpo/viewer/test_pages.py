@@ -411,7 +411,7 @@ class TestServing:
         for address in ("/", "/rollouts?run=run", "/group?run=run&step=2&group=0"):
             asked = [found.get(name) for _, found in page(client, address).elements for name in ("src", "href")]
             assert [link for link in asked if link is not None and not link.startswith(("/", "#"))] == []
-        for name in ("style.css", "axpo.js", "curves.js", "chart.js"):
+        for name in ("style.css", "axpo.js", "curves.js", "chart.js", "icon.svg"):
             text = client.get(f"/static/{name}").text
             assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
             assert "innerHTML =" not in text

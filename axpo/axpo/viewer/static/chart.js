@@ -155,7 +155,13 @@ export class Chart {
     const box = this.svg.getBoundingClientRect();
     const share = (clientX - box.left - EDGE.left) / (this.width - EDGE.left - EDGE.right);
     const { first, last } = this.range;
-    return Math.round(first + Math.min(Math.max(share, 0), 1) * (last - first));
+    return this.nearest(first + Math.min(Math.max(share, 0), 1) * (last - first));
+  }
+
+  /** The step nearest to a place at which this chart has a value. */
+  nearest(place) {
+    const steps = this.chart.lines.flatMap((curves, number) => (this.shown(number) ? curves[0].steps : []));
+    return steps.reduce((best, each) => (Math.abs(each - place) < Math.abs(best - place) ? each : best), steps[0] ?? null);
   }
 
   axes() {
@@ -239,9 +245,10 @@ export class Chart {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (by && this.range) {
       event.preventDefault();
-      const { first, last } = this.range;
-      const from = this.at.step ?? (by > 0 ? first - 1 : last + 1);
-      this.at.move(Math.min(Math.max(from + by, first), last), this);
+      const steps = [...new Set(this.chart.lines.flatMap((curves) => curves[0].steps))].sort((a, b) => a - b);
+      const from = this.at.step;
+      const next = by > 0 ? steps.find((each) => from === null || each > from) : steps.findLast((each) => from === null || each < from);
+      this.at.move(next ?? from, this);
     } else if (event.key === "Enter" && this.at.step !== null) {
       this.at.open(this.at.step);
     }
