@@ -83,7 +83,9 @@ def test_a_closed_pipe_leaves_a_finished_run(toy, tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(writer)
-    assert (done.returncode, done.stderr) == (0, "")
+    # A slow machine is told how long loading takes.
+    complaints = [line for line in done.stderr.splitlines() if not line.endswith("so far")]
+    assert (done.returncode, complaints) == (0, [])
     assert (tmp_path / "run" / "checkpoints" / "step-000003").is_dir()
     assert (tmp_path / "summary.json").is_file()
 
