@@ -45,8 +45,11 @@ def soak(config: SoakConfig) -> dict[str, Any]:
             out = folder / f"run-{count.total()}"
             (folder / "config.toml").write_text(to_toml(replace(base, out=str(out))), encoding="utf-8")
             moment = Moment(after=out / "config.toml", seconds=source.uniform(0.0, longest))
-            if not killed(["--config", str(folder / "config.toml")], moment):
+            lived = run_until(["--config", str(folder / "config.toml")], moment)
+            if lived is not None:
                 count["ended first"] += 1
+                # How long a run takes changes with what else the machine does.
+                longest = lived
             else:
                 count["kills"] += 1
                 count["steps were there"] += (out / "metrics.jsonl").is_file()
@@ -65,8 +68,8 @@ class Moment(NamedTuple):
     """How long after that."""
 
 
-def killed(arguments: list[str], moment: Moment) -> bool:
-    """Runs `axpo train` and kills it at a moment; False where it had ended before.
+def run_until(arguments: list[str], moment: Moment) -> float | None:
+    """Runs `axpo train` and kills it at a moment; seconds from the run's beginning to its end where it ended before.
 
     Raises:
         AssertionError: it ended by itself, and not well; it never began; or a process that it started outlived it.
@@ -77,17 +80,19 @@ def killed(arguments: list[str], moment: Moment) -> bool:
     ) as process:
         try:
             _await(lambda: moment.after.is_file() or process.poll() is not None, f"{moment.after} was never written")
+            began = time.monotonic()
             _, told = process.communicate(timeout=moment.seconds)
+            lived = time.monotonic() - began
         except subprocess.TimeoutExpired:
             process.kill()
-            ended = process.wait() < 0
+            process.wait()
             _await(lambda: not _lives(process.pid), "processes of a killed run live on")
-            return ended
+            return None
         finally:
             process.kill()
     if process.returncode != 0:
         raise AssertionError(f"axpo train ended with {process.returncode}: {told[-500:]}")
-    return False
+    return lived
 
 
 def _await(is_so: Callable[[], bool], otherwise: str) -> None:

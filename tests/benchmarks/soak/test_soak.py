@@ -11,7 +11,7 @@ import pytest
 from axpo.settings.config import ConfigError
 from axpo_benchmarks.soak import SoakConfig, run_soak
 from axpo_benchmarks.soak._episodes import _is_flat
-from axpo_benchmarks.soak._kills import Moment, killed
+from axpo_benchmarks.soak._kills import Moment, run_until
 from axpo_benchmarks.soak._neighbours import _Noise
 from axpo_benchmarks.soak._watch import Usage, own_temporary_folder
 from axpo_envs.backends.python_sandbox.start import available_isolations
@@ -62,12 +62,12 @@ def test_a_run_that_fails_by_itself_is_no_kill(tmp_path: Path) -> None:
     settings = tmp_path / "config.toml"
     settings.write_text("steps = 'many'")
     with pytest.raises(AssertionError, match="axpo train ended with"):
-        killed(["--config", str(settings)], Moment(after=tmp_path / "run" / "config.toml", seconds=120.0))
+        run_until(["--config", str(settings)], Moment(after=tmp_path / "run" / "config.toml", seconds=120.0))
 
 
 def test_a_run_is_killed_in_the_middle(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert killed(["--out", str(out), "--steps", "900"], Moment(after=out / "config.toml", seconds=0.1))
+    assert run_until(["--out", str(out), "--steps", "900"], Moment(after=out / "config.toml", seconds=0.1)) is None
     assert (out / "config.toml").is_file()
 
 
