@@ -31,7 +31,7 @@ class Exhibits:
     patches: Bytes
     """(N, P, S, S, 3): parts of the view, enlarged; those that a question does not need are black."""
     views: Bytes
-    """(N, V, V, 3): the view; V = 0 without it."""
+    """(N, V, V, 3): the view, black where it is of no use; V = 0 without it."""
     asked: npt.NDArray[np.float32]
     """(N, A): what is asked, as numbers."""
     groups: npt.NDArray[np.int64]
@@ -69,14 +69,10 @@ class Probe(nn.Module):
     def forward(self, shown: Exhibits) -> torch.Tensor:
         """Scores of all answers, (N, answers); those that the sort of question never has are minus infinity."""
         number, slots = shown.patches.shape[:2]
-        patches = torch.zeros(number * slots, _FEATURES)
-        flat = shown.patches.reshape(number * slots, *shown.patches.shape[2:])
-        used = np.flatnonzero(flat.reshape(len(flat), -1).any(axis=1))
-        if used.size:
-            patches = patches.index_copy(0, torch.from_numpy(used), self._of_patch(_pixels(flat[used])))
+        patches = _encoded(self._of_patch, shown.patches.reshape(number * slots, *shown.patches.shape[2:]))
         features = [patches.reshape(number, -1), torch.from_numpy(shown.asked)]
         if self._of_view is not None:
-            features.append(self._of_view(_pixels(shown.views)))
+            features.append(_encoded(self._of_view, shown.views))
         scores: torch.Tensor = self._head(torch.cat(features, dim=1))
         allowed = self._allowed
         assert isinstance(allowed, torch.Tensor)
@@ -93,6 +89,15 @@ def _encoder() -> nn.Sequential:
         nn.Conv2d(32, 48, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
         nn.Flatten(), nn.Linear(48 * 16, _FEATURES), nn.ReLU(),
     )  # fmt: skip
+
+
+def _encoded(encoder: nn.Module, images: Bytes) -> torch.Tensor:
+    """Features of images, (N, 64); zeros for those that are black, which cost nothing."""
+    features = torch.zeros(len(images), _FEATURES)
+    used = np.flatnonzero(images.reshape(len(images), -1).any(axis=1))
+    if not used.size:
+        return features
+    return features.index_copy(0, torch.from_numpy(used), encoder(_pixels(images[used])))
 
 
 def _pixels(images: Bytes) -> torch.Tensor:

@@ -82,5 +82,5 @@ def test_the_probe_of_perception_answers_held_out_questions_and_tells_the_guessi
     assert share.n == 24
     assert 0 <= share.right < 12
     assert share.note.startswith("always the most frequent answer of its form of question: ")
-    assert "trained on 48 views" in share.note
+    assert "questions about 48 views of the train split" in share.note
     assert "character " in share.note

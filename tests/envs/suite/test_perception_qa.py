@@ -195,6 +195,27 @@ def test_the_answers_about_boards_are_what_a_recount_of_their_marks_gives() -> N
                 assert written == [truth.answer]
 
 
+def test_further_truths_of_a_scene_are_true_of_its_boards() -> None:
+    env = PerceptionQA(pictures="scenes", **SMALL)
+    question = env.questions.question(0)
+    scene, _ = env._asked._arranged(0)
+    topics = Counter(truth.topic for truth in env.further_truths(question))
+    assert set(topics) == {Topic.CHARACTER, Topic.MARKS, Topic.COLOUR, Topic.SHAPE}
+    for truth in env.further_truths(question):
+        marks = board_named(truth.text, scene)
+        match truth.topic:
+            case Topic.CHARACTER:
+                assert truth.answer in {mark.shape for mark in marks}
+            case Topic.MARKS:
+                assert truth.answer == str(sum(mark.shape == truth.words[0] for mark in marks))
+            case Topic.COLOUR:
+                assert [truth.answer] == [mark.colour for mark in marks if mark.shape == truth.words[0]]
+            case _:
+                assert [truth.answer] == [mark.shape for mark in marks if mark.colour == truth.words[0]]
+    maps = PerceptionQA(pictures="maps", **SMALL)
+    assert maps.further_truths(maps.questions.question(0)) == ()
+
+
 def great_circle_km(one: Pin, other: Pin) -> float:
     (a, b), (c, d) = ((math.radians(pin.place.latitude), math.radians(pin.place.longitude)) for pin in (one, other))
     half = math.sin((c - a) / 2) ** 2 + math.cos(a) * math.cos(c) * math.sin((d - b) / 2) ** 2

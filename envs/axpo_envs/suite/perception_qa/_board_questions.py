@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ MOST_COUNTED: Final = 15
 
 _TOLERANCE: Final = math.radians(12)
 _DIRECTION_WORDS: Final = {"above": ("top", "upper"), "below": ("bottom", "lower")}
+_INKS: Final = ("black", "white")
 _PLURALS: Final = {"cross": "crosses", "plus": "plus signs"}
 
 
@@ -92,6 +94,36 @@ def ask_of_boards(topic: Topic, *, size: int, unit: float, boards: int, rng: np.
     return Asked(scene, truth)
 
 
+def further_truths(scene: BoardScene) -> Iterator[Truth]:
+    """What else a scene answers: of every board the character, the counts of marks, and the marks that are unique."""
+    for board in scene.boards:
+        figures = [mark for mark in board.marks if mark.shape in MARK_SHAPES]
+        for mark in board.marks:
+            if mark.shape in CHARACTERS:
+                yield _of_one(board, Topic.CHARACTER, _character_text(board), mark.shape)
+        for shape, count in Counter(mark.shape for mark in figures).items():
+            if count <= MOST_COUNTED:
+                yield _of_one(board, Topic.MARKS, _marks_text(board, shape), str(count), shape)
+            if count == 1:
+                (only,) = (mark for mark in figures if mark.shape == shape)
+                yield _of_one(board, Topic.COLOUR, _colour_text(board, shape), only.colour, shape)
+        for colour, count in Counter(mark.colour for mark in figures).items():
+            if count == 1 and colour not in _INKS:
+                (only,) = (mark for mark in figures if mark.colour == colour)
+                yield _of_one(board, Topic.SHAPE, _shape_text(board, colour), only.shape, colour)
+
+
+def _of_one(board: Board, topic: Topic, text: str, answer: str, *words: str) -> Truth:
+    return Truth(
+        topic=topic,
+        text=text,
+        answer=answer,
+        words=words,
+        places=(_around(board),),
+        looks=(Look(box=board.face_box, detail=board.mark_size),),
+    )
+
+
 def _seen(topic: Topic, draft: _Draft, board: Board) -> tuple[str, tuple[tuple[float, float], ...]]:
     """The answer, where it is what was drawn, and the point whose colour tells it."""
     match topic:
@@ -115,18 +147,16 @@ def _around(board: Board) -> PixelBox:
 
 def _colour(boards: tuple[Board, ...], rng: np.random.Generator) -> _Draft:
     shape, cell = _any_shape(rng), int(rng.integers(CELLS * CELLS))
-    text = f"What colour is the only {shape} on the {boards[0].name} board?"
+    text = _colour_text(boards[0], shape)
     return _Draft(text=text, demands={0: Demand(places=((shape, cell),))}, asked=(0,), words=(shape,))
 
 
 def _shape(boards: tuple[Board, ...], rng: np.random.Generator) -> _Draft:
     # A character is black or white, so those two do not tell a mark.
-    colours = [name for name in contrasting(boards[0].colour) if name not in ("black", "white")]
+    colours = [name for name in contrasting(boards[0].colour) if name not in _INKS]
     colour = colours[int(rng.integers(len(colours)))]
-    shapes = ", ".join(MARK_SHAPES[:-1]) + f" or {MARK_SHAPES[-1]}"
-    text = f"What shape is the only {colour} mark on the {boards[0].name} board: {shapes}?"
     return _Draft(
-        text=text,
+        text=_shape_text(boards[0], colour),
         demands={0: Demand(unique_colour=colour)},
         asked=(0,),
         words=(colour,),
@@ -136,7 +166,7 @@ def _shape(boards: tuple[Board, ...], rng: np.random.Generator) -> _Draft:
 def _marks(boards: tuple[Board, ...], rng: np.random.Generator) -> _Draft:
     shape, count = _any_shape(rng), int(rng.integers(1, MOST_COUNTED + 1))
     return _Draft(
-        text=f"How many {_plural(shape)} are on the {boards[0].name} board?",
+        text=_marks_text(boards[0], shape),
         demands={0: Demand(counts=((shape, count),))},
         asked=(0,),
         words=(shape,),
@@ -182,8 +212,7 @@ def _direction(boards: tuple[Board, ...], rng: np.random.Generator) -> _Draft:
 
 def _character(boards: tuple[Board, ...], rng: np.random.Generator) -> _Draft:
     del rng  # the board's filling draws the character
-    text = f"Which letter or digit is written on the {boards[0].name} board?"
-    return _Draft(text=text, demands={0: Demand(character=True)}, asked=(0,))
+    return _Draft(text=_character_text(boards[0]), demands={0: Demand(character=True)}, asked=(0,))
 
 
 _DRAFTS: Final[Mapping[Topic, Any]] = {
@@ -215,3 +244,20 @@ def _any_shape(rng: np.random.Generator) -> str:
 
 def _plural(shape: str) -> str:
     return _PLURALS.get(shape, f"{shape}s")
+
+
+def _colour_text(board: Board, shape: str) -> str:
+    return f"What colour is the only {shape} on the {board.name} board?"
+
+
+def _shape_text(board: Board, colour: str) -> str:
+    shapes = ", ".join(MARK_SHAPES[:-1]) + f" or {MARK_SHAPES[-1]}"
+    return f"What shape is the only {colour} mark on the {board.name} board: {shapes}?"
+
+
+def _marks_text(board: Board, shape: str) -> str:
+    return f"How many {_plural(shape)} are on the {board.name} board?"
+
+
+def _character_text(board: Board) -> str:
+    return f"Which letter or digit is written on the {board.name} board?"

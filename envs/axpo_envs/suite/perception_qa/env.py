@@ -88,6 +88,14 @@ class PerceptionQA(ToolEnv):
         """
         return self._asked.truth_of(question)
 
+    def further_truths(self, question: Question) -> tuple[Truth, ...]:
+        """What else the picture of a question answers: many more questions about the boards of a scene, none of a map.
+
+        Raises:
+            ValueError: the question is from an environment with other settings.
+        """
+        return self._asked.further_truths(question)
+
     def names(self, topic: Topic) -> tuple[str, ...]:
         """What the maps of this split may have written on them: towns' names, or airports' codes."""
         return self._asked.names(airports=topic is Topic.CODE)

@@ -11,7 +11,7 @@ from axpo_envs.images import ImageRef
 from axpo_envs.plumbing.columns import Columns
 from axpo_envs.questions.splits import Split, SplitQuestions
 from axpo_envs.suite.perception_qa._board_drawing import draw_boards
-from axpo_envs.suite.perception_qa._board_questions import ask_of_boards
+from axpo_envs.suite.perception_qa._board_questions import ask_of_boards, further_truths
 from axpo_envs.suite.perception_qa._boards import BoardScene
 from axpo_envs.suite.perception_qa._map_drawing import draw_map
 from axpo_envs.suite.perception_qa._map_questions import ask_of_map
@@ -96,13 +96,14 @@ class PerceptionQuestions(SplitQuestions):
         """The truth behind the question of that index, without drawing it."""
         return self._arranged(index)[1]
 
-    def picture_of(self, question: Question) -> BoardScene | Map:
-        """What is drawn for one of these questions.
+    def further_truths(self, question: Question) -> tuple[Truth, ...]:
+        """What else the picture of one of these questions answers; nothing of a map.
 
         Raises:
             ValueError: the question is from another source.
         """
-        return self._arranged(self._index_of(question))[0]
+        picture, _ = self._arranged(self._index_of(question))
+        return () if isinstance(picture, Map) else tuple(further_truths(picture))
 
     def names(self, *, airports: bool) -> tuple[str, ...]:
         """The names of the towns, or the codes of the airports, that maps of the split may show."""
