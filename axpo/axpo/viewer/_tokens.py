@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from axpo.records._folder import CHECKPOINTS
 from axpo.report._rollout_view import Piece, Tone
 from axpo_agents.types import Completion
+from axpo_envs.turn_format.tags import THINK_OPEN
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -83,10 +84,11 @@ class Tokens:
     def of(self, completion: Completion, text: str) -> tuple[Token, ...] | None:
         """The turn's tokens in its text; None where they do not spell it out."""
         pieces = self._pieces(completion.ids)
-        if pieces is None or not "".join(pieces).startswith(text):
+        opening = None if pieces is None else _opening(text, pieces)
+        if pieces is None or opening is None:
             return None
         tokens = []
-        position = 0
+        position = opening
         for id_, logprob, piece in zip(completion.ids, completion.logprobs, pieces, strict=False):
             end = min(position + len(piece), len(text))
             tokens.append(Token(id=id_, probability=probability(logprob), start=position, stop=end))
@@ -110,6 +112,17 @@ class Tokens:
         except Exception:
             # The library has no class of its own for ids of another vocabulary.
             return None
+
+
+def _opening(text: str, pieces: Sequence[str]) -> int | None:
+    """Where in a turn's text its tokens begin, behind a thinking tag that the prompt wrote; None if they spell another.
+
+    The end of the turn, its last token, may be missing in the text.
+    """
+    for written in ("".join(pieces), "".join(pieces[:-1])):
+        if text.endswith(written) and text[: len(text) - len(written)].strip() in ("", THINK_OPEN):
+            return len(text) - len(written)
+    return None
 
 
 def tokenizer_file(folder: Path, model: str, given: Path | None) -> Path | None:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from axpo.records._rollout_log import read_line
 from axpo.records.rollout_record import Cut, RolloutRecord
 from axpo.report._pictures import Album, Drawing, Picture
-from axpo.report._rollout_view import Piece, Reply, RolloutView, view_rollout
+from axpo.report._rollout_view import Reply, RolloutView, pieces_of, view_rollout
 from axpo.viewer._advantages import Credit, advantages_of
 from axpo.viewer._runs import Run
 from axpo.viewer._saved_image import SavedImage
 from axpo.viewer._step_index import Entry, GroupIndex, read_place
 from axpo.viewer._tokens import Stretch, Token, Tokens, bare_tokens, stretches
-from axpo_agents.types import Completion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +125,9 @@ class Reader:
         return self._shown(found, cut, unsaved)
 
     def _shown(self, members: Sequence[_Member], cut: Cut | None, unsaved: int) -> Family:
-        columns = [self._column(member, cut) for member in members]
         first = members[0].record
+        frozen = _frozen_texts(first, cut)
+        columns = [self._column(member, cut, frozen) for member in members]
         context = self.tokens.text(first.completions[0].context.ids) if first.completions else None
         return Family(
             columns=tuple(replace(column, turns=_behind(column.turns, cut)) for column in columns),
@@ -141,13 +141,12 @@ class Reader:
             ),
         )
 
-    def _column(self, member: _Member, cut: Cut | None) -> Column:
+    def _column(self, member: _Member, cut: Cut | None, frozen: Sequence[str]) -> Column:
         record, entry = member.record, member.entry
-        view = view_rollout(record, self.album, cut=cut)
-        completions: Sequence[Completion | None] = record.completions or (None,) * len(view.turns)
+        view = view_rollout(record, self.album)
         turns = tuple(
-            self._turn(number, turn.pieces, turn.replies, completion)
-            for number, (turn, completion) in enumerate(zip(view.turns, completions, strict=False), start=1)
+            self._turn(number, turn.replies, record, frozen[number] if number < len(frozen) else "")
+            for number, turn in enumerate(view.turns)
         )
         if entry.origin is not None:
             title = f"Continuation {entry.index + 1}"
@@ -163,13 +162,13 @@ class Reader:
             tokens=sum(len(completion.ids) for completion in record.completions),
         )
 
-    def _turn(
-        self, number: int, pieces: Sequence[Piece], replies: tuple[Reply, ...], completion: Completion | None
-    ) -> ShadedTurn:
-        text = "".join(piece.text for piece in pieces)
+    def _turn(self, number: int, replies: tuple[Reply, ...], record: RolloutRecord, frozen: str) -> ShadedTurn:
+        text = record.turns[number].text
+        pieces = pieces_of(text, len(frozen) if text.startswith(frozen) else 0)
+        completion = record.completions[number] if number < len(record.completions) else None
         tokens = None if completion is None else self.tokens.of(completion, text)
         bare = bare_tokens(completion) if completion is not None and tokens is None else ()
-        return ShadedTurn(number=number, stretches=stretches(pieces, tokens or ()), strip=bare, replies=replies)
+        return ShadedTurn(number=number + 1, stretches=stretches(pieces, tokens or ()), strip=bare, replies=replies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +191,15 @@ def _members(chosen: Entry, group: GroupIndex) -> tuple[list[Entry], Cut | None,
     grown = [each for each in group.continuations.get(number, ()) if each.origin is not None and each.origin.cut == cut]
     sampled = sum(len(branch.rewards) for branch in source.branches if branch.cut == cut) if source else len(grown)
     return [*([source] if source else []), *grown], cut, max(sampled - len(grown), 0)
+
+
+def _frozen_texts(source: RolloutRecord, cut: Cut | None) -> tuple[str, ...]:
+    """What of each turn is frozen. It is told by the source: continuations may begin with tokens added behind it."""
+    if cut is None:
+        return ()
+    whole = tuple(turn.text for turn in source.turns[: cut.turn])
+    last = tuple(turn.text[: cut.characters(turn.text)] for turn in source.turns[cut.turn : cut.turn + 1])
+    return whole + last
 
 
 def _frozen(turns: Sequence[ShadedTurn], cut: Cut | None) -> tuple[ShadedTurn, ...]:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from axpo import Silent, train
 from axpo.algorithm.types import Group
 from axpo.records._rollout_log import write_rollouts
 from axpo.records.run_log import RunLog, RunLogError
-from axpo.settings.config import TrainConfig
+from axpo.settings.config import LogConfig, SamplingConfig, TrainConfig
 from axpo.viewer._runs import Shelf
 from axpo_envs.tools import ImageZoomIn
 from axpo_envs.types import Turn
@@ -227,6 +228,22 @@ class TestGroup:
         ]
         assert "What is on the <b>red</b> sign?" in seen.text
 
+    def test_tokens_that_were_added_behind_a_prefix_are_shown_with_the_continuation(
+        self, run: Path, show: Show, group: Group
+    ) -> None:
+        source = group.rollouts[1]
+        thinking = "<think>No need to look.</think>"
+        idle = replace(source.episode, turns=(Turn(text=f"{thinking}<answer>1</answer>", answer="1"),), reward=0.0)
+        acting = Turn(text=f"{thinking}<tool_call>forced</tool_call>")
+        grown = replace(source, episode=replace(source.episode, turns=(acting,)))
+        point = replace(group.branches[0].point, rollout=0, token=2)
+        branch = replace(group.branches[0], point=point, continuations=(grown,))
+        rollouts = (replace(source, episode=idle),)
+        write_rollouts(run / "rollouts", 3, [replace(group, rollouts=rollouts, branches=(branch,))], limit=0)
+        seen = page(show(run), "/group?run=run&step=3&group=0")
+        assert seen.text.count("No need to look.") == 1
+        assert "<tool_call>forced</tool_call>" in seen.text
+
     def test_a_link_opens_one_of_its_rollouts(self, run: Path, show: Show) -> None:
         client = show(run)
         current = [found for _, found in page(client, "/group?run=run&step=2&group=0&at=6").elements]
@@ -268,6 +285,27 @@ class TestGroup:
         seen = page(show(run), "/group?run=run&step=2&group=0&at=3")
         strip = [found["title"] for tag, found in seen.elements if tag == "i" and found.get("title")]
         assert strip == [f"0.607 · token {number}" for number in (4, 5, 6, 7)]
+
+
+def test_a_run_that_was_trained_is_shown_token_by_token(tmp_path: Path, show: Show) -> None:
+    config = TrainConfig(
+        model="tiny-random",
+        method="grpo",
+        steps=1,
+        out=str(tmp_path / "run"),
+        sampling=SamplingConfig(questions=2, group_size=4, max_turn_tokens=12, max_episode_tokens=256),
+        log=LogConfig(eval_questions=0, rollouts_every=1, rollouts_per_step=0, tensorboard=False),
+    )
+    folder = train(config, display=Silent()).folder
+    client = show(folder)
+    for line in range(1, 9):
+        seen = page(client, f"/group?run=run&step=1&group={(line - 1) % 2}&at={line}")
+        turns = [found for found in seen.of_class("turn") if found.get("data-turn")]
+        assert turns
+        assert seen.of_class("strip") == []
+        assert "The prompt as the policy read it" in seen.text
+        assert "advantage" in seen.text
+    assert any(found.get("title") for found in seen.of_class("t"))
 
 
 class TestHostileRollouts:

@@ -43,9 +43,16 @@ def test_tokens_are_found_in_the_text_they_spell() -> None:
     assert found[0].probability == pytest.approx(0.5)
 
 
+def test_tokens_begin_behind_a_thinking_tag_of_the_prompt() -> None:
+    found = words().of(completion(1, 2, 6), "<think>\nlook</think>")
+    assert found is not None
+    assert [(each.id, each.start, each.stop) for each in found] == [(1, 8, 12), (2, 12, 20), (6, 20, 20)]
+
+
 def test_tokens_that_spell_another_text_have_no_place() -> None:
     assert words().of(completion(0, 1, 2), "<think>see</think>") is None
     assert words().of(completion(0, 1), "<think>look</think>") is None
+    assert words().of(completion(1, 2), "I look</think>") is None
 
 
 def test_letters_of_several_tokens_belong_to_the_one_that_completes_them() -> None:
