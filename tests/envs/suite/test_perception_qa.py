@@ -256,7 +256,7 @@ def test_all_pins_stand_where_the_scale_says_and_no_label_covers_another() -> No
     [
         ("Maceió", "Maceio"),
         ("Płońsk", "Plonsk"),
-        ("Kırklareli", "Kirklareli"),
+        ("K\u0131rklareli", "Kirklareli"),
         ("Inđija", "Indija"),
         ("Sønderborg", "Sonderborg"),
         ("Haßloch", "Hassloch"),
