@@ -27,6 +27,8 @@ QUESTIONS: Final = (
     *("group_id", "question_id", "prompt_id", "example_id", "task_id", "problem_id", "sample_id", "uid", "qid", "id"),
     *("question", "prompt", "input", "problem", "query"),
 )
+_LARGEST: Final = 1e100
+"""The square of a larger number, over many records, may be no float."""
 HOPS: Final = ("hops", "num_hops", "required_hops", "needed_hops")
 _LONGEST_KEY: Final = 4000
 
@@ -79,9 +81,9 @@ def number(value: Any, name: str) -> float:
     """A finite number; of several by name, their sum."""
     if isinstance(value, Mapping):
         return math.fsum(number(part, f"{name}.{key}") for key, part in value.items() if part is not None)
-    if isinstance(value, bool | int | float) and math.isfinite(value):
+    if isinstance(value, bool | int | float) and abs(value) <= _LARGEST:
         return float(value)
-    raise UnreadableError(f"expected a finite number in the field {name!r}; got {str(value)[:80]!r}")
+    raise UnreadableError(f"expected a finite number up to {_LARGEST:g} in the field {name!r}; got {str(value)[:80]!r}")
 
 
 def question_of(record: Mapping[str, Any], fields: Fields, names: Iterable[str] = QUESTIONS) -> str:

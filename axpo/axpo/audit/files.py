@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from pydantic_core import from_json
 from axpo.audit.fields import UnreadableError
 from axpo.settings.config import ConfigError
 from axpo_envs.plumbing.extras import requiring
+from axpo_envs.plumbing.surrogates import well_formed
 
 SUFFIXES: Final = (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".parquet", ".eval")
 _LONGEST_LINE: Final = 64 << 20
@@ -86,15 +88,28 @@ def _lines(file: Path) -> Iterator[Placed]:
 
 def _object(text: bytes) -> Mapping[str, Any] | UnreadableError:
     try:
-        found = from_json(text)
+        found = _read(text)
     except ValueError as error:
         return UnreadableError(f"expected a JSON object; {error}")
     return found if isinstance(found, dict) else UnreadableError(f"expected a JSON object; got {type(found).__name__}")
 
 
+def _read(text: bytes) -> Any:
+    """JSON; with U+FFFD for halves of surrogate pairs, which writers leave where they cut a text within a character."""
+    try:
+        return from_json(text)
+    except ValueError as error:
+        if b"\\ud" not in text.lower():
+            raise
+        try:
+            return from_json(well_formed(json.dumps(json.loads(text), ensure_ascii=False)))
+        except (ValueError, RecursionError):
+            raise error from None
+
+
 def _json(file: Path) -> Iterator[Placed]:
     try:
-        found = from_json(file.read_bytes())
+        found = _read(file.read_bytes())
     except ValueError as error:
         # Many stacks end files of lines in .json.
         if b"\n" in file.read_bytes()[:1_000_000].strip():

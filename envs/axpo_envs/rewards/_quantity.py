@@ -11,7 +11,7 @@ r"""Defines `Quantity` and `read_quantity`, which reads the one number that an a
 | `1.5 million`, `5k`, `3 hundred thousand`, `2 dozen`, `$1.5M`, `5bn` | multiplied | |
 | `$12.50`, `€ 3`, `5 USD` | as it stands | the currency |
 | `12 km/h`, `3 m²`, `20 °C`, `5\text{ cm}`, `18 eggs` | as it stands | see `units` |
-| `x = 5`, `≈ 5`, `$5$`, `\boxed{5}`, `**5**` | 5 | |
+| `x = 5`, `≈ 5`, `$5$`, `\boxed{5}`, `**5**`, `5.` | 5 | |
 | `$5$ cm`, `\(5\) eggs` | 5 | as written |
 
 `1.234` is a little more than one, `1,234` more than a thousand. Capitals behind a number can be a scale or a unit
@@ -59,6 +59,7 @@ _NUMBER: Final = re.compile(
 _SCALE: Final = re.compile(rf"\s*(?:(?P<word>(?i:{'|'.join(SCALES)}))s?|(?P<k>k))(?![^\W_])")
 _MONEY: Final = re.compile(rf"\s*(?P<letter>(?i:{'|'.join(MONEY_SCALES)}))(?![^\W_])")
 _CAPITAL: Final = re.compile(rf"\s*(?P<letter>{'|'.join(AMBIGUOUS_SCALES)})(?![^\W_]|[*·/^])")
+_SENTENCE_MARKS: Final = (".", ",", ";", ":", "\u3002", "\u3001")
 _LEAD: Final = re.compile(r"(?:[^\W\d]\w{0,20}\s*)?(?:=|≈)\s*")
 _SHELL: Final = re.compile(
     r"\\boxed\{(.*)\}|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*|\*(.*)\*|`(.*)`|'(.*)'|\"(.*)\"|\u201c(.*)\u201d",
@@ -165,8 +166,9 @@ def _plain(text: str) -> str:
     plain = text.translate(_SYMBOLS).strip()
     if len(plain) > _MAX_CHARS:
         return ""
+    plain = _unended(plain)
     while (shell := _SHELL.fullmatch(plain)) is not None:
-        plain = next(group for group in shell.groups() if group is not None).strip()
+        plain = _unended(next(group for group in shell.groups() if group is not None).strip())
     if (marked := _MARKED.fullmatch(plain)) is not None:
         plain = f"{marked[1] or marked[2]}{marked[3]}"
     plain = _VULGAR.sub(lambda found: " " + unicodedata.normalize("NFKC", found[0]).replace("\u2044", "/"), plain)
@@ -177,6 +179,11 @@ def _plain(text: str) -> str:
         plain = plain.replace(word, replacement)
     plain = plain.strip()
     return plain[lead.end() :] if (lead := _LEAD.match(plain)) else plain
+
+
+def _unended(text: str) -> str:
+    """The text without the one mark that ends a sentence, as `normalize_answer` takes it off."""
+    return text[:-1].rstrip() if text.endswith(_SENTENCE_MARKS) and not text.endswith("..") else text
 
 
 def _has_other_digits(text: str) -> bool:

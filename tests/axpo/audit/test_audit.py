@@ -223,6 +223,29 @@ def test_unreadable_records_are_counted_by_their_place_and_never_dropped(tmp_pat
     assert [place.rpartition(":")[2] for place, _ in findings.problems] == ["2", "3", "4", "5"]
 
 
+@pytest.mark.parametrize(
+    "reward", ["1e308", "-1e101", "1" + 400 * "0", "1e400", "NaN", '{"form": 1e308, "sum": 1e308}']
+)
+def test_rewards_that_no_mean_can_hold_are_counted_by_their_place(tmp_path: Path, reward: str) -> None:
+    row = json.dumps(chat("a", None, SAYS)).replace('"reward": null', f'"reward": {reward}')
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{json.dumps(ROWS[0])}\n{row}\n", encoding="utf-8")
+    findings = audit([path], AuditSettings())
+    assert (findings.rollouts, findings.unreadable) == (1, 1)
+    ((place, problem),) = findings.problems
+    assert place.endswith(":2")
+    assert problem.startswith("expected a finite number up to 1e+100 in the field 'reward")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_texts_that_were_cut_within_a_character_are_read(tmp_path: Path, suffix: str) -> None:
+    rows = [chat(f"{number}", 1.0, {"content": "yes \ud83d"}) for number in range(2)]
+    path = tmp_path / f"rows.{suffix}"
+    path.write_text("\n".join(map(json.dumps, rows)) if suffix == "jsonl" else json.dumps(rows), encoding="utf-8")
+    findings = audit([path], AuditSettings())
+    assert (findings.rollouts, findings.questions, findings.unreadable) == (2, 2, 0)
+
+
 def test_groups_and_rewards_can_be_named(tmp_path: Path) -> None:
     rows = [{"extra": {"n": n, "r": n}, "messages": conversation(SAYS), "id": "same"} for n in (0, 1)]
     path = write(tmp_path / "rows.jsonl", rows)

@@ -272,6 +272,23 @@ def test_all_pins_stand_where_the_scale_says_and_no_label_covers_another() -> No
         assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("Maceió", "Maceio"),
+        ("Płońsk", "Plonsk"),
+        ("K\u0131rklareli", "Kirklareli"),
+        ("Inđija", "Indija"),
+        ("Sønderborg", "Sonderborg"),
+        ("Haßloch", "Hassloch"),
+        ("Marcq-en-Barœul", "Marcq-en-Baroeul"),
+        ("Kingston", "Kingston"),
+    ],
+)
+def test_names_may_be_written_without_accents_and_strokes(name: str, plain: str) -> None:
+    assert places.plain_name(name) == plain
+
+
 def test_no_place_is_on_maps_of_two_splits() -> None:
     shown = {split: {place.key for tile in places.tiles_of(split) for place in tile.places} for split in Split}
     assert all(len(keys) > 2000 for keys in shown.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,6 +12,8 @@ from axpo_envs.questions.splits import Split
 from axpo_envs.suite.agentic._families import FAMILIES
 
 _RANGES: Final = (("max_turns", 0, 1000), ("view_size", 16, 8192), ("held_out", 1, 1_000_000))
+_LARGEST_WEIGHT: Final = 1e9
+"""Weights that cannot be added without loss would silently drop a family."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +90,15 @@ def _weights(given: Any) -> dict[str, float]:
         given = (given,)
     if not isinstance(given, Iterable):
         raise EnvConfigError(f"families must be names, or a mapping from names to weights; got {given!r:.100}")
-    named = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given, 1.0)
-    for name, weight in named.items():
-        if name not in FAMILIES:
-            raise EnvConfigError(f"families must be some of {', '.join(FAMILIES)}; got {name!r}")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+    pairs = tuple(given.items()) if isinstance(given, Mapping) else tuple((name, 1.0) for name in given)
+    for name, weight in pairs:
+        if name not in tuple(FAMILIES):
+            raise EnvConfigError(f"families must be some of {', '.join(FAMILIES)}; got {name!r:.100}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
             raise EnvConfigError(f"families: expected a positive weight for {name}; got {weight!r}")
-    if not named:
+        if weight > _LARGEST_WEIGHT:
+            raise EnvConfigError(f"families: expected a weight of at most {_LARGEST_WEIGHT:g} for {name}; got more")
+    if not pairs:
         raise EnvConfigError(f"families must be some of {', '.join(FAMILIES)}; got none")
+    named = dict(pairs)
     return {name: float(named[name]) for name in FAMILIES if name in named}

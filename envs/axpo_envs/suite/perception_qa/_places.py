@@ -149,6 +149,12 @@ def _legible(name: str) -> bool:
     )
 
 
+_PLAIN_LETTERS: Final = str.maketrans(
+    {"\u0131": "i", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "Ð": "D", "ß": "ss", "æ": "ae", "œ": "oe"}
+)
+
+
 def plain_name(name: str) -> str:
-    """The name without accents."""
-    return "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
+    """The name without accents and strokes, which no decomposition takes off."""
+    bare = "".join(one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
+    return bare.translate(_PLAIN_LETTERS)
