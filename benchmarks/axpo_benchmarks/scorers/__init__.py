@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from axpo_benchmarks.scorers._self_test import Misjudged, near_misses, phrasings, self_test
 from axpo_benchmarks.scorers._verdict import CUT, Judge, Outcome, Scorer, Tally, Verdict, score_response
 from axpo_benchmarks.scorers.dynamath import DynaMathReport, dynamath_report, score_dynamath
 from axpo_benchmarks.scorers.hr_bench import HRBenchReport, hr_bench_report, score_hr_bench
@@ -15,7 +16,6 @@ from axpo_benchmarks.scorers.hr_mmsearch import HRMMSearchScorer
 from axpo_benchmarks.scorers.math_vr import Judgement, MathVRFigures, MathVRScorer, math_vr_report, process_score
 from axpo_benchmarks.scorers.mathvision import MathVisionScorer
 from axpo_benchmarks.scorers.mmsearch import MMSearchStages, score_mmsearch
-from axpo_benchmarks.scorers.self_test import Misjudged, self_test
 from axpo_benchmarks.scorers.v_star import score_v_star
 from axpo_benchmarks.scorers.visual_probe import VisualProbeScorer
 
@@ -53,6 +53,8 @@ __all__ = [
     "dynamath_report",
     "hr_bench_report",
     "math_vr_report",
+    "near_misses",
+    "phrasings",
     "process_score",
     "score_dynamath",
     "score_hr_bench",

@@ -7,8 +7,9 @@ By the kind of answer:
   is no number is unparsable.
 - `multiple choice`: the letter, or the option's text (see `_choice`); what chooses nothing is unparsable.
 - `text`: the gold's words stand in the short answer one after the other, whole, in any case, and no word beside them
-  denies or offers another (not, no, neither, nor, or, but, except, ...n't). What is merely contained in the gold is
-  wrong.
+  denies or offers another (not, no, neither, nor, or, but, except, if, ...n't). Neither may a comma, a semicolon, a
+  slash or an `and` join them to further words, behind `yes`, `no`, `true` and `false` aside. What is merely contained
+  in the gold is wrong.
 
 Average accuracy is over all variants and seed questions; worst-case accuracy is the share of seed questions that are
 right in every variant that was asked.
@@ -51,9 +52,13 @@ _DENIALS: Final = frozenset(
         "unless",
         "instead",
         "wrong",
+        "if",
+        "else",
     )
 )
-_MARKS: Final = frozenset(".,;:!?\"'`*$")
+_MARKS: Final = frozenset(".:!?\"'`*$")
+_JOINTS: Final = frozenset((",", ";", "/", "&", "and"))
+_VERDICTS: Final = frozenset(("yes", "no", "true", "false"))
 
 
 def score_dynamath(question: Question, response: str | None, /) -> Verdict:
@@ -84,7 +89,11 @@ def contains_words(answer: str, gold: str) -> bool:
         return given == wanted
     for start in range(len(given) - len(wanted) + 1):
         if given[start : start + len(wanted)] == wanted:
-            beside = given[:start] + given[start + len(wanted) :]
+            before, behind = given[:start], given[start + len(wanted) :]
+            joined = (before[-1:] and before[-1] in _JOINTS) or (len(behind) > 1 and behind[0] in _JOINTS)
+            if joined and not (gold.strip().casefold() in _VERDICTS and not before):
+                return False
+            beside = before + behind
             return not any(word in _DENIALS or word.endswith(("n't", "n\u2019t")) for word in beside)
     return False
 

@@ -2,8 +2,9 @@ r"""Defines the scorer of Math-VR by rules, its process score, and `math_vr_repo
 
 Answer correctness by rules: a question with one gold is answered by what `final_answer` finds. One with several golds
 is answered by as many `\boxed{...}` in their order (the last ones), else by a list parted by semicolons, commas or
-lines; each must equal its gold, as text (`ExactMatch`) or mathematically (`math_verify`). Fewer or more answers than
-golds are unparsable. A judge, where asked for, decides what these rules call wrong or unparsable.
+lines; each must equal its gold, as text (`ExactMatch`) or mathematically (`math_verify`), without a denial (`not 5`).
+Fewer or more answers than golds are unparsable. A judge, where asked for, decides what these rules call wrong or
+unparsable.
 
 The process score needs a judge's points: 1 where the answer is right, else 0.7 times the share of points. A judgement
 that cannot be read counts as 0 and stays in the denominator. Languages, and text and multimodal questions, are
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Final
 
+from axpo_benchmarks.scorers._denials import denied
 from axpo_benchmarks.scorers._final_answer import boxed, final_answer, final_text
 from axpo_benchmarks.scorers._verdict import Judge, Verdict, blank_state, right, unparsable, wrong
 from axpo_envs.rewards import ExactMatch, Reward, make_reward
@@ -65,6 +67,8 @@ class MathVRScorer:
         return wrong(f"{said}; expected {missed[0][:80]!r}") if missed else right(said)
 
     def _equals(self, question: Question, gold: str, answer: str) -> bool:
+        if denied(answer, (gold,)) is not None:
+            return False
         asked = replace(question, answer=gold, alternatives=())
         state = blank_state(asked)
         return any(reward(asked, answer, state)[0].value == 1.0 for reward in (_EXACT, self.mathematics))

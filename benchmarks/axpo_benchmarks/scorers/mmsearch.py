@@ -1,8 +1,8 @@
 """Defines the scorer of MMSearch's stages that end in an answer (end to end, summarization), and the final score.
 
-An answer, found as `final_answer` says, is worth the largest token F1 over all golds (`token_f1`); where nothing is
-left of both texts, they are equal. It is right where that is 1, else wrong with that score. Words are parted by white
-space: a Chinese text without any is one word.
+An answer, found as `final_answer` says, without Markdown emphasis, is worth the largest token F1 over all golds
+(`token_f1`); where nothing is left of both texts, they are equal. It is right where that is 1, else wrong with that
+score. Words are parted by white space: a Chinese text without any is one word.
 
 The final score weighs end to end .75, requery .05, rerank .1 and summarization .1. How requery and rerank are scored
 is not part of this module: their means are given.
@@ -10,12 +10,16 @@ is not part of this module: their means are given.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from axpo_benchmarks.scorers._final_answer import final_answer
 from axpo_benchmarks.scorers._verdict import Outcome, Verdict, unparsable
 from axpo_envs.rewards import token_f1
 from axpo_envs.types import Question
+
+_EMPHASIS: Final = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 
 
 def score_mmsearch(question: Question, response: str | None, /) -> Verdict:
@@ -23,7 +27,8 @@ def score_mmsearch(question: Question, response: str | None, /) -> Verdict:
     found = final_answer(response)
     if found.text is None:
         return unparsable(found.rule)
-    best, gold = max((token_f1(gold, found.text), gold) for gold in question.answers)
+    said = _EMPHASIS.sub(r"\2", found.text)
+    best, gold = max((token_f1(gold, said), gold) for gold in question.answers)
     return Verdict(
         outcome=Outcome.RIGHT if best == 1.0 else Outcome.WRONG,
         reason=f"{found.rule}: {found.text[:80]!r} has F1 {best:.3f} with {gold[:80]!r}",
