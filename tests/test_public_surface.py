@@ -31,6 +31,8 @@ SURFACES = [
     "axpo_agents.testing",
     "axpo_agents.tiny",
     "axpo_agents.transformers_policy",
+    "axpo_benchmarks.loaders",
+    "axpo_benchmarks.scorers",
     "axpo_envs",
     "axpo_envs.adapters.pettingzoo",
     "axpo_envs.adapters.sb3",

@@ -1,0 +1,61 @@
+"""Defines `choose`, the option that a response chooses, and `score_choice`, the verdict on it.
+
+The answer is found as `final_answer` says; where it is the whole response, its last line is tried after it. It chooses
+an option where it is its letter standing as a choice (`B`, `(b)`, `B.`, `Option B`), its text, or both, as the reward
+`MultipleChoice` reads them. The article in `A red car` is no choice, `Based on ...` no B, and a letter with the text of
+another option, two letters, or a denied letter choose nothing.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import replace
+from typing import Final
+
+from axpo_benchmarks.scorers._final_answer import Found, final_answer, last_line
+from axpo_benchmarks.scorers._verdict import Verdict, blank_state, right, unparsable, wrong
+from axpo_envs.rewards import MultipleChoice
+from axpo_envs.types import Question
+
+_CHOICE: Final = MultipleChoice()
+_UNLISTED: Final = "ABCDEFGH"
+_LONGEST: Final = 2000
+
+
+def choose(question: Question, response: str | None) -> Found:
+    """The letter that a response chooses; its `rule` says by what, or why there is none."""
+    found = final_answer(response)
+    if found.text is None:
+        return found
+    candidates = [found.text]
+    if found.rule == "all of it" and last_line(found.text) != found.text:
+        candidates.append(last_line(found.text))
+    for candidate in candidates:
+        letter = letter_of(question, candidate)
+        if letter is not None:
+            return Found(text=letter, rule=f"{found.rule}: {candidate[:80]!r} chooses {letter}")
+    return Found(text=None, rule=f"{found.rule} chooses no option: {candidates[-1][:80]!r}")
+
+
+def letter_of(question: Question, text: str) -> str | None:
+    """The letter of the one option that a text is; None where it is none."""
+    if len(text) > _LONGEST:
+        return None
+    letters = string.ascii_uppercase[: len(question.options)] or _UNLISTED
+
+    def is_choice(letter: str) -> bool:
+        asked = replace(question, answer=letter, alternatives=())
+        return _CHOICE(asked, text, blank_state(asked))[0].value == 1.0
+
+    chosen = [letter for letter in letters if is_choice(letter)]
+    return chosen[0] if len(chosen) == 1 else None
+
+
+def score_choice(question: Question, response: str | None) -> Verdict:
+    """The verdict on a response to a question with lettered options; each reference is a letter or an option's text."""
+    found = choose(question, response)
+    if found.text is None:
+        return unparsable(found.rule)
+    expected = [letter_of(question, answer) for answer in question.answers]
+    said = f"{found.rule}; expected {', '.join(map(str, expected))}"
+    return right(said) if found.text in expected else wrong(said)
