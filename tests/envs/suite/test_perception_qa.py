@@ -272,6 +272,16 @@ def test_all_pins_stand_where_the_scale_says_and_no_label_covers_another() -> No
         assert len(set(names)) == len(names)
 
 
+def test_units_and_directions_may_be_written_in_the_usual_ways() -> None:
+    _, distance = asked(PerceptionQA(split="test", pictures="maps", kinds="distance", **SMALL), 1)[0]
+    number = distance.answer
+    assert distance.alternatives == (f"{number} km", f"{number}km", f"{number} kilometres", f"{number} kilometers")
+    positions = asked(PerceptionQA(split="test", pictures="scenes", kinds="position", **SMALL), 40)
+    ways = {truth.answer: truth.alternatives for _, truth in positions}
+    assert ways["above right"] == ("above-right", "top right", "top-right", "upper right", "upper-right")
+    assert ways["above"] == ()
+
+
 @pytest.mark.parametrize(
     ("name", "plain"),
     [

@@ -196,6 +196,9 @@ def _direction(boards: tuple[Board, ...], rng: np.random.Generator) -> _Draft:
     pairs = _pairs_of_cells(number)
     start, end = pairs[int(rng.integers(len(pairs)))]
     answer = DIRECTIONS[number]
+    spellings = {answer} | {
+        answer.replace(word, other) for word, others in _DIRECTION_WORDS.items() for other in others if " " in answer
+    }
     return _Draft(
         text=f"On the {boards[0].name} board, where does the only {other} lie as seen from the only "
         f"{one}: {', '.join(DIRECTIONS[:-1])} or {DIRECTIONS[-1]}?",
@@ -203,11 +206,8 @@ def _direction(boards: tuple[Board, ...], rng: np.random.Generator) -> _Draft:
         asked=(0,),
         words=(one, other),
         answer=answer,
-        alternatives=tuple(
-            answer.replace(word, other) for word, others in _DIRECTION_WORDS.items() for other in others
-            if word in answer and " " in answer
-        ),
-    )  # fmt: skip
+        alternatives=tuple(sorted({*spellings, *(spelling.replace(" ", "-") for spelling in spellings)} - {answer})),
+    )
 
 
 def _character(boards: tuple[Board, ...], rng: np.random.Generator) -> _Draft:

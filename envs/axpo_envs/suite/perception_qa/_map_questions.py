@@ -229,7 +229,7 @@ def _distance(shown: Map, rng: np.random.Generator) -> Asked | None:
         text="How far is it in a straight line from the red dot to the blue dot by the scale of the map, in "
         "kilometres, to the nearest ten?",
         answer=str(rounded),
-        alternatives=(f"{rounded} km", f"{rounded} kilometres"),
+        alternatives=tuple(f"{rounded}{unit}" for unit in (" km", "km", " kilometres", " kilometers")),
         places=(_symbol(shown, one), _symbol(shown, other)),
         measured=ends,
     )
