@@ -21,6 +21,11 @@ def refuse_unknown(arguments: Mapping[str, Any], *known: str) -> None:
         raise ToolArgumentError(f"unknown argument {brief(unknown[0])}; known are {names}")
 
 
+def given_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments without those that are null, as models write what they leave out."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
 def read_integer(
     arguments: Mapping[str, Any], name: str, *, default: int, at_least: int, at_most: int | None = None
 ) -> int:

@@ -10,7 +10,7 @@ from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
 from axpo_envs.imaging.coordinates import Coords
 from axpo_envs.imaging.showing import view_image
-from axpo_envs.tool._arguments import read_integer, refuse_unknown
+from axpo_envs.tool._arguments import given_arguments, read_integer, refuse_unknown
 from axpo_envs.tool.marks import Mark, Seen
 from axpo_envs.tool.protocol import Effects, ToolContext
 from axpo_envs.tools._region import (
@@ -131,6 +131,7 @@ class ImageSearch:
         Raises:
             ToolArgumentError: a name is unknown, or a value has the wrong type or is out of range.
         """
+        arguments = given_arguments(arguments)
         refuse_unknown(arguments, "img_idx", *BOX_NAMES, "top_k")
         top_k = read_integer(arguments, "top_k", default=self._top_k, at_least=1, at_most=self._max_top_k)
         return {**read_region(arguments, box_needed=False), "top_k": top_k}

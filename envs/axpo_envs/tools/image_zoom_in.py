@@ -12,6 +12,7 @@ from axpo_envs.images import ImageRef
 from axpo_envs.imaging.coordinates import Coords, PixelBox, Size
 from axpo_envs.imaging.showing import resized, shown_size, view_image
 from axpo_envs.plumbing.brief import brief
+from axpo_envs.tool._arguments import given_arguments
 from axpo_envs.tool.marks import Mark, Seen
 from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext
 from axpo_envs.tools._region import (
@@ -127,6 +128,7 @@ class ImageZoomIn:
         Raises:
             ToolArgumentError: a name is unknown, the box is missing, or a value has the wrong type.
         """
+        arguments = given_arguments(arguments)
         if unknown := sorted(set(arguments) - _ARGUMENTS):
             raise ToolArgumentError(f"unknown argument {unknown[0]!r}; known are bbox_2d, label and img_idx")
         if not isinstance(arguments.get("label", ""), str):

@@ -13,7 +13,7 @@ from axpo_envs.images import ImageRef
 from axpo_envs.imaging.colour_names import colour_name
 from axpo_envs.imaging.coordinates import Coords, PixelBox, describe_point, pixel_point
 from axpo_envs.plumbing.brief import brief
-from axpo_envs.tool._arguments import read_numbers, refuse_unknown
+from axpo_envs.tool._arguments import given_arguments, read_numbers, refuse_unknown
 from axpo_envs.tool.marks import Mark, Seen
 from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext
 from axpo_envs.tools._region import (
@@ -110,6 +110,7 @@ class Measure:
             ToolArgumentError: a name is unknown, points and box are both given or both missing, or a value has the
                 wrong type.
         """
+        arguments = given_arguments(arguments)
         refuse_unknown(arguments, "points", *BOX_NAMES, "label", "img_idx")
         if not isinstance(arguments.get("label", ""), str):
             raise ToolArgumentError(f"label must be a string; got {brief(arguments['label'])}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.imaging.coordinates import Coords, PixelBox, describe, extent, written_box
 from axpo_envs.plumbing.brief import brief
-from axpo_envs.tool._arguments import refuse_unknown
+from axpo_envs.tool._arguments import given_arguments, refuse_unknown
 from axpo_envs.tool.marks import Mark, Seen
 from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext
 from axpo_envs.tools._region import (
@@ -122,6 +122,7 @@ class Ocr:
         Raises:
             ToolArgumentError: a name is unknown, or a value has the wrong type.
         """
+        arguments = given_arguments(arguments)
         refuse_unknown(arguments, "img_idx", *BOX_NAMES, "words")
         words = arguments.get("words", False)
         if not isinstance(words, bool):
