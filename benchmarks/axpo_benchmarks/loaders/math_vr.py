@@ -5,7 +5,7 @@
 | `id` | unique |
 | `question` | text; `<image1>`, `<image2>`, ... stand for images |
 | `image1` to `image8` | the images; empty where there is none |
-| `answers` | a list, or one as JSON; each of them is asked for |
+| `answers` | a list, or one as text; each of them is asked for |
 | `number_of_answers` | how many there are |
 | `scoring_points`, `scores`, `total_score` | what a judge gives points for, and how many |
 | `category` | kept |
@@ -16,6 +16,7 @@ and those with images are parts of their own. The further column `golds` holds t
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -44,16 +45,23 @@ def golds_of(row: Row, where: str) -> tuple[str, ...]:
     """
     value = row.get("answers")
     if isinstance(value, str) and value.strip().startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = [value]
+        value = _listed(value)
     listed = value if isinstance(value, list | tuple) else [value]
     golds = tuple(str(one).strip() for one in listed if one is not None and str(one).strip())
     said = row.get("number_of_answers")
-    if not golds or (said is not None and int(said) != len(golds)):
+    if not golds or (said is not None and str(said) != str(len(golds))):
         raise EnvConfigError(f"{where}, column 'answers': expected {said or 'at least one'}; got {value!r:.200}")
     return golds
+
+
+def _listed(text: str) -> Any:
+    """The list that a text is, as JSON or as Python writes it; the text itself where it is none, such as `[1, 2)`."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text
 
 
 def _images(row: Row, text: str, file: Path, where: str) -> tuple[str, list[Any]]:

@@ -1,7 +1,7 @@
 """Defines `choose`, the option that a response chooses, and `score_choice`, the verdict on it.
 
-The answer is found as `final_answer` says; where it is the whole response, its last line is tried after it. It chooses
-an option where it is its letter standing as a choice (`B`, `(b)`, `B.`, `Option B`), its text, or both, as the reward
+The answer is found as `final_answer` says; where it stands in no box, the last line is tried after it. It chooses an
+option where it is its letter standing as a choice (`B`, `(b)`, `B.`, `Option B`), its text, or both, as the reward
 `MultipleChoice` reads them. The article in `A red car` is no choice, `Based on ...` no B, and a letter with the text of
 another option, two letters, or a denied letter choose nothing.
 """
@@ -12,7 +12,7 @@ import string
 from dataclasses import replace
 from typing import Final
 
-from axpo_benchmarks.scorers._final_answer import Found, final_answer, last_line
+from axpo_benchmarks.scorers._final_answer import Found, final_answer, final_text, last_line
 from axpo_benchmarks.scorers._verdict import Verdict, blank_state, right, unparsable, wrong
 from axpo_envs.rewards import MultipleChoice
 from axpo_envs.types import Question
@@ -28,8 +28,9 @@ def choose(question: Question, response: str | None) -> Found:
     if found.text is None:
         return found
     candidates = [found.text]
-    if found.rule == "all of it" and last_line(found.text) != found.text:
-        candidates.append(last_line(found.text))
+    ending = last_line(final_text(response).text or "")
+    if not found.is_boxed and ending != found.text:
+        candidates.append(ending)
     for candidate in candidates:
         letter = letter_of(question, candidate)
         if letter is not None:

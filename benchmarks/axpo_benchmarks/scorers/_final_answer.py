@@ -17,6 +17,7 @@ _THINK_OPEN: Final = "<think>"
 _THINK_CLOSE: Final = "</think>"
 _OPEN: Final = "<answer>"
 _CLOSE: Final = "</answer>"
+_IN_BOX: Final = r"the last \boxed{}"
 _BRACE: Final = re.compile(r"(?P<box>\\boxed\{)|\\.|[{}]", re.DOTALL)
 _STATED: Final = re.compile(
     r"\banswer\s{0,4}(?:\*\*|__)?\s{0,4}(?:\bis\b\s*:?|:|\uff1a)\s*(?:(?:\*\*|__)(?=\s))?\s*|"
@@ -34,6 +35,11 @@ class Found:
     """The answer; None where there is none."""
     rule: str
     """What it was found by, or why there is none."""
+
+    @property
+    def is_boxed(self) -> bool:
+        """Whether it stood in a box."""
+        return self.rule == _IN_BOX
 
 
 def final_text(response: str | None) -> Found:
@@ -58,7 +64,7 @@ def final_answer(response: str | None) -> Found:
         return found
     boxes = boxed(found.text)
     if boxes:
-        return _filled(boxes[-1], r"the last \boxed{}")
+        return _filled(boxes[-1], _IN_BOX)
     stated = list(_STATED.finditer(found.text))
     if stated:
         line = found.text[stated[-1].end() :].partition("\n")[0]

@@ -26,7 +26,7 @@ from typing import Final
 
 from axpo_benchmarks.scorers._choice import letter_of
 from axpo_benchmarks.scorers._final_answer import Found, final_answer, final_text
-from axpo_benchmarks.scorers._short_answer import short_answer
+from axpo_benchmarks.scorers._short_answer import FIELD, short_answer
 from axpo_benchmarks.scorers._verdict import Outcome, Tally, Verdict, blank_state, right, unparsable, wrong
 from axpo_envs.rewards import Numeric
 from axpo_envs.types import Question
@@ -109,7 +109,7 @@ def _given(response: str | None) -> Found:
     short = short_answer(found.text)
     if short is not None:
         return Found(text=short, rule="the field 'short answer'")
-    if '"short answer"' in found.text:
+    if FIELD.search(found.text) is not None:
         return Found(text=None, rule="the field 'short answer' cannot be read")
     return final_answer(response)
 

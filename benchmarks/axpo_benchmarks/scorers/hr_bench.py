@@ -35,6 +35,8 @@ class HRBenchReport:
     """Share of the questions, each of several rows, all of whose rows are right."""
     questions: int
     """Number of questions."""
+    incomplete: int
+    """Questions that were not asked in every cycle; where there are some, the figures are not the published ones."""
     tally: Tally
     """Counts of rows."""
 
@@ -54,11 +56,13 @@ def hr_bench_report(results: Iterable[tuple[Question, Verdict]]) -> HRBenchRepor
         is_right = verdict.outcome is Outcome.RIGHT
         cells[question.extra["category"]][question.extra["cycle_category"]].append(is_right)
         groups[question.extra["group"]].append(is_right)
+    seen = {cycle for cycles in cells.values() for cycle in cycles}
     categories = {name: fmean(map(fmean, cycles.values())) for name, cycles in cells.items()}
     return HRBenchReport(
         categories=categories,
         accuracy=fmean(categories.values()),
         all_cycles=fmean(map(all, groups.values())),
         questions=len(groups),
+        incomplete=sum(len(rights) != len(seen) for rights in groups.values()),
         tally=Tally.of(verdict for _, verdict in listed),
     )

@@ -266,6 +266,15 @@ def test_math_vr_names_missing_images_and_answers(tmp_path: Path, changes: dict[
         list(BENCHMARKS["math-vr"].questions(file))
 
 
+def test_math_vr_reads_answers_that_are_written_as_text(tmp_path: Path) -> None:
+    written = [("['a', 'b']", "2"), ('["a", "b"]', 2), ("[1, 2)", 1), ("a, b", None), (7, 1)]
+    rows = [vr_row(number, answers=answers, number_of_answers=said) for number, (answers, said) in enumerate(written)]
+    file = tmp_path / "test.json"
+    file.write_text(json.dumps(rows), encoding="utf-8")
+    golds = [question.extra["golds"] for question in BENCHMARKS["math-vr"].questions(file)]
+    assert golds == [("a", "b"), ("a", "b"), ("[1, 2)",), ("a, b",), ("7",)]
+
+
 def probe_row(number: int, **changes: Any) -> dict[str, Any]:
     row = {"images": ["images/a.png"], "problem": "Which number is on the bus?", "solution": "17", "doc_id": number}
     return {**row, **changes}

@@ -44,13 +44,14 @@ def test_hr_bench_averages_over_cycles_and_names_questions_right_in_all() -> Non
     assert report.categories == {"single": 0.75, "cross": 0.25}
     assert report.accuracy == 0.5
     assert report.all_cycles == pytest.approx(1 / 3)
+    assert report.incomplete == 0
     assert (report.questions, report.tally.total, report.tally.right, report.tally.unparsable) == (3, 12, 7, 5)
 
 
 def test_hr_bench_weighs_cycles_not_rows() -> None:
     # Cycle 0 has two rows, one right; cycle 1 has one, right: (1/2 + 1) / 2, not 2/3.
     report = hr_bench_report([*hr_rows("a", "single", "11"), *hr_rows("b", "single", "0")])
-    assert report.accuracy == 0.75
+    assert (report.accuracy, report.incomplete) == (0.75, 1)
 
 
 def dyna(seed: str, rights: str) -> list[tuple[Question, Verdict]]:

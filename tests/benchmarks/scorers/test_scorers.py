@@ -92,6 +92,20 @@ def test_words_that_begin_with_a_letter_choose_nothing(response: str) -> None:
     assert outcome("hr-bench-4k", CHOICE, response) is expected
 
 
+def test_a_last_line_chooses_where_what_is_stated_does_not() -> None:
+    assert outcome("v-star", CHOICE, "The answer is in plain sight.\n\n(C)") is Outcome.RIGHT
+    assert outcome("v-star", CHOICE, "The answer is in plain sight.\n\nNot (C)") is Outcome.UNPARSABLE
+    assert outcome("v-star", CHOICE, "\\boxed{unclear}\nC") is Outcome.UNPARSABLE
+
+
+def test_options_may_stand_in_the_question_alone() -> None:
+    text = "Which is even?\nChoices: (A) sin x (B) cos x (C) x"
+    question = Question(id="q", prompt=(text,), answer="B", extra=Columns({"answer_type": "multiple choice"}.items()))
+    responses = ['{"short answer": "B"}', '{"short answer": "cos x"}', '{"short answer": "A"}', '{"short answer": "E"}']
+    expected = [Outcome.RIGHT, Outcome.RIGHT, Outcome.WRONG, Outcome.UNPARSABLE]
+    assert [outcome("dynamath", question, response) for response in responses] == expected
+
+
 def test_an_option_that_is_the_letter_a_counts_as_text() -> None:
     question = asking("D", options=("red", "green", "blue", "A"))
     # The bare letter is the option A and the text of D: two options, hence none.
@@ -147,6 +161,7 @@ def test_long_texts_are_read_in_one_pass() -> None:
         "answer" + " " * 200_000 + "x",
         "{" * 100_000,
         '"' * 100_001,
+        '{"a":' * 20_000 + '"short answer"',
         "answer is " * 20_000,
     ):
         final_answer(text)
@@ -168,6 +183,10 @@ def test_long_texts_are_read_in_one_pass() -> None:
         ('{"short answer": ["1"]}', None),
         ('{"short answer": "1"', None),
         ('{"answer": "1"}', None),
+        ('A 5" nail. {"short answer": "5"}', "5"),
+        ('{"solution": "$\\frac{1}{2}$ {\\"x\\"}", "short answer": "1/2"}', "1/2"),
+        ('{"Short_Answer": "x"} { "y": 1 }', "x"),
+        ('{"short answer": NaN}', "NaN"),
     ],
 )
 def test_the_short_answer_is_read_from_json(text: str, answer: str | None) -> None:
