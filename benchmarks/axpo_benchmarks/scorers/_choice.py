@@ -25,17 +25,18 @@ _LONGEST: Final = 2000
 def choose(question: Question, response: str | None) -> Found:
     """The letter that a response chooses; its `rule` says by what, or why there is none."""
     found = final_answer(response)
-    if found.text is None:
-        return found
-    candidates = [found.text]
+    candidates = [] if found.text is None else [found.text]
     ending = last_line(final_text(response).text or "")
-    if not found.is_boxed and ending != found.text:
+    if ending and not found.is_boxed and ending != found.text:
         candidates.append(ending)
     for candidate in candidates:
         letter = letter_of(question, candidate)
         if letter is not None:
-            return Found(text=letter, rule=f"{found.rule}: {candidate[:80]!r} chooses {letter}")
-    return Found(text=None, rule=f"{found.rule} chooses no option: {candidates[-1][:80]!r}")
+            rule = found.rule if candidate == found.text else "the last line"
+            return Found(text=letter, rule=f"{rule}: {candidate[:80]!r} chooses {letter}")
+    if found.text is None:
+        return found
+    return Found(text=None, rule=f"{found.rule} chooses no option: {found.text[:80]!r}")
 
 
 def letter_of(question: Question, text: str) -> str | None:

@@ -5,6 +5,8 @@ r"""Defines `final_answer`, where in a response the answer stands.
 3. Of that the last balanced `\boxed{...}` counts where there is one;
 4. else what follows the last `answer is`, `answer:` or these in Chinese on its line, without `because ...`;
 5. else all of it.
+
+An answer of more than 8,000 characters is none.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ _THINK_OPEN: Final = "<think>"
 _THINK_CLOSE: Final = "</think>"
 _OPEN: Final = "<answer>"
 _CLOSE: Final = "</answer>"
+LONGEST: Final = 8000
+"""Characters of an answer; a longer one is none."""
+
 _IN_BOX: Final = r"the last \boxed{}"
 _BRACE: Final = re.compile(r"(?P<box>\\boxed\{)|\\.|[{}]", re.DOTALL)
 _STATED: Final = re.compile(
@@ -59,6 +64,13 @@ def final_text(response: str | None) -> Found:
 
 def final_answer(response: str | None) -> Found:
     r"""The answer of a response, by the module's rules."""
+    found = _marked(response)
+    if found.text is not None and len(found.text) > LONGEST:
+        return Found(text=None, rule=f"{found.rule} is longer than {LONGEST} characters")
+    return found
+
+
+def _marked(response: str | None) -> Found:
     found = final_text(response)
     if found.text is None:
         return found

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from axpo_benchmarks.loaders import BENCHMARKS, Expected, count_differences
-from axpo_benchmarks.scorers import SCORERS, Tally
+from axpo_benchmarks.scorers import SCORERS, Tally, near_misses, phrasings, self_test
 from axpo_envs import EnvConfigError, ExactMatch, ToolEnv, ToolEnvSpec
 
 ROOT = Path(__file__).parents[3]
@@ -191,6 +191,10 @@ def test_published_rows_of_mathvision_load_and_their_answers_are_right(folder: P
     assert Tally.of(boxed).accuracy == 1.0
     lost = [scorer(question, "I see\nno way to tell.") for question in questions]
     assert Tally.of(lost).unparsable == 100
+    for question in questions[::5]:
+        other = "B" if question.answer == "C" else "C" if question.answer.isalpha() else f"{question.answer}1"
+        said, missed = phrasings(question.answer), near_misses(question.answer, other)
+        assert self_test(scorer, question, rights=said, wrongs=missed) == ()
 
 
 def dyna_row(number: int, **changes: Any) -> dict[str, Any]:

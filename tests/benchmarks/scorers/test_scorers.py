@@ -155,6 +155,17 @@ def test_no_text_breaks_a_scorer(text: str, name: str) -> None:
         assert SCORERS[name]()(CASES[name][0][0], text).outcome in tuple(Outcome)
 
 
+@pytest.mark.parametrize("name", sorted(SCORERS))
+def test_an_endless_answer_is_none(name: str) -> None:
+    for marks in (".,;:", "'", "__a ", "answer is "):
+        assert outcome(name, CASES[name][0][0], f"<answer>a{marks * 9000}</answer>") is Outcome.UNPARSABLE
+
+
+def test_long_thoughts_may_end_in_a_choice() -> None:
+    assert outcome("v-star", CHOICE, "Hm. " * 9000 + "\n(C)") is Outcome.RIGHT
+    assert outcome("visual-probe", WORDS, "Hm. " * 9000 + "\nMount Fuji") is Outcome.UNPARSABLE
+
+
 def test_long_texts_are_read_in_one_pass() -> None:
     for text in (
         "\\boxed{" * 50_000,
