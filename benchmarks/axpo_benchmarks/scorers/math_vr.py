@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Final
 
-from axpo_benchmarks.scorers._denials import denied
 from axpo_benchmarks.scorers._final_answer import boxed, final_answer, final_text
 from axpo_benchmarks.scorers._verdict import Judge, Verdict, blank_state, right, unparsable, wrong
 from axpo_envs.rewards import ExactMatch, Reward, make_reward
+from axpo_envs.rewards.denials import denied
 from axpo_envs.types import Question
 
 PROCESS_SHARE: Final = 0.7

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from axpo_benchmarks.scorers._denials import denied
 from axpo_benchmarks.scorers._final_answer import final_answer
 from axpo_benchmarks.scorers._verdict import Verdict, blank_state, right, unparsable, wrong
 from axpo_envs.rewards import Reward
+from axpo_envs.rewards.denials import denied
 from axpo_envs.suite.python_reasoning import MathVisionReward
 from axpo_envs.types import Question
 

@@ -57,7 +57,8 @@ def bare_text(text: str) -> str:
     """Text without the quotation marks and emphasis around it and the sentence marks at its end."""
     while True:
         bare = _ELLIPSIS.sub("", _EMOTION.sub(r"\1", text)).strip()
-        if bare[-1:] in tuple(_SENTENCE_MARKS) and not bare.endswith(".."):
+        # All at once: one at a time, thousands of them would take minutes.
+        while bare[-1:] in tuple(_SENTENCE_MARKS) and not bare.endswith(".."):
             bare = bare[:-1].rstrip()
         for opening, closing in _PAIRS:
             inner = bare[len(opening) : -len(closing)]

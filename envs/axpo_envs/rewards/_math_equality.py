@@ -27,6 +27,7 @@ from axpo_envs.rewards._math_text import (
 from axpo_envs.rewards._math_workers import ask_worker
 from axpo_envs.rewards._numeric import Numeric
 from axpo_envs.rewards._parameters import check_number
+from axpo_envs.rewards.denials import denied
 from axpo_envs.rewards.reward import best_of
 from axpo_envs.types import EpisodeState, Question, RewardTerm
 
@@ -41,9 +42,9 @@ class MathVerify:
     r"""1 where the answer is mathematically equal to the reference, else 0 (also without an answer).
 
     Both are LaTeX or plain expressions: `\frac{1}{2}`, `1/2`, `\boxed{0.5}`, `$x^2 + 1$`, `(1, 2]`, `\{1, 2\}`. An
-    answer that cannot be read is wrong, and so is a sentence that doubts or denies its `$...$` (`not $5$`). Two plain
-    numbers are equal where `numeric` says so, units included; words (of four letters at least) are equal where
-    `exact_match` says so. Of several accepted answers any will do.
+    answer that cannot be read is wrong, and so is a sentence that doubts or denies what it says (`not $5$`, `it is not
+    5`). Two plain numbers are equal where `numeric` says so, units included; words (of four letters at least) are
+    equal where `exact_match` says so. Of several accepted answers any will do.
 
     A comparison that uses up its processor time is ended, and the answer wrong: that depends on the answer, not on
     what else the machine does. One that gets no verdict within `patience_s` is a fault of the machine.
@@ -112,6 +113,8 @@ def _is_equal(reference: str, answer: str, limits: tuple[float, float]) -> bool:
     if is_hedged(answer) and answer.split() != reference.split():
         return False
     expected, given = marked_part(reference), marked_part(answer)
+    if denied(given, (expected,)) is not None:
+        return False
     verdict = plain_verdict(expected, given)
     if verdict is not None:
         return verdict

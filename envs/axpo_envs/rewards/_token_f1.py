@@ -23,6 +23,9 @@ _BRACKETS: Final = (
     ("*", "*"),
     ("_", "_"),
 )
+_EMPHASIS: Final = re.compile(r"(?<!\w)(\*\*|__|\*)(?=\S)([^*_]+)(?<=\S)\1(?!\w)")
+_LONGEST_WORD: Final = 1000
+"""A longer token is no word: it is compared as it stands, instead of being bared mark by mark."""
 _GROUPED: Final = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _OPERATOR: Final = re.compile(r"[-+=<>*/^%~|&\u00b1\u00d7\u00f7\u2260\u2264\u2265\u2248]+")
 _INNER_MARKS: Final = str.maketrans("", "", '.,;:?@$&~|_\\()[]{}"`')
@@ -60,7 +63,8 @@ def token_f1(reference: str, answer: str) -> float:
 
 
 def _words(text: str) -> list[str]:
-    plain = _GROUPED.sub(lambda found: found[0].replace(",", ""), fold_typography(text).lower())
+    bare = _EMPHASIS.sub(r"\2", fold_typography(text).lower())
+    plain = _GROUPED.sub(lambda found: found[0].replace(",", ""), bare)
     tokens = plain.split()
     words = [_word(token) for token in tokens]
     for place, token in enumerate(tokens):
@@ -72,6 +76,8 @@ def _words(text: str) -> list[str]:
 
 def _word(token: str) -> str:
     """A token as it is compared; empty where nothing of it counts."""
+    if len(token) > _LONGEST_WORD:
+        return token
     word = token
     while True:
         bare = word.rstrip(".,;:?") if any(map(str.isalnum, word)) else word

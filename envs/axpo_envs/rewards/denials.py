@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _DENIAL: Final = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|without|unless|except|instead|wrong|incorrect)\b|n['\u2019]t\b|\u4e0d\u662f",
+    r"(?<!\\)\b(?:not|never|neither|nor|cannot|without|unless|except|instead|wrong|incorrect)\b|n['\u2019]t\b|\u4e0d\u662f",
     re.IGNORECASE,
 )
 
