@@ -69,7 +69,8 @@ class RunLog:
         self._lock = lock(folder)
         try:
             with clear_errors(folder):
-                atomic.remove_unfinished(folder)
+                for place in (folder, folder / CHECKPOINTS, folder / ROLLOUTS):
+                    atomic.remove_unfinished(place)
                 self._seal = check_run(folder)
                 for log in self._logs:
                     log.repair()

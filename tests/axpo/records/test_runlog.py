@@ -55,6 +55,18 @@ def test_create_ignores_what_a_process_killed_in_create_left(folder: Path) -> No
     assert (folder / "config.toml").read_text() == "steps = 1\n"
 
 
+def test_open_removes_what_killed_processes_left(folder: Path) -> None:
+    RunLog.create(folder, "").close()
+    (folder / "checkpoints" / "step-000002").mkdir(parents=True)
+    # One was killed while it removed a checkpoint, one while it saved rollouts.
+    for leftover in (folder / "checkpoints" / ".partial-step-000001", folder / "rollouts" / ".partial-9-step-000002"):
+        leftover.mkdir(parents=True)
+        (leftover / "half").write_bytes(b"half")
+    RunLog.open(folder).close()
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-000002"]
+    assert list((folder / "rollouts").iterdir()) == []
+
+
 def test_open_refuses_a_folder_that_is_no_run(folder: Path) -> None:
     with pytest.raises(RunLogError, match=r"no run folder: it has no config\.toml"):
         RunLog.open(folder)
