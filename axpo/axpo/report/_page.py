@@ -101,6 +101,10 @@ class Page:
 
     title: str
     """The page's heading."""
+    name: str
+    """What the run or the comparison is called: its folder's name; empty where there is none."""
+    dates: tuple[str, ...]
+    """When it began, where that is known, and when the page was made."""
     lead: str
     """What the page shows, in plain words."""
     facts: tuple[str, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from axpo.records._jsonl import DamagedFileError, Record
 from axpo.records._reading import read_changes, read_evaluations, read_steps
 from axpo.records.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, questions_of, read_comparison
 from axpo.report._charts import write_picture
+from axpo.report._dates import began, moment
 from axpo.report._gallery import pick_branches, pick_examples, pick_pairs
 from axpo.report._page import Legend, Page, render
 from axpo.report._page_parts import (
@@ -94,6 +96,11 @@ def _comparison_page(folder: Path) -> Page:
     comparison = read_comparison(folder)
     lines = _lines(folder, comparison)
     first = [folder / entry.runs[0].folder for entry in comparison.entries]
+    beginnings = [
+        began(folder / run.folder, steps)
+        for line, entry in zip(lines, comparison.entries, strict=True)
+        for run, steps in zip(entry.runs, line.runs, strict=True)
+    ]
     settings = Settings.of(first[-1])
     albums = {line.label: Settings.of(run).album(run) for line, run in zip(lines, first, strict=True)}
     seeds = [str(run.seed) for run in comparison.entries[0].runs]
@@ -101,6 +108,8 @@ def _comparison_page(folder: Path) -> Page:
     measured = measured_methods(comparison)
     return Page(
         title=" against ".join(line.label for line in reversed(lines)) if len(lines) == 2 else "Methods compared",
+        name=folder.resolve().name,
+        dates=_dates(beginnings),
         lead=" ".join((_COMPARISON_LEAD, *leads)),
         facts=(*settings.facts(), f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"),
         tiles=tiles(measured),
@@ -139,6 +148,8 @@ def _run_page(folder: Path) -> Page:
     state = () if done == settings["steps"] else (f"{done} steps done so far",)
     return Page(
         title=f"{label} run",
+        name=folder.resolve().name,
+        dates=_dates([began(folder, steps)]),
         lead=_RUN_LEAD,
         facts=(*settings.facts(), f"seed {settings['seed']}", *state, *_changes(folder)),
         tiles=tiles(measured),
@@ -168,6 +179,13 @@ def _lines(folder: Path, comparison: Comparison) -> list[Line]:
         )
         for entry, role in zip(comparison.entries, roles(names), strict=True)
     ]
+
+
+def _dates(beginnings: Sequence[datetime | None]) -> tuple[str, ...]:
+    """When the first of some runs began, if that is known of all, and that the page is made now."""
+    known = [each for each in beginnings if each is not None]
+    first = (f"Began {moment(min(known))}",) if known and len(known) == len(beginnings) else ()
+    return (*first, f"Report made {moment(datetime.now(UTC))}")
 
 
 def _table_note(settings: Settings, evaluations: Sequence[Record], seeds: int) -> str:

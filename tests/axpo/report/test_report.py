@@ -1,3 +1,4 @@
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -93,6 +94,44 @@ def test_a_run_page_shows_start_end_and_what_it_cost(run: Path) -> None:
     # The source's box and, as the branch's second box, that of its recovered continuation; then the examples' ones.
     boxes = [(rect["x"], rect["y"], rect["width"], rect["height"]) for rect in loads.rects]
     assert boxes[:2] == [("0.0", "0.0", "40.0", "20.0"), ("100.0", "25.0", "50.0", "25.0")]
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_a_page_says_what_it_is_of_and_when_it_was_made(kind: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(kind)
+    text, _ = read(write_report(folder))
+    assert f'<span class="name">{folder.name}</span></h1>' in text
+    assert f" {folder.name} · axpo</title>" in text
+    assert re.search(r">Report made \d{4}-\d\d-\d\d \d\d:\d\d UTC</p>", text)
+
+
+def test_a_run_began_when_its_settings_were_written_unless_that_cannot_be(run: Path) -> None:
+    nine = 1_767_258_000  # 2026-01-01 09:00 UTC
+    os.utime(run / "config.toml", (nine, nine))
+    os.utime(run / "metrics.jsonl", (nine + 60, nine + 60))
+    assert ">Began 2026-01-01 09:00 UTC · Report made " in read(write_report(run))[0]
+    # The two steps took three seconds: such files are a copy, whose times are those of copying.
+    os.utime(run / "metrics.jsonl", (nine + 2, nine + 2))
+    assert "Began" not in read(write_report(run))[0]
+
+
+def test_a_comparison_began_with_its_first_run_where_all_are_known(comparison: Path) -> None:
+    for hours, method in enumerate(("axpo", "grpo")):
+        nine = 1_767_258_000 + 3600 * hours
+        os.utime(comparison / method / "config.toml", (nine, nine))
+        os.utime(comparison / method / "metrics.jsonl", (nine + 60, nine + 60))
+    assert ">Began 2026-01-01 09:00 UTC · " in read(write_report(comparison))[0]
+    os.utime(comparison / "grpo" / "config.toml")
+    assert "Began" not in read(write_report(comparison))[0]
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_every_link_of_the_contents_leads_to_one_place(kind: str, request: pytest.FixtureRequest) -> None:
+    text, _ = read(write_report(request.getfixturevalue(kind)))
+    links = re.findall(r'<li><a href="#([\w-]+)">', text)
+    assert {"results", "curves", "again", "settings"} < set(links)
+    assert [text.count(f' id="{link}"') for link in links] == [1] * len(links)
+    assert ("pairs" in links, "rollouts" in links) == (kind == "comparison", kind == "run")
 
 
 def test_the_frozen_prefix_of_a_branch_is_marked(run: Path) -> None:
