@@ -134,6 +134,37 @@ def test_every_link_of_the_contents_leads_to_one_place(kind: str, request: pytes
     assert ("pairs" in links, "rollouts" in links) == (kind == "comparison", kind == "run")
 
 
+@pytest.mark.parametrize(("evaluations", "rows"), [(8, 8), (9, 2)])
+def test_all_evaluations_are_rows_where_they_are_few_and_always_points(
+    tmp_path: Path, finished_run: RunMaker, evaluations: int, rows: int
+) -> None:
+    folder = finished_run(TrainConfig(steps=2, out=str(tmp_path / "run")))
+    with RunLog.open(folder, tensorboard=False) as log:
+        for step in range(3, evaluations + 1):
+            log.append_evaluation({**log.evaluations()[-1], "step": step})
+    text, _ = read(write_report(folder))
+    table = text[text.index('class="tiles"') : text.index('<h2 id="evaluations">')]
+    named = re.findall(r'<th scope="row">.*</span>(Start|Step \d+)</th>', table)
+    assert (len(named), named[0], named[-1]) == (rows, "Start", f"Step {evaluations}")
+    assert ("in the curves below" in table) == (rows == 2)
+    points = re.findall(r">AXPO, (step \d+: 50.0 % \(10.0 to 90.0 %\), n 8)<", text)
+    assert len(points) == evaluations - 1  # Pass@1; it started at 25 %
+    assert table.count('class="bar"') == 8  # four headlines, at the start and at the end
+
+
+def test_two_evaluations_are_no_curve(run: Path, comparison: Path) -> None:
+    assert not any('id="evaluations"' in read(write_report(folder))[0] for folder in (run, comparison))
+
+
+def test_a_comparison_draws_the_evaluations_of_every_method(comparison: Path) -> None:
+    for method in ("grpo", "axpo"):
+        with RunLog.open(comparison / method, tensorboard=False) as log:
+            log.append_evaluation({**log.evaluations()[-1], "step": 3})
+    text, _ = read(write_report(comparison))
+    assert ">GRPO, step 3: 50.0 % (10.0 to 90.0 %), n 8<" in text
+    assert ">AXPO, step 3: 87.5 % (10.0 to 90.0 %), n 8<" in text
+
+
 def test_the_frozen_prefix_of_a_branch_is_marked(run: Path) -> None:
     text, _ = read(write_report(run))
     frozen = re.findall(r'<span class="\w+ frozen">(.*?)</span>', text, flags=re.DOTALL)
