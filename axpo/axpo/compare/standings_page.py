@@ -11,6 +11,7 @@ from axpo.diagnostics.metric import Better, Shown, Unit
 from axpo.diagnostics.over_runs import OverRuns
 from axpo.diagnostics.registry import metric_named, metrics
 from axpo.records.outcomes import COSTS, Outcome
+from axpo.report._dates import moment
 from axpo.report._page import Legend, Page, Row, Table, compact, render
 from axpo.report._page_parts import Measured, charts, charts_note, tiles
 from axpo.report._palette import roles
@@ -45,11 +46,12 @@ def page_of(found: Standings, *, made: datetime | None = None) -> str:
         Line(label=row.label, role=role, runs=tuple(run.steps for run in row.runs))
         for row, role in zip(found.rows, own, strict=True)
     ]
-    when = (made or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC")
     settings = found.rows[0].runs[0].settings
     page = Page(
         title="Finished runs compared",
-        lead=f"Runs as they lie in their folders; nothing was trained. Made on {when}.",
+        lead="Runs as they lie in their folders; nothing was trained.",
+        name="",
+        dates=(f"Report made {moment(made or datetime.now(UTC))}",),
         facts=(*settings.facts(), *found.asked),
         tiles=tiles(measured),
         columns=(*map(_title, _shown()), "Runs"),

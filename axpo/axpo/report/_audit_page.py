@@ -18,6 +18,7 @@ from axpo.diagnostics.registry import metric_named
 from axpo.records import _atomic as atomic
 from axpo.report._audit_charts import charts_by_hops, charts_over_time
 from axpo.report._audit_examples import Example, example
+from axpo.report._dates import moment
 from axpo.report._live_charts import LiveChart, Value, told
 from axpo.report._page import render_template
 
@@ -179,7 +180,7 @@ def audit_page(paths: Sequence[Path], settings: AuditSettings, findings: Finding
     tools, files = list(findings.by_tool), list(findings.files.items())
     return AuditPage(
         name=clipped(", ".join(str(each) for each in paths), 300),
-        made=made.strftime("%Y-%m-%d %H:%M UTC"),
+        made=moment(made),
         facts=_facts(findings),
         summary=verdict(findings),
         metrics=tuple(_metric_row(name, found) for name, found in findings.metrics.items()),

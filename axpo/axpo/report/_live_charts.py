@@ -6,6 +6,7 @@ Pages run no script, and matplotlib's pictures cannot answer: these are laid out
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -33,8 +34,8 @@ class Value:
     """Lower end of its interval."""
     high: float | None
     """Upper end of its interval."""
-    n: int
-    """How many things were counted."""
+    n: int | None
+    """How many things were counted; None where that says nothing of the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class Curve:
     """Its name."""
     values: tuple[Value | None, ...]
     """One a place of the axis; None where nothing was observed."""
+    role: str | None = None
+    """Its colour; None takes the next of `ROLES`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,8 @@ class Topic:
     """The places of that axis."""
     share: bool = True
     """Values lie between 0 and 1 and are told in per cent."""
+    positions: tuple[float, ...] | None = None
+    """Where the places lie along the axis, ascending; None spaces them evenly."""
 
 
 def live_chart(topic: Topic, curves: Sequence[Curve]) -> LiveChart | None:
@@ -130,14 +135,16 @@ def live_chart(topic: Topic, curves: Sequence[Curve]) -> LiveChart | None:
         return None
     low, high = (0.0, 1.0) if topic.share else _range(drawn)
     count = len(topic.places)
-    scale = _Scale(low=low, high=high, places=count)
+    scale = _Scale(low=low, high=high, shares=_shares(topic))
     every = -(-count // _MOST_LABELS)
     return LiveChart(
         title=topic.title,
         caption=topic.caption,
         axis=topic.axis,
         places=topic.places,
-        curves=tuple(_drawn(curve, ROLES[number % len(ROLES)], topic, scale) for number, curve in enumerate(drawn)),
+        curves=tuple(
+            _drawn(curve, curve.role or ROLES[number % len(ROLES)], topic, scale) for number, curve in enumerate(drawn)
+        ),
         columns=tuple(
             Tick(at=scale.x(place), text=name) for place, name in enumerate(topic.places) if place % every == 0
         ),
@@ -159,22 +166,32 @@ def told(value: Value | None, *, share: bool) -> str:
     text = f"{scale * value.value:{digits}}{unit}"
     if value.low is not None and value.high is not None:
         text += f" ({scale * value.low:{digits}} to {scale * value.high:{digits}}{unit})"
-    return f"{text}, n {value.n:,}"
+    return text if value.n is None else f"{text}, n {value.n:,}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scale:
     low: float
     high: float
-    places: int
+    shares: tuple[float, ...]
 
     def x(self, place: int) -> float:
         width = WIDTH - _LEFT - _RIGHT
-        return round(_LEFT + width * (place + 0.5) / self.places, 1)
+        return round(_LEFT + width * self.shares[place], 1)
 
     def y(self, value: float) -> float:
         height = HEIGHT - _TOP - _BOTTOM
         return round(_TOP + height * (1 - (value - self.low) / (self.high - self.low)), 1)
+
+
+def _shares(topic: Topic) -> tuple[float, ...]:
+    """Where each place lies along the axis, as a share of its length."""
+    count, at = len(topic.places), topic.positions
+    if at is None or at[-1] == at[0]:
+        return tuple((place + 0.5) / count for place in range(count))
+    # The outer places keep clear of the edges, as they do where places are spaced evenly.
+    edge = 0.5 / count
+    return tuple(edge + (1 - 2 * edge) * (each - at[0]) / (at[-1] - at[0]) for each in at)
 
 
 def _range(curves: Sequence[Curve]) -> tuple[float, float]:
@@ -188,7 +205,8 @@ def _range(curves: Sequence[Curve]) -> tuple[float, float]:
         if end is not None
     ]
     low, high = min(0.0, *ends), max(0.0, *ends)
-    if low == high:
+    # Below the least normal number a quarter of it may be 0.
+    if high - low < 4 * sys.float_info.min:
         return 0.0, 1.0
     # A quarter of the axis is a round number.
     unit = 10.0 ** math.floor(math.log10((high - low) / 4))

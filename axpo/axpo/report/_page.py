@@ -11,6 +11,7 @@ from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from axpo.report._gallery import BranchView
+from axpo.report._live_charts import LiveChart
 from axpo.report._palette import DARK, LIGHT
 from axpo.report._regime import Regime
 from axpo.report._rollout_view import RolloutView
@@ -101,6 +102,10 @@ class Page:
 
     title: str
     """The page's heading."""
+    name: str
+    """What the run or the comparison is called: its folder's name; empty where there is none."""
+    dates: tuple[str, ...]
+    """When it began, where that is known, and when the page was made."""
     lead: str
     """What the page shows, in plain words."""
     facts: tuple[str, ...]
@@ -135,6 +140,10 @@ class Page:
     """What it was run with."""
     tables: tuple[Table, ...] = ()
     """Further tables, behind the first."""
+    evaluations: tuple[LiveChart, ...] = ()
+    """Charts of the evaluations over steps, where there are more than two."""
+    evaluations_note: str = ""
+    """How their curves are drawn."""
 
 
 def render(page: Page) -> str:

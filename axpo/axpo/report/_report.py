@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from axpo.records._jsonl import DamagedFileError, Record
 from axpo.records._reading import read_changes, read_evaluations, read_steps
 from axpo.records.outcomes import COMPARISON, Comparison, intervals_of, outcome_of, questions_of, read_comparison
 from axpo.report._charts import write_picture
+from axpo.report._dates import began, moment
+from axpo.report._evaluation_charts import evaluation_charts, evaluations_note
 from axpo.report._gallery import pick_branches, pick_examples, pick_pairs
 from axpo.report._page import Legend, Page, render
 from axpo.report._page_parts import (
@@ -48,6 +51,8 @@ _CUTS: Final = {
 """What a run did to the rollouts that it resampled, by where it cut them."""
 _RUN_LEAD: Final = "What one training run measured before, during and after its steps, and some of what the agent did."
 _BRANCHES: Final = 3
+_MOST_ROWS: Final = 8
+"""Evaluations of a run that are rows of its table; of more, the first and the last are."""
 
 
 def write_report(folder: Path) -> Path:
@@ -94,6 +99,11 @@ def _comparison_page(folder: Path) -> Page:
     comparison = read_comparison(folder)
     lines = _lines(folder, comparison)
     first = [folder / entry.runs[0].folder for entry in comparison.entries]
+    beginnings = [
+        began(folder / run.folder, steps)
+        for line, entry in zip(lines, comparison.entries, strict=True)
+        for run, steps in zip(entry.runs, line.runs, strict=True)
+    ]
     settings = Settings.of(first[-1])
     albums = {line.label: Settings.of(run).album(run) for line, run in zip(lines, first, strict=True)}
     seeds = [str(run.seed) for run in comparison.entries[0].runs]
@@ -101,6 +111,8 @@ def _comparison_page(folder: Path) -> Page:
     measured = measured_methods(comparison)
     return Page(
         title=" against ".join(line.label for line in reversed(lines)) if len(lines) == 2 else "Methods compared",
+        name=folder.resolve().name,
+        dates=_dates(beginnings),
         lead=" ".join((_COMPARISON_LEAD, *leads)),
         facts=(*settings.facts(), f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"),
         tiles=tiles(measured),
@@ -117,6 +129,8 @@ def _comparison_page(folder: Path) -> Page:
         examples=(),
         config=settings.text,
         machine=comparison.machine,
+        evaluations=evaluation_charts(_lines(folder, comparison, read_evaluations)),
+        evaluations_note=evaluations_note(len(seeds)),
     )
 
 
@@ -125,25 +139,20 @@ def _run_page(folder: Path) -> Page:
     album = settings.album(folder)
     method = str(settings["method"])
     label, role = label_of(method), roles([method])[0]
-    measured = [
-        Measured(
-            label="Start" if record["step"] == 0 else f"Step {record['step']}",
-            role="start" if record["step"] == 0 else role,
-            outcome=outcome_of(record, [step for step in steps if step["step"] <= record["step"]]),
-            intervals=intervals_of(record),
-        )
-        for record in (*evaluations[:1], *evaluations[1:][-1:])
-    ]
+    measured = [_measured(record, steps, role) for record in evaluations]
+    ends = [*measured[:1], *measured[1:][-1:]]
     lines = [Line(label=label, role=role, runs=(tuple(steps),))]
     done = steps[-1]["step"] if steps else 0
     state = () if done == settings["steps"] else (f"{done} steps done so far",)
     return Page(
         title=f"{label} run",
+        name=folder.resolve().name,
+        dates=_dates([began(folder, steps)]),
         lead=_RUN_LEAD,
         facts=(*settings.facts(), f"seed {settings['seed']}", *state, *_changes(folder)),
-        tiles=tiles(measured),
+        tiles=tiles(ends),
         columns=columns(),
-        rows=rows(measured),
+        rows=rows(measured if len(measured) <= _MOST_ROWS else ends),
         table_note=_table_note(settings, evaluations, 1),
         legend=tuple(Legend(label=line.label, role=line.role) for line in lines),
         charts=charts(lines),
@@ -155,19 +164,40 @@ def _run_page(folder: Path) -> Page:
         examples=pick_examples(album),
         config=settings.text,
         machine={},
+        evaluations=evaluation_charts([Line(label=label, role=role, runs=(tuple(evaluations),))]),
+        evaluations_note=evaluations_note(1),
     )
 
 
-def _lines(folder: Path, comparison: Comparison) -> list[Line]:
+def _measured(evaluation: Record, steps: Sequence[Record], role: str) -> Measured:
+    """An evaluation of a run, and what its steps had cost by then."""
+    step = evaluation["step"]
+    return Measured(
+        label="Start" if step == 0 else f"Step {step}",
+        role="start" if step == 0 else role,
+        outcome=outcome_of(evaluation, [record for record in steps if record["step"] <= step]),
+        intervals=intervals_of(evaluation),
+    )
+
+
+def _lines(folder: Path, comparison: Comparison, read: Callable[[Path], Sequence[Record]] = read_steps) -> list[Line]:
+    """The methods, and what is read of each of their runs."""
     names = [entry.name for entry in comparison.entries]
     return [
         Line(
             label=label_of(entry.name),
             role=role,
-            runs=tuple(tuple(read_steps(folder / run.folder)) for run in entry.runs),
+            runs=tuple(tuple(read(folder / run.folder)) for run in entry.runs),
         )
         for entry, role in zip(comparison.entries, roles(names), strict=True)
     ]
+
+
+def _dates(beginnings: Sequence[datetime | None]) -> tuple[str, ...]:
+    """When the first of some runs began, if that is known of all, and that the page is made now."""
+    known = [each for each in beginnings if each is not None]
+    first = (f"Began {moment(min(known))}",) if known and len(known) == len(beginnings) else ()
+    return (*first, f"Report made {moment(datetime.now(UTC))}")
 
 
 def _table_note(settings: Settings, evaluations: Sequence[Record], seeds: int) -> str:
@@ -176,8 +206,10 @@ def _table_note(settings: Settings, evaluations: Sequence[Record], seeds: int) -
     spread = (
         f"; mean ± standard deviation over {seeds} seeds" if seeds > 1 else "; bars carry 95 % intervals over questions"
     )
+    many = len(evaluations) > _MOST_ROWS
     chosen = f" ({last['split_note']})" if last.get("split_note") else ""
-    return f"{measured}{chosen}{spread}. Rollouts, tokens and seconds are those of training."
+    between = " Evaluations between the first and the last are in the curves below." if many else ""
+    return f"{measured}{chosen}{spread}. Rollouts, tokens and seconds are those of training.{between}"
 
 
 def _branches_note(settings: Sequence[Settings]) -> str:

@@ -1,3 +1,4 @@
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -93,6 +94,75 @@ def test_a_run_page_shows_start_end_and_what_it_cost(run: Path) -> None:
     # The source's box and, as the branch's second box, that of its recovered continuation; then the examples' ones.
     boxes = [(rect["x"], rect["y"], rect["width"], rect["height"]) for rect in loads.rects]
     assert boxes[:2] == [("0.0", "0.0", "40.0", "20.0"), ("100.0", "25.0", "50.0", "25.0")]
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_a_page_says_what_it_is_of_and_when_it_was_made(kind: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(kind)
+    text, _ = read(write_report(folder))
+    assert f'<span class="name">{folder.name}</span></h1>' in text
+    assert f" {folder.name} · axpo</title>" in text
+    assert re.search(r">Report made \d{4}-\d\d-\d\d \d\d:\d\d UTC</p>", text)
+
+
+def test_a_run_began_when_its_settings_were_written_unless_that_cannot_be(run: Path) -> None:
+    nine = 1_767_258_000  # 2026-01-01 09:00 UTC
+    os.utime(run / "config.toml", (nine, nine))
+    os.utime(run / "metrics.jsonl", (nine + 60, nine + 60))
+    assert ">Began 2026-01-01 09:00 UTC · Report made " in read(write_report(run))[0]
+    # The two steps took three seconds: such files are a copy, whose times are those of copying.
+    os.utime(run / "metrics.jsonl", (nine + 2, nine + 2))
+    assert "Began" not in read(write_report(run))[0]
+
+
+def test_a_comparison_began_with_its_first_run_where_all_are_known(comparison: Path) -> None:
+    for hours, method in enumerate(("axpo", "grpo")):
+        nine = 1_767_258_000 + 3600 * hours
+        os.utime(comparison / method / "config.toml", (nine, nine))
+        os.utime(comparison / method / "metrics.jsonl", (nine + 60, nine + 60))
+    assert ">Began 2026-01-01 09:00 UTC · " in read(write_report(comparison))[0]
+    os.utime(comparison / "grpo" / "config.toml")
+    assert "Began" not in read(write_report(comparison))[0]
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison"])
+def test_every_link_of_the_contents_leads_to_one_place(kind: str, request: pytest.FixtureRequest) -> None:
+    text, _ = read(write_report(request.getfixturevalue(kind)))
+    links = re.findall(r'<li><a href="#([\w-]+)">', text)
+    assert {"results", "curves", "again", "settings"} < set(links)
+    assert [text.count(f' id="{link}"') for link in links] == [1] * len(links)
+    assert ("pairs" in links, "rollouts" in links) == (kind == "comparison", kind == "run")
+
+
+@pytest.mark.parametrize(("evaluations", "rows"), [(8, 8), (9, 2)])
+def test_all_evaluations_are_rows_where_they_are_few_and_always_points(
+    tmp_path: Path, finished_run: RunMaker, evaluations: int, rows: int
+) -> None:
+    folder = finished_run(TrainConfig(steps=2, out=str(tmp_path / "run")))
+    with RunLog.open(folder, tensorboard=False) as log:
+        for step in range(3, evaluations + 1):
+            log.append_evaluation({**log.evaluations()[-1], "step": step})
+    text, _ = read(write_report(folder))
+    table = text[text.index('class="tiles"') : text.index('<h2 id="evaluations">')]
+    named = re.findall(r'<th scope="row">.*</span>(Start|Step \d+)</th>', table)
+    assert (len(named), named[0], named[-1]) == (rows, "Start", f"Step {evaluations}")
+    assert ("in the curves below" in table) == (rows == 2)
+    points = re.findall(r">AXPO, (step \d+: 50.0 % \(10.0 to 90.0 %\), n 8)<", text)
+    assert len(points) == evaluations - 1  # Pass@1; it started at 25 %
+    assert table.count('class="bar"') == 8  # four headlines, at the start and at the end
+
+
+def test_two_evaluations_are_no_curve(run: Path, comparison: Path) -> None:
+    assert not any('id="evaluations"' in read(write_report(folder))[0] for folder in (run, comparison))
+
+
+def test_a_comparison_draws_the_evaluations_of_every_method(comparison: Path) -> None:
+    for method in ("grpo", "axpo"):
+        with RunLog.open(comparison / method, tensorboard=False) as log:
+            log.append_evaluation({**log.evaluations()[-1], "step": 3})
+    text, _ = read(write_report(comparison))
+    assert ">GRPO, step 3: 50.0 % (10.0 to 90.0 %), n 8<" in text
+    assert ">AXPO, step 3: 87.5 % (10.0 to 90.0 %), n 8<" in text
 
 
 def test_the_frozen_prefix_of_a_branch_is_marked(run: Path) -> None:
