@@ -15,7 +15,7 @@ from axpo.report._dates import moment
 from axpo.report._page import Legend, Page, Row, Table, compact, render
 from axpo.report._page_parts import Measured, charts, charts_note, tiles
 from axpo.report._palette import roles
-from axpo.report._panels import Line
+from axpo.report._panels import OPTIMIZATION, Line
 from axpo.terminal.fitting_table import FittingTable
 
 _NO_INTERVAL: Final = "-"
@@ -70,6 +70,7 @@ def page_of(found: Standings, *, made: datetime | None = None) -> str:
         config=settings.text,
         machine={},
         tables=_tables(found, own),
+        optimization=charts(lines, OPTIMIZATION),
     )
     return render(page)
 

@@ -140,6 +140,8 @@ class Page:
     """What it was run with."""
     tables: tuple[Table, ...] = ()
     """Further tables, behind the first."""
+    optimization: tuple[Chart, ...] = ()
+    """Charts of what the optimizer did, drawn like the others."""
     evaluations: tuple[LiveChart, ...] = ()
     """Charts of the evaluations over steps, where there are more than two."""
     evaluations_note: str = ""

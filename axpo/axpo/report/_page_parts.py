@@ -14,7 +14,7 @@ from axpo.records.outcomes import COSTS, Comparison, Outcome
 from axpo.report._charts import inline_svg
 from axpo.report._page import Bar, Chart, Row, Tile, compact, percent
 from axpo.report._palette import roles
-from axpo.report._panels import WINDOW, Line, has_data, panels
+from axpo.report._panels import WINDOW, Line, Panel, has_data, panels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +80,12 @@ def rows(measured: Sequence[Measured]) -> tuple[Row, ...]:
     )
 
 
-def charts(lines: Sequence[Line]) -> tuple[Chart, ...]:
-    """The charts that have anything to show."""
+def charts(lines: Sequence[Line], of: Sequence[Panel] | None = None) -> tuple[Chart, ...]:
+    """The charts that have anything to show, of some panels; None are those of how a run went."""
     return tuple(
         # The one place where markup is taken as such: it is drawn from numbers and this package's own titles.
         Chart(title=panel.title, caption=panel.caption, svg=Markup(inline_svg(panel, lines)))
-        for panel in panels()
+        for panel in (panels() if of is None else of)
         if has_data(panel, lines)
     )
 

@@ -106,12 +106,49 @@ PANELS: Final = (
         cumulative=True,
     ),
 )
-"""The charts of a report, in reading order."""
+"""The charts of how a run went, in reading order."""
+
+
+OPTIMIZATION: Final = (
+    Panel(
+        title="Loss",
+        caption="What is minimized, before each optimizer step: mean over mini-batches.",
+        metrics=("loss",),
+        share=False,
+    ),
+    Panel(
+        title="KL to the reference",
+        caption="Estimated at the trained tokens, in nats.",
+        metrics=("kl",),
+        share=False,
+    ),
+    Panel(
+        title="Entropy",
+        caption="Mean negative log-probability of the trained tokens, in nats: an estimate.",
+        metrics=("entropy",),
+        share=False,
+    ),
+    Panel(
+        title="Gradient norm",
+        caption="Before clipping: mean over mini-batches.",
+        metrics=("grad_norm",),
+        share=False,
+    ),
+    Panel(
+        title="Clipped tokens",
+        caption="Share of the trained tokens whose ratio fell below its bound with a negative advantage (solid), or "
+        "rose above it with a positive one (dotted): they have no policy gradient.",
+        metrics=("clip_low", "clip_high"),
+        share=False,
+    ),
+    Panel(title="Learning rate", caption="Of each step.", metrics=("lr",), share=False, window=1),
+)
+"""The charts of what the optimizer did."""
 
 
 def panels() -> tuple[Panel, ...]:
-    """The charts of a report, and behind them those of further metrics that ask for one."""
-    drawn = {name for panel in PANELS for name in panel.metrics}
+    """The charts of how a run went, and behind them those of further metrics that ask for one."""
+    drawn = {name for panel in (*PANELS, *OPTIMIZATION) for name in panel.metrics}
     further = (metric for metric in metrics() if Shown.CHART in metric.shown and metric.name not in drawn)
     return (*PANELS, *map(_panel_of, further))
 

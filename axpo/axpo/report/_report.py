@@ -28,7 +28,7 @@ from axpo.report._page_parts import (
     tiles,
 )
 from axpo.report._palette import roles
-from axpo.report._panels import Line
+from axpo.report._panels import OPTIMIZATION, Line
 from axpo.report._regime import default_regime
 from axpo.report._run_settings import Settings
 from axpo.settings.config import Cut
@@ -129,6 +129,7 @@ def _comparison_page(folder: Path) -> Page:
         examples=(),
         config=settings.text,
         machine=comparison.machine,
+        optimization=charts(lines, OPTIMIZATION),
         evaluations=evaluation_charts(_lines(folder, comparison, read_evaluations)),
         evaluations_note=evaluations_note(len(seeds)),
     )
@@ -164,6 +165,7 @@ def _run_page(folder: Path) -> Page:
         examples=pick_examples(album),
         config=settings.text,
         machine={},
+        optimization=charts(lines, OPTIMIZATION),
         evaluations=evaluation_charts([Line(label=label, role=role, runs=(tuple(evaluations),))]),
         evaluations_note=evaluations_note(1),
     )

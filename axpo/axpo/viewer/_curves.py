@@ -13,7 +13,7 @@ from axpo.diagnostics.metric import Metric, Shown
 from axpo.diagnostics.registry import metrics
 from axpo.records._jsonl import Record
 from axpo.report._palette import LIGHT, roles
-from axpo.report._panels import Curve, Line, Panel, drawn, has_data, panels
+from axpo.report._panels import OPTIMIZATION, Curve, Line, Panel, drawn, has_data, panels
 from axpo.viewer._runs import Run, Shelf
 
 _SAME: Final = ("seed", "out")
@@ -54,7 +54,7 @@ def curves_of(shelf: Shelf) -> dict[str, Any]:
     progress = [[shelf.progress(run) for run in strand.runs] for strand in found]
     training = [_line(strand, [each.steps for each in of]) for strand, of in zip(found, progress, strict=True)]
     held_out = [_line(strand, [each.evaluations for each in of]) for strand, of in zip(found, progress, strict=True)]
-    charts = [*_charts(evaluation_panels(), held_out), *_charts(panels(), training)]
+    charts = [*_charts(evaluation_panels(), held_out), *_charts((*panels(), *OPTIMIZATION), training)]
     legend = [
         {"label": strand.label, "role": strand.role, "runs": [run.name for run in strand.runs]} for strand in found
     ]

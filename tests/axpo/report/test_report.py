@@ -165,6 +165,17 @@ def test_a_comparison_draws_the_evaluations_of_every_method(comparison: Path) ->
     assert ">AXPO, step 3: 87.5 % (10.0 to 90.0 %), n 8<" in text
 
 
+def test_what_the_optimizer_did_is_drawn_where_it_was_measured(run: Path) -> None:
+    text, _ = read(write_report(run))
+    assert 'id="optimization"' not in text
+    with RunLog.open(run, tensorboard=False) as log:
+        log.append_step({"step": 3, "loss": -0.5, "kl": None, "clip_low": 0.0, "clip_high": 0.25, "lr": 1e-4})
+    text, _ = read(write_report(run))
+    behind = text[text.index('<h2 id="optimization">') : text.index('<h2 id="again">')]
+    assert re.findall(r"<h3>([^<]*)</h3>", behind) == ["Loss", "Clipped tokens", "Learning rate"]
+    assert text.index('<h2 id="curves">') < text.index('<h2 id="optimization">')
+
+
 def test_the_frozen_prefix_of_a_branch_is_marked(run: Path) -> None:
     text, _ = read(write_report(run))
     frozen = re.findall(r'<span class="\w+ frozen">(.*?)</span>', text, flags=re.DOTALL)

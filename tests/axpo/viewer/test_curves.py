@@ -66,6 +66,18 @@ def test_evaluations_are_drawn_as_they_are(tmp_path: Path, finished_run: RunMake
     assert curve == {"steps": [0, 2], "mean": [0.25, 0.75]}
 
 
+def test_what_the_optimizer_did_is_drawn_behind_the_others(tmp_path: Path, finished_run: RunMaker, show: Show) -> None:
+    run = finished_run(TrainConfig(steps=2, out=str(tmp_path / "run")))
+    with RunLog.open(run, tensorboard=False) as log:
+        log.append_step({"step": 3, "grad_norm": 2.0, "entropy": 0.5, "lr": 0.001})
+    client = show(run)
+    titles = [each["title"] for each in client.get("/curves.json").json()["charts"]]
+    assert titles[-3:] == ["Entropy", "Gradient norm", "Learning rate"]
+    assert chart(client, "Gradient norm")[0][0]["mean"] == [None, None, 2.0]
+    # The rate is no sample: it is drawn as it is.
+    assert "single" not in chart(client, "Learning rate")[0][0]
+
+
 def test_curves_are_sent_again_only_when_they_have_changed(tmp_path: Path, finished_run: RunMaker, show: Show) -> None:
     run = finished_run(TrainConfig(steps=2, out=str(tmp_path / "run")))
     client = show(run)
