@@ -15,7 +15,7 @@ BRANCHES: Final = 3
 """Branches shown of a run."""
 PAIRS: Final = 3
 """Questions shown with one rollout of each method."""
-EXAMPLES: Final = 4
+EXAMPLES: Final = 12
 """Rollouts shown of a run."""
 
 

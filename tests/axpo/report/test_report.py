@@ -1,11 +1,14 @@
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from axpo.algorithm.types import Group
+from axpo.records._rollout_log import write_rollouts
 from axpo.records.outcomes import Comparison, Entry, run_outcome, start_outcome
 from axpo.records.run_log import RunLog, RunLogError
 from axpo.report._page import compact, percent, tagged
@@ -298,3 +301,13 @@ def test_numbers_are_short() -> None:
 
 def test_tags_of_the_turn_format_are_bold_and_others_are_text() -> None:
     assert tagged("<think>a</think><img>") == "<b>&lt;think&gt;</b>a<b>&lt;/think&gt;</b>&lt;img&gt;"
+
+
+def test_further_rollouts_are_folded_away(run: Path, group: Group) -> None:
+    write_rollouts(run / "rollouts", 3, [group, replace(group, branches=())], limit=0)
+    text, _ = read(write_report(run))
+    shown, _, folded = text[text.index('id="rollouts"') :].partition("<details><summary>")
+    count = 2 * len(group.rollouts)
+    assert shown.count('class="card example"') == 4
+    assert folded.startswith(f"{count - 4} more</summary>")
+    assert folded.count('class="card example"') == count - 4
