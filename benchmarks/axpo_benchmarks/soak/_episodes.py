@@ -16,6 +16,7 @@ _BRANCHES: Final = 9
 """Episodes that go on from the moment in the middle of another."""
 _SEEN: Final = 20
 """How often what is held is looked at."""
+_LEAST_SEEN: Final = 5
 _SLACK_MB: Final = 8.0
 """What this process may grow by while four fifths of the episodes are played: 0.5 kB an episode at the default."""
 _CELLS: Final = (
@@ -93,8 +94,8 @@ def _cell(source: random.Random) -> str:
 
 
 def _is_flat(seen: list[Usage]) -> bool:
-    """Nothing is held at the end that was not held when a fifth was done."""
-    if len(seen) < 2:
+    """Nothing is held at the end that was not held when a fifth was done; of fewer than five looks nothing is said."""
+    if len(seen) < _LEAST_SEEN:
         return True
     first, last = seen[len(seen) // 5], seen[-1]
     early = seen[: len(seen) // 5 + 1]

@@ -49,6 +49,9 @@ def test_what_grows_is_not_flat(change: dict[str, float]) -> None:
     grown = Usage(**{**{name: getattr(USAGE, name) for name in USAGE.__slots__}, **change})
     assert _is_flat([USAGE] * 20)
     assert not _is_flat([*[USAGE] * 19, grown])
+    assert not _is_flat([*[USAGE] * 4, grown])
+    # Interpreters of the first episodes are still being started.
+    assert _is_flat([*[USAGE] * 3, grown])
 
 
 def test_unknown_parts_and_numbers_are_refused() -> None:
