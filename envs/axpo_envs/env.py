@@ -102,7 +102,9 @@ class ToolEnv(EpisodeRules, gymnasium.Env[Observation, str]):
         """
         self.check(snapshot)
         self._state, self._unbegun = snapshot.state, None
-        self._show(back=True)
+        # A call more would be a tenth of what a restore costs.
+        if self.render_mode == "human":
+            self._show(back=True)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
