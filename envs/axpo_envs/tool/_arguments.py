@@ -9,20 +9,21 @@ from axpo_envs.plumbing.brief import brief
 from axpo_envs.tool.protocol import ToolArgumentError
 
 
-def refuse_unknown(arguments: Mapping[str, Any], *known: str) -> None:
-    """Makes sure that every argument is one that the tool has.
+def known_arguments(arguments: Mapping[str, Any], *known: str, alias: str = "") -> dict[str, Any]:
+    """The arguments, each of which the tool has, without those that are null, as models write what they leave out.
+
+    Args:
+        arguments: what was passed.
+        known: the names that the tool's schema tells.
+        alias: one that it takes besides.
 
     Raises:
-        ToolArgumentError: one is not.
+        ToolArgumentError: there is one that the tool does not have.
     """
-    if unknown := sorted(set(arguments) - set(known)):
+    if unknown := sorted(set(arguments) - {*known, alias}):
         *others, last = known
         names = f"{', '.join(others)} and {last}" if others else last
         raise ToolArgumentError(f"unknown argument {brief(unknown[0])}; known are {names}")
-
-
-def given_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments without those that are null, as models write what they leave out."""
     return {name: value for name, value in arguments.items() if value is not None}
 
 

@@ -1,8 +1,9 @@
-"""Defines how tools read which image of an episode, and which box of it, a call means."""
+"""Defines how tools read which image of an episode, and which box of it, a call means, and `RegionTool`, their base."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -11,10 +12,54 @@ from axpo_envs.images import ImageRef
 from axpo_envs.imaging.coordinates import Coords, PixelBox, describe, pixel_box
 from axpo_envs.tool._arguments import read_integer, read_numbers
 from axpo_envs.tool.marks import Mark, Seen
-from axpo_envs.tool.protocol import ToolArgumentError, ToolContext, ToolError
+from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext, ToolError
+from axpo_envs.types import Question
 
-BOX_NAMES: Final = ("bbox_2d", "bbox")
-"""What policies call a box; schemas tell of the first."""
+BOX: Final = "bbox_2d"
+"""What schemas call a box."""
+BOX_ALIAS: Final = "bbox"
+"""What policies may call it, too."""
+
+
+class RegionTool(ABC):
+    """What the tools that look at a region of an image have in common: pure, without state, quick.
+
+    Args:
+        coords: convention of boxes and points.
+
+    Raises:
+        EnvConfigError: it is none.
+    """
+
+    def __init__(self, coords: Coords | str) -> None:
+        self._coords = checked_coords(coords)
+
+    @abstractmethod
+    def validate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments of a call as they are used; at least those that `read_region` gives."""
+
+    @property
+    def coords(self) -> Coords:
+        """Convention of boxes and points."""
+        return self._coords
+
+    @property
+    def effects(self) -> Effects:
+        """Pure: the result depends on the arguments and the images alone."""
+        return Effects.PURE
+
+    @property
+    def timeout_s(self) -> float | None:
+        """None: the size of what is looked at is bounded."""
+        return None
+
+    def initial_state(self, question: Question) -> None:
+        """It keeps no state."""
+        del question
+
+    def marks(self, arguments: Mapping[str, Any], images: Sequence[Seen]) -> tuple[Mark, ...]:
+        """The region that a call means, on its image."""
+        return marks_of_region(self.validate(arguments), self._coords, images)
 
 
 def box_schema(coords: Coords, what: str) -> dict[str, Any]:
@@ -44,7 +89,7 @@ def read_region(arguments: Mapping[str, Any], *, box_needed: bool) -> dict[str, 
     Raises:
         ToolArgumentError: the box is given twice or is needed and missing, or a value has the wrong type.
     """
-    given = [name for name in BOX_NAMES if name in arguments]
+    given = [name for name in (BOX, BOX_ALIAS) if name in arguments]
     if len(given) > 1 or (box_needed and not given):
         raise ToolArgumentError("bbox_2d is given twice" if given else "bbox_2d is missing")
     box = four_numbers(arguments[given[0]]) if given else None
@@ -86,7 +131,7 @@ def four_numbers(value: Any) -> tuple[float, ...]:
     Raises:
         ToolArgumentError: it is none.
     """
-    return read_numbers(value, BOX_NAMES[0], "[x1, y1, x2, y2]")
+    return read_numbers(value, BOX, "[x1, y1, x2, y2]")
 
 
 def _pixels(valid: Mapping[str, Any], coords: Coords, seen: Seen) -> PixelBox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from axpo_envs.backends.image_search._types import FoundImage, ImageSearchBackend
@@ -10,20 +10,19 @@ from axpo_envs.errors import EnvConfigError
 from axpo_envs.images import ImageRef
 from axpo_envs.imaging.coordinates import Coords
 from axpo_envs.imaging.showing import view_image
-from axpo_envs.tool._arguments import given_arguments, read_integer, refuse_unknown
-from axpo_envs.tool.marks import Mark, Seen
+from axpo_envs.tool._arguments import known_arguments, read_integer
 from axpo_envs.tool.protocol import Effects, ToolContext
 from axpo_envs.tools._region import (
-    BOX_NAMES,
+    BOX,
+    BOX_ALIAS,
+    RegionTool,
     box_schema,
-    checked_coords,
     cropped,
     index_schema,
-    marks_of_region,
     read_region,
     region_of,
 )
-from axpo_envs.types import Question, ToolResult
+from axpo_envs.types import ToolResult
 
 MAX_TOP_K: Final = 50
 """Images that a search may be allowed to return."""
@@ -33,7 +32,7 @@ _PAGE_CHARS: Final = 500
 _IMAGES: Final = "Number of the image to search by, from 0: the images given, then those that tools returned."
 
 
-class ImageSearch:
+class ImageSearch(RegionTool):
     """Searches by an image: the policy names an image and, if it likes, a box of it, and reads what looks like that.
 
     A result is numbered text (caption, page, similarity) and a small picture. Images are numbered from 0: those of the
@@ -68,7 +67,7 @@ class ImageSearch:
             raise EnvConfigError(f"expected {wanted}; got top_k {top_k}, max_top_k {max_top_k}")
         if picture_size is not None and picture_size < 1:
             raise EnvConfigError(f"picture_size must be at least 1 pixel; got {picture_size}")
-        self._coords = checked_coords(coords)
+        super().__init__(coords)
         backend.check()
         self._backend = backend
         self._top_k = top_k
@@ -131,14 +130,9 @@ class ImageSearch:
         Raises:
             ToolArgumentError: a name is unknown, or a value has the wrong type or is out of range.
         """
-        arguments = given_arguments(arguments)
-        refuse_unknown(arguments, "img_idx", *BOX_NAMES, "top_k")
+        arguments = known_arguments(arguments, "img_idx", BOX, "top_k", alias=BOX_ALIAS)
         top_k = read_integer(arguments, "top_k", default=self._top_k, at_least=1, at_most=self._max_top_k)
         return {**read_region(arguments, box_needed=False), "top_k": top_k}
-
-    def initial_state(self, question: Question) -> None:
-        """It keeps no state."""
-        del question
 
     def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
         """The images that were found, best first; "No images were found." where there are none.
@@ -155,10 +149,6 @@ class ImageSearch:
             if found.image is not None and self._picture_size is not None:
                 content += ["\n", view_image(found.image, self._picture_size)]
         return ToolResult(content=tuple(content) or ("No images were found.",)), state
-
-    def marks(self, arguments: Mapping[str, Any], images: Sequence[Seen]) -> tuple[Mark, ...]:
-        """The region that a call searched by."""
-        return marks_of_region(self.validate(arguments), self._coords, images)
 
 
 def _described(found: FoundImage) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -12,19 +12,18 @@ from axpo_envs.images import ImageRef
 from axpo_envs.imaging.coordinates import Coords, PixelBox, Size
 from axpo_envs.imaging.showing import resized, shown_size, view_image
 from axpo_envs.plumbing.brief import brief
-from axpo_envs.tool._arguments import given_arguments
-from axpo_envs.tool.marks import Mark, Seen
-from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext
+from axpo_envs.tool._arguments import known_arguments
+from axpo_envs.tool.protocol import ToolArgumentError, ToolContext
 from axpo_envs.tools._region import (
-    BOX_NAMES,
+    BOX,
+    BOX_ALIAS,
+    RegionTool,
     box_schema,
-    checked_coords,
     index_schema,
-    marks_of_region,
     read_region,
     region_of,
 )
-from axpo_envs.types import Question, ToolResult
+from axpo_envs.types import ToolResult
 
 __all__ = ["CROP_TEXT", "ImageZoomIn", "crop_to_view", "shown_size", "view_image"]
 
@@ -32,11 +31,10 @@ CROP_TEXT: Final = "crop"
 """The text before the image of a successful call: constant, so that a small vocabulary can hold it."""
 
 _MID_GREY: Final = 128
-_ARGUMENTS: Final = frozenset((*BOX_NAMES, "label", "img_idx"))
 _IMAGES: Final = "Number of the image to zoom into, from 0: the images given, then the crops."
 
 
-class ImageZoomIn:
+class ImageZoomIn(RegionTool):
     """Shows a region of an image larger: the policy names a box, and reads `crop` and an image.
 
     The region is cut from the original, however small the policy saw it, and scaled to fit a square of the view's size
@@ -57,7 +55,7 @@ class ImageZoomIn:
         if view_size is not None and view_size < 1:
             raise EnvConfigError(f"view_size must be at least 1 pixel; got {view_size}")
         self._view_size = view_size
-        self._coords = checked_coords(coords)
+        super().__init__(coords)
 
     @property
     def name(self) -> str:
@@ -82,21 +80,6 @@ class ImageZoomIn:
             "required": ["bbox_2d"],
             "additionalProperties": False,
         }
-
-    @property
-    def effects(self) -> Effects:
-        """Pure: the crop depends on the box and the images alone."""
-        return Effects.PURE
-
-    @property
-    def timeout_s(self) -> float | None:
-        """None: a crop takes a fraction of a millisecond."""
-        return None
-
-    @property
-    def coords(self) -> Coords:
-        """Convention of the boxes."""
-        return self._coords
 
     @property
     def view_size(self) -> int | None:
@@ -128,16 +111,10 @@ class ImageZoomIn:
         Raises:
             ToolArgumentError: a name is unknown, the box is missing, or a value has the wrong type.
         """
-        arguments = given_arguments(arguments)
-        if unknown := sorted(set(arguments) - _ARGUMENTS):
-            raise ToolArgumentError(f"unknown argument {unknown[0]!r}; known are bbox_2d, label and img_idx")
+        arguments = known_arguments(arguments, BOX, "label", "img_idx", alias=BOX_ALIAS)
         if not isinstance(arguments.get("label", ""), str):
             raise ToolArgumentError(f"label must be a string; got {brief(arguments['label'])}")
         return read_region(arguments, box_needed=True)
-
-    def initial_state(self, question: Question) -> None:
-        """It keeps no state."""
-        del question
 
     def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
         """The crop as shown.
@@ -148,10 +125,6 @@ class ImageZoomIn:
         image, box = region_of(arguments, self._coords, context)
         side = self._view_size or context.view_size or max(context.shown[arguments["img_idx"]])
         return ToolResult(content=(CROP_TEXT, crop_to_view(image, box, side))), state
-
-    def marks(self, arguments: Mapping[str, Any], images: Sequence[Seen]) -> tuple[Mark, ...]:
-        """The box of a call, on the image that it zoomed into."""
-        return marks_of_region(self.validate(arguments), self._coords, images)
 
 
 def crop_to_view(image: ImageRef, box: PixelBox, view_size: int) -> ImageRef:

@@ -13,13 +13,14 @@ from axpo_envs.images import ImageRef
 from axpo_envs.imaging.colour_names import colour_name
 from axpo_envs.imaging.coordinates import Coords, PixelBox, describe_point, pixel_point
 from axpo_envs.plumbing.brief import brief
-from axpo_envs.tool._arguments import given_arguments, read_numbers, refuse_unknown
+from axpo_envs.tool._arguments import known_arguments, read_numbers
 from axpo_envs.tool.marks import Mark, Seen
-from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext
+from axpo_envs.tool.protocol import ToolArgumentError, ToolContext
 from axpo_envs.tools._region import (
-    BOX_NAMES,
+    BOX,
+    BOX_ALIAS,
+    RegionTool,
     box_schema,
-    checked_coords,
     index_schema,
     marks_of_region,
     read_region,
@@ -34,7 +35,7 @@ the original spans."""
 _LARGEST_SCALE: Final = 1e12
 
 
-class Measure:
+class Measure(RegionTool):
     """Measures an image: the policy names one point, two points or a box, and reads a line of text.
 
     One point gives the colour of the pixel there; two points their distance; a box its mean colour, its edges and its
@@ -50,7 +51,7 @@ class Measure:
     """
 
     def __init__(self, *, coords: Coords | str = Coords.REL1000) -> None:
-        self._coords = checked_coords(coords)
+        super().__init__(coords)
 
     @property
     def name(self) -> str:
@@ -86,21 +87,6 @@ class Measure:
             "additionalProperties": False,
         }
 
-    @property
-    def effects(self) -> Effects:
-        """Pure: the result depends on the arguments, the question and the images alone."""
-        return Effects.PURE
-
-    @property
-    def timeout_s(self) -> float | None:
-        """None: it takes a fraction of a second at any size."""
-        return None
-
-    @property
-    def coords(self) -> Coords:
-        """Convention of points and boxes."""
-        return self._coords
-
     def validate(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """`{"bbox_2d": four floats or None, "img_idx": int}`, without a box also `"points"`, one or two float pairs.
 
@@ -110,8 +96,7 @@ class Measure:
             ToolArgumentError: a name is unknown, points and box are both given or both missing, or a value has the
                 wrong type.
         """
-        arguments = given_arguments(arguments)
-        refuse_unknown(arguments, "points", *BOX_NAMES, "label", "img_idx")
+        arguments = known_arguments(arguments, "points", BOX, "label", "img_idx", alias=BOX_ALIAS)
         if not isinstance(arguments.get("label", ""), str):
             raise ToolArgumentError(f"label must be a string; got {brief(arguments['label'])}")
         region = read_region(arguments, box_needed=False)
@@ -119,10 +104,6 @@ class Measure:
         if (box is None) is ("points" not in arguments):
             raise ToolArgumentError(f"give either points or bbox_2d; got {'neither' if box is None else 'both'}")
         return region if box is not None else {**region, "points": _points(arguments["points"])}
-
-    def initial_state(self, question: Question) -> None:
-        """It keeps no state."""
-        del question
 
     def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
         """The measurement as a line of text.

@@ -9,21 +9,21 @@ from typing import Any, Final
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.imaging.coordinates import Coords, PixelBox, describe, extent, written_box
 from axpo_envs.plumbing.brief import brief
-from axpo_envs.tool._arguments import given_arguments, refuse_unknown
-from axpo_envs.tool.marks import Mark, Seen
-from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext
+from axpo_envs.tool._arguments import known_arguments
+from axpo_envs.tool.marks import Seen
+from axpo_envs.tool.protocol import ToolArgumentError, ToolContext
 from axpo_envs.tools._region import (
-    BOX_NAMES,
+    BOX,
+    BOX_ALIAS,
+    RegionTool,
     box_schema,
-    checked_coords,
     cropped,
     index_schema,
-    marks_of_region,
     read_region,
     region_of,
 )
 from axpo_envs.tools._text_reader import ReadText, read_text, reader_fingerprint, require_reader
-from axpo_envs.types import Question, ToolResult
+from axpo_envs.types import ToolResult
 
 MAX_PIECES: Final = 200
 """Lines or words of one result; what is more is counted."""
@@ -33,7 +33,7 @@ _LEAST_SIDE: Final = 32
 _IMAGES: Final = "Number of the image to read, from 0: the images given, then those that tools returned."
 
 
-class Ocr:
+class Ocr(RegionTool):
     """Reads text: the policy names an image and, if it likes, a box of it, and reads each line with its box.
 
     So a policy without eyes learns what stands where, and one with eyes what it cannot make out. Boxes are those of the
@@ -61,7 +61,7 @@ class Ocr:
             raise EnvConfigError(f"least_confidence must be from 0 to 1; got {least_confidence}")
         if longest_side < _LEAST_SIDE:
             raise EnvConfigError(f"longest_side must be at least {_LEAST_SIDE} pixels; got {longest_side}")
-        self._coords = checked_coords(coords)
+        super().__init__(coords)
         self._least_confidence = float(least_confidence)
         self._longest_side = longest_side
         require_reader()
@@ -96,21 +96,6 @@ class Ocr:
         }
 
     @property
-    def effects(self) -> Effects:
-        """Pure: what is read depends on the image and the box alone."""
-        return Effects.PURE
-
-    @property
-    def timeout_s(self) -> float | None:
-        """None: the size of what is read is bounded."""
-        return None
-
-    @property
-    def coords(self) -> Coords:
-        """Convention of the boxes."""
-        return self._coords
-
-    @property
     def fingerprint(self) -> str:
         """The models, the releases that run them, and the settings."""
         settings = f"least_confidence={self._least_confidence:g}, longest_side={self._longest_side}"
@@ -122,16 +107,11 @@ class Ocr:
         Raises:
             ToolArgumentError: a name is unknown, or a value has the wrong type.
         """
-        arguments = given_arguments(arguments)
-        refuse_unknown(arguments, "img_idx", *BOX_NAMES, "words")
+        arguments = known_arguments(arguments, "img_idx", BOX, "words", alias=BOX_ALIAS)
         words = arguments.get("words", False)
         if not isinstance(words, bool):
             raise ToolArgumentError(f"words must be true or false; got {brief(words)}")
         return {**read_region(arguments, box_needed=False), "words": words}
-
-    def initial_state(self, question: Question) -> None:
-        """It keeps no state."""
-        del question
 
     def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
         """A numbered line for each line or word; "No text was found." where there is none.
@@ -148,10 +128,6 @@ class Ocr:
         if len(pieces) > MAX_PIECES:
             rows.append(f"[... {len(pieces) - MAX_PIECES} more ...]")
         return ToolResult(content=("\n".join(rows) or "No text was found.",)), state
-
-    def marks(self, arguments: Mapping[str, Any], images: Sequence[Seen]) -> tuple[Mark, ...]:
-        """The region that a call read."""
-        return marks_of_region(self.validate(arguments), self._coords, images)
 
     def _row(self, number: int, piece: ReadText, corner: tuple[int, int], seen: Seen) -> str:
         left, top = corner

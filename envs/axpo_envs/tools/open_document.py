@@ -9,7 +9,7 @@ from axpo_envs.backends.search._types import SearchBackend
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.brief import brief
 from axpo_envs.plumbing.surrogates import well_formed
-from axpo_envs.tool._arguments import read_integer, refuse_unknown
+from axpo_envs.tool._arguments import known_arguments, read_integer
 from axpo_envs.tool.protocol import ToolArgumentError, ToolContext, ToolError
 from axpo_envs.tools._backend_tool import BackendTool, heading
 from axpo_envs.types import ToolResult
@@ -70,7 +70,7 @@ class OpenDocument(BackendTool):
         Raises:
             ToolArgumentError: the id is missing or empty, the offset is negative, or a name is unknown.
         """
-        refuse_unknown(arguments, "id", "offset")
+        arguments = known_arguments(arguments, "id", "offset")
         id = arguments.get("id")
         if not isinstance(id, str) or not id.strip():
             raise ToolArgumentError("id is missing" if id is None else f"id must be a text; got {brief(id)}")

@@ -9,7 +9,7 @@ from axpo_envs.backends.search._query import clean_query, extract
 from axpo_envs.backends.search._types import Hit, SearchBackend
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.brief import brief
-from axpo_envs.tool._arguments import given_arguments, read_integer, refuse_unknown
+from axpo_envs.tool._arguments import known_arguments, read_integer
 from axpo_envs.tool.protocol import ToolArgumentError, ToolContext
 from axpo_envs.tools._backend_tool import BackendTool, heading
 from axpo_envs.types import ToolResult
@@ -78,8 +78,7 @@ class Search(BackendTool):
         Raises:
             ToolArgumentError: the query is missing, empty or too long, `top_k` is out of range, or a name is unknown.
         """
-        arguments = given_arguments(arguments)
-        refuse_unknown(arguments, "query", "top_k")
+        arguments = known_arguments(arguments, "query", "top_k")
         query = arguments.get("query")
         if not isinstance(query, str):
             raise ToolArgumentError(f"query must be a text; got {brief(query)}" if query else "query is missing")

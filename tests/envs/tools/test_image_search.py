@@ -441,7 +441,7 @@ def test_a_box_searches_by_a_region_in_original_pixels(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"query": "x"}, "unknown argument 'query'; known are img_idx, bbox_2d, bbox and top_k"),
+        ({"query": "x"}, "unknown argument 'query'; known are img_idx, bbox_2d and top_k"),
         ({"img_idx": -1}, "img_idx must be an integer from 0"),
         ({"top_k": 11}, "top_k must be an integer from 1 to 10"),
         ({"bbox_2d": [1, 2, 3]}, "bbox_2d must be a list of 4 numbers"),

@@ -180,7 +180,7 @@ def test_strips_and_specks_get_a_margin_of_their_mean_colour(shape: tuple[int, i
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"text": "x"}, "unknown argument 'text'; known are img_idx, bbox_2d, bbox and words"),
+        ({"text": "x"}, "unknown argument 'text'; known are img_idx, bbox_2d and words"),
         ({"words": 1}, "words must be true or false; got 1"),
         ({"img_idx": True}, "img_idx must be an integer"),
         ({"bbox": "all"}, "bbox_2d must be a list of 4 numbers"),
