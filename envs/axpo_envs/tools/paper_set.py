@@ -54,13 +54,18 @@ def paper_tools(
         EnvConfigError: no sandbox can be set up here, the backend cannot be used, or a setting is out of range.
     """
     return (
-        python if python is not None else _python(),
+        python if python is not None else paper_python(),
         Search(search, top_k=_HITS, extract_chars=_EXTRACT_CHARS),
         ImageZoomIn(view_size=_CROP_SIZE if view_size is None else None, coords=coords),
     )
 
 
-def _python() -> Tool:
+def paper_python() -> Tool:
+    """The tool `python` as the paper has it: 12 s a call.
+
+    Raises:
+        EnvConfigError: no sandbox can be set up here.
+    """
     # Not every system has what a sandbox is made of.
     from axpo_envs.backends.python_sandbox.limits import SandboxLimits
     from axpo_envs.tools.python import PythonTool

@@ -206,6 +206,10 @@ class TestAgents:
         assert any("getpixel" in code for code in codes)
         assert any("math.dist" in code for code in codes)
 
+    def test_the_family_that_computes_shares_the_interpreter(self, corpus: str) -> None:
+        env = Agentic(families="python_reasoning", search=corpus, view_size=112)
+        assert env.families["python_reasoning"].tools[0] is env.tools[0]
+
     def test_answers_are_put_into_a_box_and_calls_left_as_they_are(self) -> None:
         assert boxed("<think>so</think><answer>5</answer>") == "<think>so</think><answer>\\boxed{5}</answer>"
         assert boxed("<answer>5</answer>") == "<answer>\\boxed{5}</answer>"

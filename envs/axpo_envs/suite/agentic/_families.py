@@ -11,8 +11,9 @@ from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.named_object import load_named
 
 _SUITE: Final = "axpo_envs.suite"
-SHARED: Final = ("split", "held_out", "max_turns", "view_size")
-"""Knobs that the mixture sets for all of its families."""
+SHARED: Final = ("split", "held_out", "max_turns", "view_size", "python")
+"""Knobs that the mixture sets for its families, so that users do not."""
+_EVERYWHERE: Final = ("split", "held_out", "max_turns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +30,8 @@ class Family:
     elsewhere; it is made of the environment."""
     floor: str = "RandomFloor"
     """The class of an agent that answers at random; it is made of the environment."""
-    views: bool = False
-    """The environment takes the knob `view_size`, too."""
+    also: tuple[str, ...] = ()
+    """Further knobs of `SHARED` that the environment takes: `view_size`, `python`."""
     scale: float = 0.0
     """How many times as large as the view its images are, by the knob `image_size`; 0 where it has none."""
     smallest: int = 1
@@ -56,7 +57,7 @@ class Family:
         for name in SHARED:
             if name in own:
                 raise EnvConfigError(f"family_knobs: {name} is the mixture's own: expected it beside family_knobs")
-        given = {name: shared[name] for name in SHARED if name != "view_size" or self.views}
+        given = {name: shared[name] for name in (*_EVERYWHERE, *self.also)}
         sized = {"image_size": max(self.smallest, round(self.scale * shared["view_size"]))} if self.scale else {}
         env = self.load(self.env)(**given, **{**sized, **self.knobs, **own})
         assert isinstance(env, ToolEnv)
@@ -66,9 +67,9 @@ class Family:
 _HOPS: Final[dict[str, Any]] = {"hops": (2, 3)}
 _MEASURER: Final = f"{_SUITE}.agentic._python_measuring:PythonMeasurer"
 
-_SCENES: Final[dict[str, Any]] = {"views": True, "scale": 12, "smallest": 1344}
-_FIGURES: Final[dict[str, Any]] = {"scale": 1, "smallest": 320}
-_SIGNS: Final[dict[str, Any]] = {"views": True, "scale": 3, "smallest": 64, "knobs": {"guess_rate": 0.1}}
+_SCENES: Final[dict[str, Any]] = {"also": ("view_size",), "scale": 12, "smallest": 1344}
+_FIGURES: Final[dict[str, Any]] = {"also": ("python",), "scale": 1, "smallest": 320}
+_SIGNS: Final[dict[str, Any]] = {"also": ("view_size",), "scale": 3, "smallest": 64, "knobs": {"guess_rate": 0.1}}
 
 FAMILIES: Final[dict[str, Family]] = {
     "multi_hop_search": Family(home="multi_hop_search", env="MultiHopSearch", expert="HopExpert", knobs=_HOPS),

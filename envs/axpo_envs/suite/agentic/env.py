@@ -10,7 +10,7 @@ from typing import Any, Final
 from axpo_envs.backends.search import SearchBackend
 from axpo_envs.env import ToolEnv
 from axpo_envs.parsing import AnswerFormat
-from axpo_envs.plumbing.knobs import knob_names, settings_from
+from axpo_envs.plumbing.knobs import knobs_of, settings_from
 from axpo_envs.questions import load_questions
 from axpo_envs.questions.sources import QuestionSource
 from axpo_envs.questions.splits import Split
@@ -22,7 +22,8 @@ from axpo_envs.suite.agentic.settings import AgenticSettings
 from axpo_envs.suite.multi_hop_search import MultiHopSearch, MultiHopSearchSettings
 from axpo_envs.suite.multi_hop_search._corpus import Style, write_corpus
 from axpo_envs.suite.multi_hop_search.questions import corpus_of
-from axpo_envs.tools.paper_set import IMAGE_CAPTION, IMAGE_NUMBERS, PAPER_SEARCH, paper_tools
+from axpo_envs.tool.protocol import Tool
+from axpo_envs.tools.paper_set import IMAGE_CAPTION, IMAGE_NUMBERS, PAPER_SEARCH, paper_python, paper_tools
 from axpo_envs.types import Question
 
 ENV_ID: Final = "axpo/Agentic-v0"
@@ -55,13 +56,15 @@ class Agentic(ToolEnv):
     def __init__(self, *, render_mode: str | None = None, **knobs: Any) -> None:
         settings = settings_from(AgenticSettings, "Agentic", knobs)
         self._settings = settings
-        self._families = _families_of(settings)
+        # The family whose own tool it is takes it, too: a second sandbox would run idle.
+        python = paper_python() if settings.python is None else settings.python
+        self._families = _families_of(settings, python)
         self._mixed = _mixed(settings, self._families) if self._families else None
         questions, reward = _asked(settings, self._mixed, self._families)
         spec = ToolEnvSpec(
             env_id=ENV_ID,
             questions=questions,
-            tools=paper_tools(self._backend(), view_size=settings.view_size, python=settings.python),
+            tools=paper_tools(self._backend(), view_size=settings.view_size, python=python),
             reward=reward,
             instructions=_INSTRUCTIONS.format(max_turns=settings.max_turns, numbers=IMAGE_NUMBERS),
             max_turns=settings.max_turns,
@@ -80,7 +83,7 @@ class Agentic(ToolEnv):
     @property
     def knobs(self) -> dict[str, Any]:
         """The knobs as keyword arguments that make the same environment again."""
-        return {name: getattr(self._settings, name) for name in knob_names(self._settings)}
+        return knobs_of(self._settings)
 
     @property
     def families(self) -> dict[str, ToolEnv]:
@@ -109,12 +112,13 @@ class Agentic(ToolEnv):
         return write_corpus(text)
 
 
-def _families_of(settings: AgenticSettings) -> dict[str, ToolEnv]:
+def _families_of(settings: AgenticSettings, python: Tool) -> dict[str, ToolEnv]:
     shared = {
         "split": settings.split,
         "held_out": settings.held_out,
         "max_turns": max(1, settings.max_turns),
         "view_size": settings.view_size,
+        "python": python,
     }
     return {name: FAMILIES[name].make(shared, settings.family_knobs.get(name, {})) for name in settings.families}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from axpo_envs.env import ToolEnv
-from axpo_envs.plumbing.knobs import knob_names, settings_from
+from axpo_envs.plumbing.knobs import knobs_of, settings_from
 from axpo_envs.questions.sources import QuestionSource
 from axpo_envs.rewards import Numeric, Reward
 from axpo_envs.spec import ToolEnvSpec
@@ -13,6 +13,7 @@ from axpo_envs.suite.python_reasoning._problem import Problem
 from axpo_envs.suite.python_reasoning.mathvision import MathVisionReward, load_mathvision
 from axpo_envs.suite.python_reasoning.questions import FigureQuestions
 from axpo_envs.suite.python_reasoning.settings import PythonReasoningSettings, QuestionsFrom
+from axpo_envs.tool.protocol import Tool
 from axpo_envs.tools.python import PythonTool
 from axpo_envs.types import Question
 
@@ -57,7 +58,7 @@ class PythonReasoning(ToolEnv):
         spec = ToolEnvSpec(
             env_id=ENV_ID,
             questions=questions,
-            tools=(PythonTool(allow_unsandboxed=settings.allow_unsandboxed),),
+            tools=(_python(settings),),
             reward=reward,
             instructions=_INSTRUCTIONS.format(max_turns=settings.max_turns, answer=_ANSWERS[source]),
             max_turns=settings.max_turns,
@@ -72,7 +73,7 @@ class PythonReasoning(ToolEnv):
     @property
     def knobs(self) -> dict[str, Any]:
         """The knobs as keyword arguments that make the same environment again."""
-        return {name: getattr(self._settings, name) for name in knob_names(self._settings)}
+        return knobs_of(self._settings)
 
     def problem_of(self, question: Question) -> Problem:
         """The truth behind a question, for experts and diagnostics: what stands in its figure, and what follows.
@@ -88,3 +89,10 @@ class PythonReasoning(ToolEnv):
 def _mathvision(settings: PythonReasoningSettings) -> tuple[QuestionSource, Reward]:
     reward = MathVisionReward()
     return load_mathvision(settings.path or "", reward, split=settings.split), reward
+
+
+def _python(settings: PythonReasoningSettings) -> Tool:
+    if settings.python is None:
+        return PythonTool(allow_unsandboxed=settings.allow_unsandboxed)
+    tool: Tool = settings.python
+    return tool

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.plumbing.knobs import check_choice, check_range, check_split
+from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, some_of
 from axpo_envs.questions.splits import Split
 from axpo_envs.suite.python_reasoning.families import FAMILIES
 from axpo_envs.suite.python_reasoning.questions import FigureQuestionSettings
@@ -54,9 +53,11 @@ class PythonReasoningSettings:
     """Of MathVision: a `.jsonl`, `.json` or `.parquet` file, or a folder that holds one such data set."""
     allow_unsandboxed: bool = False
     """Where no sandbox can be set up, execute code with the rights of this process."""
+    python: Any = None
+    """Another interpreter tool, such as `PythonTool(SandboxLimits(...))`; None makes one."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "families", _families(self.families))
+        object.__setattr__(self, "families", some_of("families", self.families, tuple(FAMILIES)))
         check_choice("source", self.source, tuple(QuestionsFrom))
         for name, low, high in _RANGES:
             check_range(name, getattr(self, name), int, low, high)
@@ -78,11 +79,3 @@ class PythonReasoningSettings:
             families=self.families,
             image_size=self.image_size,
         )
-
-
-def _families(given: Any) -> tuple[str, ...]:
-    """Some families in their order; a single one may stand for itself."""
-    values = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    if not values or any(value not in tuple(FAMILIES) for value in values):
-        raise EnvConfigError(f"families must be some of {', '.join(FAMILIES)}; got {given!r}")
-    return tuple(family for family in FAMILIES if family in values)
