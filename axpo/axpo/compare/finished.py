@@ -14,6 +14,7 @@ from axpo.records._reading import read_evaluations, read_steps
 from axpo.records.outcomes import COMPARISON, Outcome, intervals_of, outcome_of, questions_of, read_comparison
 from axpo.report._run_settings import Settings
 from axpo.settings.config import ConfigError
+from axpo.settings.config_file import dotted
 
 _APART: Final = ("seed", "out", "policy.device", "policy.packing", "optim.micro_batch_tokens")
 _MOST_NAMED: Final = 3
@@ -49,7 +50,7 @@ class FinishedRun:
     @property
     def kind(self) -> dict[str, Any]:
         """The settings that make it what it is: all but the seed, the folder, what is kept and where it is computed."""
-        return {name: value for name, value in _flat(self.settings.values) if not _is_apart(name)}
+        return {name: value for name, value in dotted(self.settings.values) if not _is_apart(name)}
 
 
 def finished_runs(folders: Sequence[Path]) -> list[FinishedRun]:
@@ -115,14 +116,6 @@ def _read(folder: Path) -> FinishedRun:
         intervals=intervals_of(evaluations[-1]),
         asked=questions_of(evaluations[-1]),
     )
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield before + name, value
 
 
 def _is_apart(name: str) -> bool:

@@ -46,8 +46,7 @@ def write_picture(lines: Sequence[Line], path: Path, *, panels: Sequence[Panel] 
         ValueError: the suffix is neither.
         OSError: the file cannot be written.
     """
-    if path.suffix not in (".svg", ".png"):
-        raise ValueError(f"a picture is a .svg or .png file; got {path}")
+    check_picture(path)
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "axpo"}):
         figure = Figure(figsize=(4.6 * len(panels), 3.2), layout="constrained", facecolor="white")
         for place, panel in enumerate(panels, start=1):
@@ -56,12 +55,23 @@ def write_picture(lines: Sequence[Line], path: Path, *, panels: Sequence[Panel] 
             _draw(axes, panel, lines)
         handles = [Line2D([], [], color=LIGHT[line.role], linewidth=2.2, label=line.label) for line in lines]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(lines), frameon=False)
-        if path.suffix == ".svg":
-            atomic.write_text(path, svg_of(figure))
-        else:
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=200)
-            write_whole(path, buffer.getvalue())
+        write_figure(figure, path)
+
+
+def check_picture(path: Path) -> None:
+    """Raises a ValueError if a file is to be no picture that `write_figure` writes."""
+    if path.suffix not in (".svg", ".png"):
+        raise ValueError(f"a picture is a .svg or .png file; got {path}")
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure as SVG or PNG by the path's suffix; raises an OSError if it cannot be written."""
+    if path.suffix == ".svg":
+        atomic.write_text(path, svg_of(figure))
+        return
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=200)
+    write_whole(path, buffer.getvalue())
 
 
 def _draw(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:

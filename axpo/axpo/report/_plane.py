@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,10 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from axpo.records import _atomic as atomic
-from axpo.report._charts import svg_of
+from axpo.report._charts import check_picture, write_figure
 from axpo.report._palette import LIGHT
-from axpo_envs.plumbing.whole_files import write_whole
 
 _LEVELS: Final = (0.1, 0.25, 0.5, 0.75)
 """Shares of rollouts that act and succeed, along which a line is drawn."""
@@ -55,19 +52,13 @@ def write_plane(points: Sequence[PlanePoint], path: Path) -> None:
         ValueError: the suffix is neither.
         OSError: the file cannot be written.
     """
-    if path.suffix not in (".svg", ".png"):
-        raise ValueError(f"a picture is a .svg or .png file; got {path}")
+    check_picture(path)
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "plane"}):
         figure = Figure(figsize=(4.8, 4.4), layout="constrained", facecolor="white")
         axes = figure.add_subplot()
         _draw_ground(axes)
         _draw_points(axes, [point for point in points if point.known])
-        if path.suffix == ".svg":
-            atomic.write_text(path, svg_of(figure))
-        else:
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=200)
-            write_whole(path, buffer.getvalue())
+        write_figure(figure, path)
 
 
 def _draw_ground(axes: Axes) -> None:

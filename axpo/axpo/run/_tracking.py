@@ -15,6 +15,7 @@ from axpo.records._reading import metric_values
 from axpo.run.callbacks import Callback, RunMoment
 from axpo.run.trackers import Tracked, Tracker, make_tracker
 from axpo.settings.config import TrainConfig
+from axpo.settings.config_file import dotted
 
 TRACKERS: Final = "trackers.json"
 """In a run's folder: by tracker, what it finds the run by."""
@@ -31,14 +32,14 @@ def tracked(config: TrainConfig, folder: Path, note: Callable[[str], None]) -> I
     """
     telling = [_Telling(name, make_tracker(name), note) for name in config.log.trackers]
     ids = _ids(folder)
-    settings = dict(_flat(asdict(config)))
-    for each in telling:
-        run = Tracked(name=folder.absolute().name, folder=folder, settings=settings, id=ids.get(each.name))
-        ids[each.name] = each.begin(run)
-    if telling:
-        atomic.write_text(folder / TRACKERS, json.dumps(ids, indent=2) + "\n")
+    settings = dict(dotted(asdict(config)))
     finished = False
     try:
+        for each in telling:
+            run = Tracked(name=folder.absolute().name, folder=folder, settings=settings, id=ids.get(each.name))
+            ids[each.name] = each.begin(run)
+        if telling:
+            atomic.write_text(folder / TRACKERS, json.dumps(ids, indent=2) + "\n")
         yield tuple(telling)
         finished = True
     finally:
@@ -97,11 +98,3 @@ def _ids(folder: Path) -> dict[str, str | None]:
     except (OSError, ValueError):
         return {}
     return {str(name): id for name, id in found.items()} if isinstance(found, dict) else {}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
