@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from axpo_envs import ExactMatch, ImageRef, ListQuestions, Question, ToolEnv, ToolEnvSpec
+from axpo_envs import ExactMatch, ImageRef, ListQuestions, Question, Snapshot, ToolEnv, ToolEnvSpec
 from axpo_envs.tools import Effects, ToolArgumentError, ToolContext, ToolError, ToolResult, tool
 
 
@@ -96,3 +96,22 @@ def env() -> ToolEnv:
     env = make_tool_env()
     env.reset(seed=0, options={"index": 0})
     return env
+
+
+@pytest.fixture(scope="session")
+def hold_to_its_past() -> Callable[[ToolEnv, list[str], list[str]], None]:
+    """Rewinds an environment to a moment, and holds what follows to what followed the first time."""
+
+    def hold(env: ToolEnv, before: list[str], after: list[str]) -> None:
+        env.reset(seed=len(before))
+        for turn in before:
+            env.step(turn)
+        moment = env.snapshot()
+        first = [env.step(turn)[0]["text"] for turn in after]
+        end = env.snapshot().digest
+        env.restore(Snapshot.from_bytes(moment.to_bytes()))
+        assert env.snapshot().digest == moment.digest
+        assert [env.step(turn)[0]["text"] for turn in after] == first
+        assert env.snapshot().digest == end
+
+    return hold

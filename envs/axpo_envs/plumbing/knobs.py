@@ -35,6 +35,11 @@ def knob_names(kind: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
 
 
+def knobs_of(settings: Any) -> dict[str, Any]:
+    """The fields of an object of settings as keyword arguments that make an equal one."""
+    return {name: getattr(settings, name) for name in knob_names(settings)}
+
+
 def check_range(name: str, value: Any, kind: type[int] | type[float], low: float, high: float) -> None:
     """Holds a number to its range, both ends included; raises `EnvConfigError`."""
     if isinstance(value, bool) or not isinstance(value, (int, kind)) or not low <= value <= high:

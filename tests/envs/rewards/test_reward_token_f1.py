@@ -52,5 +52,5 @@ def test_the_reward_has_one_term_and_no_answer_is_worth_nothing() -> None:
 @pytest.mark.parametrize("marks", [".,", "!", "\"'", "*", "()", "**_"])
 def test_any_number_of_marks_is_read(marks: str) -> None:
     # One at a time they would take minutes.
-    assert token_f1("word", "word" + marks * 15_000) in (0.0, 1.0)
+    assert token_f1("word", "word" + marks * 15_000) == 0.0
     assert normalize_answer("word" + ".," * 15_000) == "word"

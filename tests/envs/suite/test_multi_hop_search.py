@@ -5,7 +5,7 @@ import pickle
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axpo_envs import EnvConfigError, QuestionSource, SnapshotError
+from axpo_envs import EnvConfigError, QuestionSource, SnapshotError, ToolEnv
 from axpo_envs.backends.search import Document, Hit, LocalIndex, RetrievalServer, SearchServer
 from axpo_envs.plumbing.extras import MissingExtraError
 from axpo_envs.questions import Split
 from axpo_envs.questions.sources import QuestionSubset
-from axpo_envs.snapshot import Snapshot
 from axpo_envs.suite.multi_hop_search import HopExpert, Kind, MultiHopSearch, RandomFloor, SingleQueryReader
 from axpo_envs.suite.multi_hop_search._building import build_graph
 from axpo_envs.suite.multi_hop_search._corpus import Style, corpus_text, document_of, documents, write_corpus
@@ -227,6 +226,7 @@ def test_equal_numbers_written_otherwise_are_right(cache: Path) -> None:
     assert [term.value for term in end.terms] == [1.0]
 
 
+Rewind = Callable[[ToolEnv, list[str], list[str]], None]
 TURNS = (
     '<tool_call>{"name": "search", "arguments": {"query": "capital country"}}</tool_call>',
     '<tool_call>{"name": "search", "arguments": {"query": "airport feet", "top_k": 7}}</tool_call>',
@@ -238,17 +238,10 @@ TURNS = (
 
 @settings(max_examples=25)
 @given(before=st.lists(st.sampled_from(TURNS), max_size=3), after=st.lists(st.sampled_from(TURNS), max_size=3))
-def test_a_restored_moment_goes_on_as_it_did(env: MultiHopSearch, before: list[str], after: list[str]) -> None:
-    env.reset(seed=len(before))
-    for turn in before:
-        env.step(turn)
-    moment = env.snapshot()
-    first = [env.step(turn)[0]["text"] for turn in after]
-    end = env.snapshot().digest
-    env.restore(Snapshot.from_bytes(moment.to_bytes()))
-    assert env.snapshot().digest == moment.digest
-    assert [env.step(turn)[0]["text"] for turn in after] == first
-    assert env.snapshot().digest == end
+def test_a_restored_moment_goes_on_as_it_did(
+    hold_to_its_past: Rewind, env: MultiHopSearch, before: list[str], after: list[str]
+) -> None:
+    hold_to_its_past(env, before, after)
 
 
 def test_it_travels_to_other_processes_and_takes_its_questions_along(env: MultiHopSearch) -> None:

@@ -18,10 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axpo_envs import EnvConfigError, SnapshotError, call_turn
+from axpo_envs import EnvConfigError, SnapshotError, ToolEnv, call_turn
 from axpo_envs.questions import Split
 from axpo_envs.questions.sources import QuestionSubset
-from axpo_envs.snapshot import Snapshot
 from axpo_envs.suite.python_reasoning import (
     FAMILIES,
     BlindGuesser,
@@ -356,22 +355,16 @@ def test_numbers_count_as_numbers_and_the_last_digit_may_be_cut(env: PythonReaso
 
 
 CODES = ("total = globals().get('total', 0) + 1; total", "import random; random.random()", "1 / 0", "_images[0][-4:]")
+Rewind = Callable[[ToolEnv, list[str], list[str]], None]
 TURNS = (*(call_turn("python", {"code": code}) for code in CODES), "<tool_call>{</tool_call>")
 
 
 @settings(max_examples=12)
 @given(before=st.lists(st.sampled_from(TURNS), max_size=2), after=st.lists(st.sampled_from(TURNS), max_size=2))
-def test_a_restored_moment_goes_on_as_it_did(env: PythonReasoning, before: list[str], after: list[str]) -> None:
-    env.reset(seed=len(before))
-    for turn in before:
-        env.step(turn)
-    moment = env.snapshot()
-    first = [env.step(turn)[0]["text"] for turn in after]
-    end = env.snapshot().digest
-    env.restore(Snapshot.from_bytes(moment.to_bytes()))
-    assert env.snapshot().digest == moment.digest
-    assert [env.step(turn)[0]["text"] for turn in after] == first
-    assert env.snapshot().digest == end
+def test_a_restored_moment_goes_on_as_it_did(
+    hold_to_its_past: Rewind, env: PythonReasoning, before: list[str], after: list[str]
+) -> None:
+    hold_to_its_past(env, before, after)
 
 
 @pytest.mark.parametrize(

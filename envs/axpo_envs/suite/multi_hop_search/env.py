@@ -8,7 +8,7 @@ from typing import Any, Final
 from axpo_envs.backends.search import SearchBackend
 from axpo_envs.backends.search._search_setting import SearchSetting
 from axpo_envs.env import ToolEnv
-from axpo_envs.plumbing.knobs import knob_names, settings_from
+from axpo_envs.plumbing.knobs import knobs_of, settings_from
 from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.suite.multi_hop_search._corpus import Style, write_corpus
@@ -71,7 +71,7 @@ class MultiHopSearch(ToolEnv):
     @property
     def knobs(self) -> dict[str, Any]:
         """The knobs as keyword arguments that make the same environment again."""
-        return {name: getattr(self._settings, name) for name in knob_names(self._settings)}
+        return knobs_of(self._settings)
 
     @property
     def backend(self) -> SearchBackend:

@@ -112,7 +112,8 @@ def _all_tiles() -> tuple[Tile, ...]:
 
 
 def _corner(place: Place) -> tuple[int, int]:
-    return tuple(TILE_DEGREES * math.floor(degrees / TILE_DEGREES) for degrees in (place.latitude, place.longitude))  # type: ignore[return-value]
+    south, west = (TILE_DEGREES * math.floor(degrees / TILE_DEGREES) for degrees in (place.latitude, place.longitude))
+    return south, west
 
 
 def _split_of(tile: Tile) -> Split:

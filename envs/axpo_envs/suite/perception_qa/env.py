@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from axpo_envs.env import ToolEnv
-from axpo_envs.plumbing.knobs import knob_names, settings_from
+from axpo_envs.plumbing.knobs import knobs_of, settings_from
 from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.suite.perception_qa._truth import Topic, Truth
@@ -73,7 +73,7 @@ class PerceptionQA(ToolEnv):
     @property
     def knobs(self) -> dict[str, Any]:
         """The knobs as keyword arguments that make the same environment again."""
-        return {name: getattr(self._settings, name) for name in knob_names(self._settings)}
+        return knobs_of(self._settings)
 
     @property
     def view_size(self) -> int:

@@ -7,20 +7,10 @@ knobs: a sign of side s (`sign_size`, a share of the scene's side) carries a cha
 counts as legible, hence up to b = 0.72 s * `view_size` / 7, provided that the crop holds the whole character. With the
 defaults (s = 0.0886, `view_size` = 64) that is b = 0.58; in the view itself (b = 1) the character is 4 pixels high.
 
-How well is a character hidden in the view? Nobody reads 4 pixels by eye, but a small network that is told where the
-signs are, and trained on 9,000 to 11,000 labelled ones, may. The share of held-out ones it reads (10 % is chance):
-
-| sign in the view | `character_size` | `character_offset` | read in the view | height in a crop of b = 0.2 |
-|---|---|---|---|---|
-| 5.67 px (default) | 0.94 | 0 | 100 % | 20 px |
-| 4 px | 0.94 | 0 | 93 % | 14 px |
-| 3 px | 0.94 | 0 | 69 % | 11 px |
-| 5.67 px | 0.6 | 0.15 | 56 % | 13 px |
-| 5.67 px | 0.5 | 0.18 | 25 % | 11 px |
-
-The default is what the embedded policy of 1.7 million parameters can learn to read in a crop; trained by reward alone,
-it was not seen to learn to read the view. For a larger policy, hide the characters: `difficulty="closed"`
-(`docs/visual-zoom.md` has what the committed probe of `axpo-bench envs` reads of both).
+Nobody reads 4 pixels by eye, but a small network that is told where the signs are may. The default is what the embedded
+policy of 1.7 million parameters can learn to read in a crop; trained by reward alone, it was not seen to learn to read
+the view. For a larger policy, hide the characters: `difficulty="closed"`. `docs/visual-zoom.md` has what the probe of
+`axpo-bench envs` reads in the view of both.
 """
 
 from __future__ import annotations
@@ -33,7 +23,7 @@ from typing import Any, Final
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.imaging.coordinates import Coords, PixelBox
-from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, settings_from
+from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, knobs_of, settings_from
 from axpo_envs.questions.splits import Split
 from axpo_envs.rewards.reward import ExactMatch
 from axpo_envs.scenes import COLOURS, FONT_HEIGHT, TEXTURE, Scene, SceneLayout, Sign
@@ -203,7 +193,7 @@ class VisualZoom(ToolEnv):
     @property
     def knobs(self) -> dict[str, Any]:
         """The knobs as keyword arguments that make the same environment again."""
-        return dataclasses.asdict(self._settings)
+        return knobs_of(self._settings)
 
     @property
     def view_size(self) -> int:
