@@ -53,7 +53,6 @@ def scripted_server(rollouts: Sequence[Sequence[dict[str, Any]]]) -> Iterator[st
             choice = {"index": 0, "message": message, "finish_reason": finish}
             head = {"id": f"scripted-{at['rollout']}-{done}", "created": 0, "model": "scripted"}
             if not asked.get("stream"):
-                choice = {"index": 0, "message": message, "finish_reason": finish}
                 self._send({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
                 return
             numbered = [{"index": place, **call} for place, call in enumerate(message.get("tool_calls", ()))]
