@@ -38,7 +38,7 @@ _COMMANDS: Final = {
         run="run_soak",
     ),
     "evidence": _Command(
-        summary="the comparison behind the README, over seeds and strengths of guessing",
+        summary="the comparison of methods over families and seeds, resumable",
         module="evidence",
         config="EvidenceConfig",
         run="run_evidence",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,6 +26,22 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
     }
+
+
+def commit() -> str:
+    """The commit that this code is, with `+changes` where code on the disk differs from it; `unknown` outside git."""
+    here = Path(__file__).parent
+    try:
+        head = _git(here, "rev-parse", "HEAD").strip()
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no", "--", ":/*.py", ":/*.toml")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head}+changes" if changed.strip() else head
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    asked = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout
 
 
 def _processor() -> str:

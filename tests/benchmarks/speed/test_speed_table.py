@@ -90,7 +90,7 @@ def test_every_part_of_the_table_exists() -> None:
     ("arguments", "problem"),
     [
         (("evidence", "--steps", "0"), "steps: expected greater than or equal to 1; got 0"),
-        (("evidence", "--guess-rates", "2"), "guess_rates.0: expected less than or equal to 1"),
+        (("evidence", "--families", "nothing"), "families: expected some of visual-zoom"),
         (("warm-start", "--questions", "0"), "questions: expected greater than or equal to 1; got 0"),
         (("warm-start", "--model", "./nowhere"), "model: there is no folder nowhere"),
         (("speed", "--json", "/dev"), "json: expected a file; /dev is a folder"),

@@ -1,0 +1,105 @@
+"""Defines `Arm`, a row of the tables: a training method, or one with a thing changed, and the order of arms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from axpo.algorithm.methods import method_named
+from axpo.settings.config import Aggregation, ConfigError, TrainConfig
+
+START: Final = "start"
+"""The arm that trains nothing: what every other one begins with."""
+REFERENCE: Final = "axpo"
+"""The arm whose rollouts, tokens and time others are held to."""
+
+
+def _as_it_is(config: TrainConfig) -> TrainConfig:
+    return config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """What is trained in a cell."""
+
+    name: str
+    """How it is asked for."""
+    label: str
+    """What people read."""
+    method: str
+    """The training method."""
+    change: Callable[[TrainConfig], TrainConfig] = _as_it_is
+    """What differs from the family's settings beside the method."""
+    longer_than: str | None = None
+    """Another arm's name: this one is that arm's run of the same seed, gone on with until it has spent as many
+    rollouts, tokens and processor seconds as `REFERENCE` did, and evaluated where it has spent as many of each."""
+
+
+def _minibatches(config: TrainConfig) -> TrainConfig:
+    return replace(config, optim=replace(config.optim, minibatches=4))
+
+
+def _sequence_mean(config: TrainConfig) -> TrainConfig:
+    return replace(config, loss=replace(config.loss, aggregation=Aggregation.SEQUENCE_MEAN))
+
+
+def _full_kl(config: TrainConfig) -> TrainConfig:
+    return replace(config, loss=replace(config.loss, skip_zero_advantage=False))
+
+
+_OWN: Final = {
+    arm.name: arm
+    for arm in (
+        Arm(name=START, label="start", method="grpo"),
+        Arm(name="grpo_longer", label="GRPO, for longer", method="grpo", longer_than="grpo"),
+        Arm(name="grpo_mb4", label="GRPO, 4 mini-batches", method="grpo", change=_minibatches),
+        Arm(name="axpo_mb4", label="AXPO, 4 mini-batches", method="axpo", change=_minibatches),
+        Arm(name="axpo_sequence_mean", label="AXPO, mean over stretches", method="axpo", change=_sequence_mean),
+        Arm(name="axpo_full_kl", label="AXPO, KL of dead groups too", method="axpo", change=_full_kl),
+    )
+}
+
+TIERS: Final = (
+    (START,),
+    ("grpo", "axpo"),
+    ("grpo_longer", "grpo_n10", "grpo_n16"),
+    ("axpo_mb4", "grpo_mb4"),
+    (
+        "axpo_no_prefix_credit",
+        "axpo_random",
+        "axpo_joint_groups",
+        "axpo_scratch",
+        "axpo_no_tool",
+        "axpo_prefix_credit_only",
+    ),
+    ("axpo_strata", "axpo_contrast", "axpo_forced", "axpo_graded", "axpo_value", "axpo_either"),
+    ("tool_penalty", "tool_bonus", "cispo", "arpo", "rltf", "dapo", "gspo", "dr_grpo", "pixel_reasoner"),
+    ("axpo_sequence_mean", "axpo_full_kl"),
+)
+"""What runs first stands first; the arms of a tier take turns, seed by seed."""
+
+
+def arm_named(name: str) -> Arm:
+    """The arm of a name: one of this room's own, or a training method as it is.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    if name in _OWN:
+        return _OWN[name]
+    try:
+        method = method_named(name)
+    except ConfigError as error:
+        raise ConfigError(f"methods: expected {', '.join(_OWN)}, or a method ({error}); got {name!r}") from error
+    return Arm(name=method.name, label=method.label, method=name)
+
+
+def tiers_of(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """The arms that are asked for, by tier; all where none is, and those without a tier last, as they were named."""
+    if not names:
+        return TIERS
+    known = {name for tier in TIERS for name in tier}
+    tiers = [tuple(name for name in tier if name in names) for tier in TIERS]
+    rest = tuple(dict.fromkeys(name for name in names if name not in known))
+    return tuple(tier for tier in (*tiers, rest) if tier)
