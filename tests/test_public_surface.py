@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {package.__name__: package for package in (axpo_envs, axpo_agents, axpo, axpo_benchmarks)}
 SURFACES = [
     "axpo",
+    "axpo.adapters.trl",
     "axpo.audit",
     "axpo.economy",
     "axpo.probes",

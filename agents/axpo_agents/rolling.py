@@ -23,7 +23,7 @@ from axpo_envs.snapshot import Snapshot
 from axpo_envs.tool.protocol import AsyncTool, Effects, Tool
 from axpo_envs.types import Episode, EpisodeState
 
-__all__ = ["Lost", "Start", "roll", "roll_agent"]
+__all__ = ["REDO", "Lost", "Start", "advance", "roll", "roll_agent"]
 
 _THREADS_FOR_WAITING: Final = 32
 

