@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from axpo.checkpoint_evaluation import evaluate_checkpoint, locate_checkpoint
     from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
     from axpo.records._rollout_log import read_rollouts, saved_steps
+    from axpo.records.evaluation_folder import (
+        AskedQuestion,
+        BenchmarkProvenance,
+        EvaluatedRollout,
+        EvaluationFolder,
+        Judged,
+        MadeCall,
+        Provenance,
+        SaidTurn,
+    )
     from axpo.records.rollout_record import RolloutRecord
     from axpo.run.callbacks import Callback, RunMoment, StopRun
     from axpo.run.display import Display, Silent
@@ -46,6 +56,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Advantage",
     "AdvantageConfig",
+    "AskedQuestion",
+    "BenchmarkProvenance",
     "Branch",
     "BranchPoint",
     "Callback",
@@ -53,21 +65,27 @@ __all__ = [
     "DemonstrationsConfig",
     "Display",
     "EvalConfig",
+    "EvaluatedRollout",
     "Evaluation",
+    "EvaluationFolder",
     "EvaluationPlan",
     "FilterConfig",
     "Group",
     "GroupBuffer",
+    "Judged",
     "LogConfig",
     "LossConfig",
     "LossStats",
+    "MadeCall",
     "Method",
     "ModelConfig",
     "OptimConfig",
+    "Provenance",
     "RolloutRecord",
     "Rounds",
     "RunMoment",
     "RunResult",
+    "SaidTurn",
     "SamplingConfig",
     "SelectionConfig",
     "SftConfig",
@@ -98,6 +116,14 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "AskedQuestion": "axpo.records.evaluation_folder",
+    "BenchmarkProvenance": "axpo.records.evaluation_folder",
+    "EvaluatedRollout": "axpo.records.evaluation_folder",
+    "EvaluationFolder": "axpo.records.evaluation_folder",
+    "Judged": "axpo.records.evaluation_folder",
+    "MadeCall": "axpo.records.evaluation_folder",
+    "Provenance": "axpo.records.evaluation_folder",
+    "SaidTurn": "axpo.records.evaluation_folder",
     "BranchPoint": "axpo.algorithm.types",
     "Branch": "axpo.algorithm.types",
     "Advantage": "axpo.algorithm.types",

@@ -11,7 +11,7 @@ import tyro
 
 import axpo_envs  # registers the suite
 from axpo.commands.arguments import parse
-from axpo.run._env_making import import_by_name, make_env
+from axpo.run._env_making import HOMES, import_by_name, make_env
 from axpo.settings.config import ConfigError
 from axpo_envs.plumbing.extras import MissingExtraError
 from axpo_envs.plumbing.printable import printable
@@ -32,6 +32,8 @@ def run(arguments: Sequence[str]) -> int:
     """Prints the list; returns the exit code."""
     parsed = parse(EnvsArguments, "envs", arguments)
     axpo_envs.register_envs()
+    for module in HOMES.values():
+        import_by_name(module)
     before = set(gymnasium.registry)
     for module in parsed.modules:
         if not module.endswith(".py") and not all(part.isidentifier() for part in module.split(".")):

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -98,10 +98,7 @@ class JsonLines:
             DamagedFileError: as in `read`.
         """
         before = self.repair()
-        body = json.dumps(finite(dict(record)), allow_nan=False).encode()
-        chain = _chain(before.chain, body)
-        comma = b", " if len(body) > 2 else b""
-        line = b'%b%b"%b": "%b"}\n' % (body[:-1], comma, CHAIN.encode(), chain.encode())
+        line, chain = _rendered(record, before.chain)
         with self.path.open("ab", buffering=0) as file:
             size = file.tell()
             try:
@@ -114,6 +111,15 @@ class JsonLines:
                 raise
         self._tip = Tip(lines=before.lines + 1, chain=chain)
         return self._tip
+
+    @staticmethod
+    def rendered(records: Iterable[Mapping[str, Any]]) -> bytes:
+        """A whole file of these records."""
+        lines, chain = [], ""
+        for record in records:
+            line, chain = _rendered(record, chain)
+            lines.append(line)
+        return b"".join(lines)
 
     def keep(self, lines: int) -> None:
         """Removes all but the first lines; the file changes as a whole.
@@ -170,6 +176,14 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return value
+
+
+def _rendered(record: Mapping[str, Any], before: str) -> tuple[bytes, str]:
+    """The line of a record behind one with the checksum `before`, and its own checksum."""
+    body = json.dumps(finite(dict(record)), allow_nan=False).encode()
+    chain = _chain(before, body)
+    comma = b", " if len(body) > 2 else b""
+    return b'%b%b"%b": "%b"}\n' % (body[:-1], comma, CHAIN.encode(), chain.encode()), chain
 
 
 def _parsed(raw: bytes, before: str) -> _Line:

@@ -18,6 +18,9 @@ from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.extras import MissingExtraError
 
+HOMES: Final = {"axpo/Benchmark-v0": "axpo_benchmarks"}
+"""Environments of this project that no package below registers, and the modules that do; they are imported by name."""
+
 _PYTHON_WORDS: Final = {"True": "true", "False": "false", "None": "null"}
 
 
@@ -81,8 +84,8 @@ def find_creator(env_id: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     """
     module, _, name = env_id.rpartition(":")
     try:
-        if module:
-            import_by_name(module)
+        if module or name in HOMES:
+            import_by_name(module or HOMES[name])
         spec = gymnasium.spec(name)
         if spec.entry_point is None:
             raise ConfigError(f"env: {env_id} is registered without an entry point")

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from axpo_benchmarks.loaders._benchmark import Benchmark, BenchmarkQuestions, Entry, Expected, count_differences
+from axpo_benchmarks.loaders._benchmark import (
+    Benchmark,
+    BenchmarkQuestions,
+    Entry,
+    Expected,
+    Kind,
+    count_differences,
+)
 from axpo_benchmarks.loaders.dynamath import DYNAMATH
 from axpo_benchmarks.loaders.hr_bench import HR_BENCH_4K, HR_BENCH_8K
 from axpo_benchmarks.loaders.hr_mmsearch import HR_MMSEARCH
@@ -14,6 +21,7 @@ from axpo_benchmarks.loaders.mathvision import MATHVISION
 from axpo_benchmarks.loaders.mmsearch import MMSEARCH
 from axpo_benchmarks.loaders.v_star import V_STAR
 from axpo_benchmarks.loaders.visual_probe import VISUAL_PROBE
+from axpo_envs.errors import EnvConfigError
 
 BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "mathvision": MATHVISION,
@@ -28,4 +36,34 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
 }
 """The nine benchmarks of the AXPO paper by name."""
 
-__all__ = ["BENCHMARKS", "Benchmark", "BenchmarkQuestions", "Entry", "Expected", "count_differences"]
+_ALIASES: Final = {"v*": "v-star", "vstarbench": "v-star", "mathvrbench": "math-vr"}
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """The benchmark of a name, however it is spelled: `vstar`, `V*`, `HR-Bench 4K`, `hr_bench_4k`.
+
+    Raises:
+        EnvConfigError: there is none of that name.
+    """
+    plain = {_plain(known): benchmark for known, benchmark in BENCHMARKS.items()}
+    given = _plain(str(name))
+    found = plain.get(given) or BENCHMARKS.get(_ALIASES.get(given, ""))
+    if found is None:
+        raise EnvConfigError(f"expected a benchmark out of {', '.join(BENCHMARKS)}; got {name!r:.100}")
+    return found
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum() or letter == "*")
+
+
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "BenchmarkQuestions",
+    "Entry",
+    "Expected",
+    "Kind",
+    "count_differences",
+    "find_benchmark",
+]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, TypeAlias
 
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.questions import QuestionSource, TaskQuestions, load_questions
+from axpo_envs.questions import TaskQuestions, load_questions
 from axpo_envs.types import Question
 
 FULL: Final = "full"
 """The slice that holds everything."""
+
+_DECODED_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +36,10 @@ class Entry:
     """The part of the benchmark it belongs to, by which figures are reported."""
 
     def question(self) -> Question:
-        """The question, its images decoded."""
-        return self.source.question(self.index)
+        """The question, its images decoded; nothing of them is kept here."""
+        # A source keeps what it decoded last, which for one row each would be every image of a benchmark.
+        source = copy(self.source) if self.source.size == 1 else self.source
+        return source.question(self.index)
 
 
 Reader: TypeAlias = Callable[[Path, str], Iterator[Entry]]
@@ -49,6 +56,17 @@ class Expected:
     """Those of each part; empty where only the total is known."""
 
 
+class Kind(StrEnum):
+    """What a benchmark asks for."""
+
+    REASONING = "reasoning"
+    """Mathematics with figures."""
+    PERCEPTION = "perception"
+    """Small things in large images."""
+    SEARCH = "search"
+    """What stands on the web."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
     """A published data set and how its files are read. Nothing is fetched."""
@@ -63,6 +81,10 @@ class Benchmark:
     """Every slice and its published size; `full` holds everything."""
     reader: Reader
     """Reads a slice."""
+    kind: Kind
+    """What it asks for, as the paper groups them."""
+    sites: tuple[str, ...] = ()
+    """Its own pages, beside those that carry any data set: hosts, or hosts with the beginning of a path."""
 
     def entries(self, path: str | Path, slice_name: str | None = None) -> Iterator[Entry]:
         """The entries of a slice in published order; images stay encoded.
@@ -86,7 +108,7 @@ class Benchmark:
         """The questions of a slice in published order, decoded one at a time; arguments and errors as `entries`."""
         return (self._named(entry.question()) for entry in self.entries(path, slice_name))
 
-    def source(self, path: str | Path, slice_name: str | None = None) -> QuestionSource:
+    def source(self, path: str | Path, slice_name: str | None = None) -> BenchmarkQuestions:
         """The questions of a slice as an environment asks them; arguments and errors as `entries`."""
         return BenchmarkQuestions(self, tuple(self.entries(path, slice_name)))
 
@@ -109,6 +131,8 @@ class Benchmark:
 class BenchmarkQuestions:
     """Entries of a benchmark as a question source whose images are decoded when they are asked for.
 
+    Questions that were asked last stay decoded, as many as fit into 256 MiB.
+
     Args:
         benchmark: where they come from.
         entries: at least one.
@@ -120,10 +144,17 @@ class BenchmarkQuestions:
     def __init__(self, benchmark: Benchmark, entries: tuple[Entry, ...]) -> None:
         if not entries:
             raise EnvConfigError(f"{benchmark.name}: expected at least one question; got none")
+        self._benchmark = benchmark
         self._entries = entries
+        self._kept: OrderedDict[int, Question] = OrderedDict()
+        self._lock = Lock()
         self._fingerprint = f"benchmark:{benchmark.name}:" + digest_of(
             *((entry.source.fingerprint, entry.index) for entry in entries)
         )
+
+    def __reduce__(self) -> tuple[type[BenchmarkQuestions], tuple[Benchmark, tuple[Entry, ...]]]:
+        # The copy decodes its own images.
+        return BenchmarkQuestions, (self._benchmark, self._entries)
 
     @property
     def fingerprint(self) -> str:
@@ -146,7 +177,23 @@ class BenchmarkQuestions:
         """
         if not 0 <= index < len(self._entries):
             raise IndexError(f"expected a question index from 0 to {len(self._entries) - 1}; got {index}")
-        return replace(self._entries[index].question(), source=self._fingerprint)
+        with self._lock:
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+            question = replace(self._entries[index].question(), source=self._fingerprint)
+            self._kept[index] = question
+            while len(self._kept) > 1 and sum(map(_decoded_bytes, self._kept.values())) > _DECODED_BYTES:
+                self._kept.popitem(last=False)
+            return question
+
+    def part(self, index: int) -> str:
+        """The part of the benchmark that the question at that place belongs to."""
+        return self._entries[index].part
+
+
+def _decoded_bytes(question: Question) -> int:
+    return sum(image.pixels.nbytes for image in question.images)
 
 
 def count_differences(expected: Expected, counts: Mapping[str, int]) -> tuple[str, ...]:

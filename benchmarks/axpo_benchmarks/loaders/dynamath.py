@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, entry_of
+from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Kind, entry_of
 from axpo_benchmarks.loaders._files import files_of, first_of, image_of, rows_of
 from axpo_envs.errors import EnvConfigError
 
@@ -72,6 +72,8 @@ DYNAMATH: Final = Benchmark(
         **{variant: Expected(total=501) for variant in VARIANTS},
         FULL: Expected(total=5010, parts=dict.fromkeys(VARIANTS, 501)),
     },
+    kind=Kind.REASONING,
+    sites=("dynamath.github.io", "github.com/dynamath"),
     reader=_read,
 )
 """DynaMath, 501 seed questions in ten variants; the paper asks one variant."""

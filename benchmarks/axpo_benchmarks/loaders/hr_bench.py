@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Reader, entry_of
+from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Kind, Reader, entry_of
 from axpo_benchmarks.loaders._files import Row, files_of, rows_of
 from axpo_envs.errors import EnvConfigError
 
@@ -88,6 +88,8 @@ def _benchmark(size: str) -> Benchmark:
         published=f"DreamMr/HR-Bench, hr_bench_{size}",
         default=FULL,
         slices={FULL: Expected(total=800, parts={"single": 400, "cross": 400})},
+        kind=Kind.PERCEPTION,
+        sites=("github.com/dreammr",),
         reader=_reader(size),
     )
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, entry_of
+from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Kind, entry_of
 from axpo_benchmarks.loaders._files import files_of, image_of, rows_of
 from axpo_benchmarks.loaders.mmsearch import several
 from axpo_envs.errors import EnvConfigError
@@ -45,6 +45,8 @@ HR_MMSEARCH: Final = Benchmark(
     published="sensenova/HR-MMSearch, train",
     default=FULL,
     slices={FULL: Expected(total=305)},
+    kind=Kind.SEARCH,
+    sites=("github.com/opensensenova",),
     reader=_read,
 )
 """HR-MMSearch, 305 questions."""

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, entry_of
+from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Kind, entry_of
 from axpo_benchmarks.loaders._files import Row, files_of, image_of, rows_of
 from axpo_envs.errors import EnvConfigError
 
@@ -106,6 +106,8 @@ MATH_VR: Final = Benchmark(
     published="gogoduan/Math-VR-bench, test",
     default="english",
     slices={"english": Expected(total=2500), "chinese": Expected(total=None), FULL: Expected(total=None)},
+    kind=Kind.REASONING,
+    sites=("math-vr.github.io", "github.com/hku-mmlab"),
     reader=_read,
 )
 """Math-VR, 2,500 English questions."""

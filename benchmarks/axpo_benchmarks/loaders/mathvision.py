@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected
+from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Kind
 from axpo_benchmarks.loaders._files import files_of
 from axpo_envs.suite.python_reasoning import MathVisionReward, load_mathvision
 
@@ -30,8 +30,10 @@ def _read(path: Path, slice_name: str) -> Iterator[Entry]:
 MATHVISION: Final = Benchmark(
     name="mathvision",
     published="MathLLMs/MathVision, test and testmini",
-    default="test",
+    default="testmini",
     slices={"test": _TEST, "testmini": Expected(total=304), FULL: _TEST},
+    kind=Kind.REASONING,
+    sites=("mathllm.github.io", "github.com/mathllm"),
     reader=_read,
 )
-"""MathVision, 3,040 questions; `testmini` holds 304 of them."""
+"""MathVision, 3,040 questions, of which the paper asks the 304 of `testmini`."""

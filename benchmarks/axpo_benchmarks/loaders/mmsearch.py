@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, entry_of
+from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Kind, entry_of
 from axpo_benchmarks.loaders._files import Row, files_of, image_of, rows_of
 
 STAGES: Final = ("end2end", "rerank", "summarization")
@@ -61,6 +61,8 @@ MMSEARCH: Final = Benchmark(
         **{stage: Expected(total=300) for stage in STAGES},
         FULL: Expected(total=900, parts=dict.fromkeys(STAGES, 300)),
     },
+    kind=Kind.SEARCH,
+    sites=("mmsearch.github.io", "github.com/caraj7"),
     reader=_read,
 )
 """MMSearch, 300 queries in three stages."""

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, entry_of
+from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Kind, entry_of
 from axpo_benchmarks.loaders._files import files_of, image_of, rows_of
 from axpo_envs.errors import EnvConfigError
 
@@ -63,6 +63,8 @@ V_STAR: Final = Benchmark(
     published="craigwu/vstar_bench, test",
     default=FULL,
     slices={FULL: Expected(total=191, parts={"direct_attributes": 115, "relative_position": 76})},
+    kind=Kind.PERCEPTION,
+    sites=("vstar-seal.github.io", "github.com/penghao-wu"),
     reader=_read,
 )
 """V*, 191 questions."""

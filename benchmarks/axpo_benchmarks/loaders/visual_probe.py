@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, entry_of
+from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Kind, entry_of
 from axpo_benchmarks.loaders._files import files_of, first_of, image_of, rows_of
 from axpo_envs.errors import EnvConfigError
 
@@ -64,6 +64,8 @@ VISUAL_PROBE: Final = Benchmark(
     published="Mini-o3/VisualProbe_Easy, _Medium and _Hard, validation",
     default="hard",
     slices={**{name: Expected(total=size) for name, size in SETS.items()}, FULL: Expected(total=515, parts=SETS)},
+    kind=Kind.PERCEPTION,
+    sites=("mini-o3.github.io", "github.com/mini-o3"),
     reader=_read,
 )
 """VisualProbe, of which the paper reports the hard set, 106 questions."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 from collections import Counter
@@ -11,73 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 from PIL import Image
 
 from axpo_benchmarks.loaders import BENCHMARKS, Expected, count_differences
 from axpo_benchmarks.scorers import SCORERS, Tally, near_misses, phrasings, self_test
+from axpo_benchmarks.testing import (
+    dynamath_row,
+    held_image,
+    hr_bench_rows,
+    math_vr_row,
+    mathvision_row,
+    mmsearch_row,
+    picture,
+    v_star_row,
+    visual_probe_row,
+    write_parquet,
+    write_tsv,
+    write_visual_probe,
+)
 from axpo_envs import EnvConfigError, ExactMatch, ToolEnv, ToolEnvSpec
 
 ROOT = Path(__file__).parents[3]
 REAL = ROOT.parent / "shared" / "data" / "mathvision"
 """The first hundred published rows, where they lie beside the checkout."""
-
-
-def picture(width: int = 6) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.full((4, width, 3), 200, np.uint8)).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def held(width: int = 6) -> dict[str, Any]:
-    """An image as Parquet files of the hub have it."""
-    return {"bytes": picture(width), "path": f"{width}.png"}
-
-
-def write_parquet(file: Path, rows: list[dict[str, Any]]) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
-    return file
-
-
-def v_star_row(number: int, label: str = "B", **changes: Any) -> dict[str, Any]:
-    text = (
-        "What is beside the dog?\n(A) the cat (left)\n(B) a red (car)\n(C) Based on nothing\n(D) A\n"
-        "Answer with the option's letter from the given choices directly."
-    )
-    row = {"image": held(), "text": text, "category": "direct_attributes", "question_id": number, "label": label}
-    return {**row, **changes}
-
-
-def hr_rows(number: int, category: str = "single") -> list[dict[str, str]]:
-    """The four rows of a question, its options in cyclic order."""
-    options = ["red", "green", "blue", "A"]
-    image = base64.b64encode(picture(6 + number)).decode()
-    rows = []
-    for cycle in range(4):
-        shown = options[cycle:] + options[:cycle]
-        rows.append(
-            {
-                "index": str(4 * number + cycle),
-                "question": f'What colour is\tsign {number}, "left"?',
-                **dict(zip("ABCD", shown, strict=True)),
-                "answer": "ABCD"[shown.index("green")],
-                "category": category,
-                "cycle_category": str(cycle),
-                "image": image,
-            }
-        )
-    return rows
-
-
-def write_tsv(file: Path, rows: list[dict[str, str]]) -> Path:
-    with file.open("w", encoding="utf-8", newline="") as lines:
-        writer = csv.DictWriter(lines, list(rows[0]), delimiter="\t")
-        writer.writeheader()
-        writer.writerows(rows)
-    return file
 
 
 def test_v_star_keeps_order_and_wording_of_options(tmp_path: Path) -> None:
@@ -126,7 +82,7 @@ def test_an_unusable_row_is_named(tmp_path: Path, changes: dict[str, Any], probl
 
 @pytest.mark.parametrize("size", ["4k", "8k"])
 def test_hr_bench_groups_the_cyclic_rows_of_a_question(tmp_path: Path, size: str) -> None:
-    rows = [*hr_rows(0), *hr_rows(1, "cross")]
+    rows = [*hr_bench_rows(0), *hr_bench_rows(1, "cross")]
     # Published by cycle, the rows of a question need not stand together.
     by_cycle = sorted(rows, key=lambda row: row["cycle_category"])
     write_tsv(tmp_path / f"hr_bench_{size}.tsv", by_cycle)
@@ -139,7 +95,7 @@ def test_hr_bench_groups_the_cyclic_rows_of_a_question(tmp_path: Path, size: str
 
 def test_hr_bench_reads_parquet_and_refuses_other_answers_and_images(tmp_path: Path) -> None:
     benchmark = BENCHMARKS["hr-bench-4k"]
-    rows: list[dict[str, Any]] = [*hr_rows(0)]
+    rows: list[dict[str, Any]] = [*hr_bench_rows(0)]
     write_parquet(tmp_path / "hrbench_4k-00000-of-00001.parquet", rows)
     assert len(list(benchmark.questions(tmp_path))) == 4
     with pytest.raises(EnvConfigError, match="column 'answer': expected one of A, B, C, D; got 'green'"):
@@ -152,26 +108,25 @@ def test_a_field_longer_than_the_csv_module_likes_is_read(tmp_path: Path) -> Non
     pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
-    row = {**hr_rows(0)[0], "image": base64.b64encode(buffer.getvalue()).decode()}
+    row = {**hr_bench_rows(0)[0], "image": base64.b64encode(buffer.getvalue()).decode()}
     assert len(row["image"]) > 131072
     (question,) = BENCHMARKS["hr-bench-8k"].questions(write_tsv(tmp_path / "hr_bench_8k.tsv", [row]))
     assert np.array_equal(question.images[0].pixels, pixels)
 
 
-def math_row(number: int, **changes: Any) -> dict[str, Any]:
-    row = {"id": str(number), "question": "How many?\n<image1>", "options": [], "answer": "6", "level": 1}
-    return {**row, "solution": None, "subject": "counting", "image": "a.png", "decoded_image": held(), **changes}
-
-
 def test_mathvision_tells_multiple_choice_from_free_form(tmp_path: Path) -> None:
-    drawn = math_row(2, options=list("ABCDE"), answer="D")
-    worded = math_row(3, options=["six", "seven"], answer="B")
-    write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", [math_row(1), drawn, worded])
-    write_parquet(tmp_path / "data" / "testmini-00000-of-00001.parquet", [math_row(1)])
+    drawn = mathvision_row(2, options=list("ABCDE"), answer="D")
+    worded = mathvision_row(3, options=["six", "seven"], answer="B")
+    write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", [mathvision_row(1), drawn, worded])
+    write_parquet(tmp_path / "data" / "testmini-00000-of-00001.parquet", [mathvision_row(1)])
     benchmark = BENCHMARKS["mathvision"]
-    assert [entry.part for entry in benchmark.entries(tmp_path)] == ["free_form", "multiple_choice", "multiple_choice"]
-    assert [question.id for question in benchmark.questions(tmp_path, "testmini")] == ["1"]
-    assert benchmark.differences(tmp_path) == (
+    assert [entry.part for entry in benchmark.entries(tmp_path, "test")] == [
+        "free_form",
+        "multiple_choice",
+        "multiple_choice",
+    ]
+    assert [question.id for question in benchmark.questions(tmp_path)] == ["1"]
+    assert benchmark.differences(tmp_path, "test") == (
         "expected 3040 questions; got 3",
         "expected 1508 of free_form; got 1",
         "expected 1532 of multiple_choice; got 2",
@@ -197,14 +152,9 @@ def test_published_rows_of_mathvision_load_and_their_answers_are_right(folder: P
         assert self_test(scorer, question, rights=said, wrongs=missed) == ()
 
 
-def dyna_row(number: int, **changes: Any) -> dict[str, Any]:
-    row = {"question": f"What is f({number})?", "image": "a.png", "decoded_image": held(), "ground_truth": "1.5"}
-    return {**row, "answer_type": "float", "subject": "algebra", "level": "high school", **changes}
-
-
 def test_dynamath_keys_variants_by_their_seed_question(tmp_path: Path) -> None:
     for variant in range(1, 11):
-        rows = [dyna_row(seed, ground_truth=f"{variant}.{seed}") for seed in range(2)]
+        rows = [dynamath_row(seed, ground_truth=f"{variant}.{seed}") for seed in range(2)]
         write_parquet(tmp_path / "data" / f"sample_variant{variant}-00000-of-00001.parquet", rows)
     benchmark = BENCHMARKS["dynamath"]
     assert [question.id for question in benchmark.questions(tmp_path)] == ["0/variant1", "1/variant1"]
@@ -218,26 +168,19 @@ def test_dynamath_keys_variants_by_their_seed_question(tmp_path: Path) -> None:
 def test_dynamath_refuses_other_kinds_and_another_variants_file(tmp_path: Path) -> None:
     benchmark = BENCHMARKS["dynamath"]
     with pytest.raises(EnvConfigError, match="column 'answer_type': expected one of float, multiple choice, text"):
-        list(benchmark.questions(write_parquet(tmp_path / "a.parquet", [dyna_row(0, answer_type="int")])))
-    file = write_parquet(tmp_path / "sample_variant10.parquet", [dyna_row(0)])
+        list(benchmark.questions(write_parquet(tmp_path / "a.parquet", [dynamath_row(0, answer_type="int")])))
+    file = write_parquet(tmp_path / "sample_variant10.parquet", [dynamath_row(0)])
     with pytest.raises(EnvConfigError, match="expected a file of variant1; got"):
         list(benchmark.questions(file, "variant1"))
 
 
-def vr_row(number: int, **changes: Any) -> dict[str, Any]:
-    images: dict[str, Any] = {f"image{place}": None for place in range(1, 9)}
-    row = {"id": f"vr{number}", "question": "Find x.", **images, "category": "geometry", "answers": ["4"]}
-    more = {"number_of_answers": 1, "scoring_points": ["a", "b"], "scores": [1, 2], "total_score": 3}
-    return {**row, **more, **changes}
-
-
 def test_math_vr_parts_languages_and_kinds(tmp_path: Path) -> None:
     rows = [
-        vr_row(1),
-        vr_row(2, question="See <image1> and <image3>.", image1=held(5), image3=held(7)),
-        vr_row(3, question="求 x 的值。<image1>", image1=held(8), answers=["四"]),
-        vr_row(4, question="Both roots?", answers=["-1", "2"], number_of_answers=2),
-        vr_row(5, question="Named: <image2>.", image1=held(5), image2=held(6)),
+        math_vr_row(1),
+        math_vr_row(2, question="See <image1> and <image3>.", image1=held_image(5), image3=held_image(7)),
+        math_vr_row(3, question="求 x 的值。<image1>", image1=held_image(8), answers=["四"]),
+        math_vr_row(4, question="Both roots?", answers=["-1", "2"], number_of_answers=2),
+        math_vr_row(5, question="Named: <image2>.", image1=held_image(5), image2=held_image(6)),
     ]
     write_parquet(tmp_path / "test-00000-of-00001.parquet", rows)
     benchmark = BENCHMARKS["math-vr"]
@@ -265,38 +208,27 @@ def test_math_vr_parts_languages_and_kinds(tmp_path: Path) -> None:
 )
 def test_math_vr_names_missing_images_and_answers(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
     file = tmp_path / "test.json"
-    file.write_text(json.dumps([vr_row(1, **changes)]), encoding="utf-8")
+    file.write_text(json.dumps([math_vr_row(1, **changes)]), encoding="utf-8")
     with pytest.raises(EnvConfigError, match=problem):
         list(BENCHMARKS["math-vr"].questions(file))
 
 
 def test_math_vr_reads_answers_that_are_written_as_text(tmp_path: Path) -> None:
     written = [("['a', 'b']", "2"), ('["a", "b"]', 2), ("[1, 2)", 1), ("a, b", None), (7, 1)]
-    rows = [vr_row(number, answers=answers, number_of_answers=said) for number, (answers, said) in enumerate(written)]
+    rows = [
+        math_vr_row(number, answers=answers, number_of_answers=said) for number, (answers, said) in enumerate(written)
+    ]
     file = tmp_path / "test.json"
     file.write_text(json.dumps(rows), encoding="utf-8")
     golds = [question.extra["golds"] for question in BENCHMARKS["math-vr"].questions(file)]
     assert golds == [("a", "b"), ("a", "b"), ("[1, 2)",), ("a, b",), ("7",)]
 
 
-def probe_row(number: int, **changes: Any) -> dict[str, Any]:
-    row = {"images": ["images/a.png"], "problem": "Which number is on the bus?", "solution": "17", "doc_id": number}
-    return {**row, **changes}
-
-
-def write_probe(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
-    home = folder / f"VisualProbe_{name}"
-    (home / "images").mkdir(parents=True)
-    (home / "images" / "a.png").write_bytes(picture(11))
-    (home / "images" / "b.png").write_bytes(picture(12))
-    (home / "val.json").write_text(json.dumps(rows), encoding="utf-8")
-
-
 def test_visual_probe_keeps_its_sets_apart(tmp_path: Path) -> None:
-    write_probe(tmp_path, "Easy", [probe_row(0)])
-    write_probe(tmp_path, "Medium", [probe_row(0, images=["images/a.png", "images/b.png"])])
+    write_visual_probe(tmp_path, "Easy", [visual_probe_row(0)])
+    write_visual_probe(tmp_path, "Medium", [visual_probe_row(0, images=["images/a.png", "images/b.png"])])
     old_names = {"images": ["images/b.png"], "question": "<image>\nWhat?", "answer": "<answer>红色</answer>"}
-    write_probe(tmp_path, "Hard", [old_names, probe_row(7)])
+    write_visual_probe(tmp_path, "Hard", [old_names, visual_probe_row(7)])
     benchmark = BENCHMARKS["visual-probe"]
     hard = list(benchmark.questions(tmp_path))
     assert [(question.id, question.answer) for question in hard] == [("hard/1", "红色"), ("hard/7", "17")]
@@ -306,20 +238,16 @@ def test_visual_probe_keeps_its_sets_apart(tmp_path: Path) -> None:
     assert [len(question.images) for question in full] == [1, 2, 1, 1]
     (easy,) = benchmark.questions(tmp_path / "VisualProbe_Easy", "easy")
     assert easy.id == "easy/0"
-    write_probe(tmp_path / "more", "Hard", [probe_row(0, images=[])])
+    write_visual_probe(tmp_path / "more", "Hard", [visual_probe_row(0, images=[])])
     with pytest.raises(EnvConfigError, match="expected images; got"):
         list(benchmark.questions(tmp_path / "more"))
 
 
-def search_row(number: int, **changes: Any) -> dict[str, Any]:
-    row = {"sample_id": f"s{number}", "query": "Who won?", "query_image": None, "image_search_result": None}
-    golds = {"gt_requery": "winner 2024", "gt_answer": "Lee", "alternative_gt_answers": None}
-    return {**row, **golds, "area": "news", "subfield": "sport", "timestamp": "2024-08-01", **changes}
-
-
 def test_mmsearch_takes_several_golds_and_queries_without_an_image(tmp_path: Path) -> None:
-    shown = search_row(2, query_image=held(9), image_search_result=held(5), alternative_gt_answers=["李", "Lee K.", ""])
-    write_parquet(tmp_path / "end2end" / "end2end-00000-of-00001.parquet", [search_row(1), shown])
+    shown = mmsearch_row(
+        2, query_image=held_image(9), image_search_result=held_image(5), alternative_gt_answers=["李", "Lee K.", ""]
+    )
+    write_parquet(tmp_path / "end2end" / "end2end-00000-of-00001.parquet", [mmsearch_row(1), shown])
     plain, pictured = BENCHMARKS["mmsearch"].questions(tmp_path)
     assert (plain.images, plain.answers) == ((), ("Lee",))
     assert pictured.answers == ("Lee", "李", "Lee K.")
@@ -329,7 +257,7 @@ def test_mmsearch_takes_several_golds_and_queries_without_an_image(tmp_path: Pat
 
 
 def test_hr_mmsearch_needs_its_image_and_takes_several_golds(tmp_path: Path) -> None:
-    row = {"sample_id": 1, "query": "哪一年", "query_image": held(13), "difficulty": "hard", "category": "news"}
+    row = {"sample_id": 1, "query": "哪一年", "query_image": held_image(13), "difficulty": "hard", "category": "news"}
     file = tmp_path / "data" / "train-00000-of-00001.parquet"
     write_parquet(file, [{**row, "ground_truth": ["1998", "一九九八"]}])
     (question,) = BENCHMARKS["hr-mmsearch"].questions(tmp_path)
@@ -342,7 +270,7 @@ def test_hr_mmsearch_needs_its_image_and_takes_several_golds(tmp_path: Path) -> 
 
 
 def test_a_benchmark_is_a_source_of_an_environment(tmp_path: Path) -> None:
-    write_probe(tmp_path, "Hard", [probe_row(0), probe_row(1, solution="18")])
+    write_visual_probe(tmp_path, "Hard", [visual_probe_row(0), visual_probe_row(1, solution="18")])
     source = BENCHMARKS["visual-probe"].source(tmp_path)
     assert source.size == 2
     spec = ToolEnvSpec(env_id="test/Probe-v0", questions=source, tools=(), reward=ExactMatch())
@@ -365,7 +293,7 @@ def test_unknown_slices_and_missing_files_are_named(tmp_path: Path) -> None:
 
 
 def test_rows_are_streamed(tmp_path: Path) -> None:
-    rows = [json.dumps(search_row(1)), "no JSON"]
+    rows = [json.dumps(mmsearch_row(1)), "no JSON"]
     (tmp_path / "end2end.jsonl").write_text("\n".join(rows), encoding="utf-8")
     stream = BENCHMARKS["mmsearch"].questions(tmp_path)
     assert next(stream).id == "end2end/s1"
