@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from axpo.algorithm.advantages import compute_advantages
     from axpo.algorithm.buffer import GroupBuffer
     from axpo.algorithm.loss import LossStats, Targets, policy_loss
-    from axpo.algorithm.methods import Method, Rounds, method_named, register_method
+    from axpo.algorithm.methods import Method, Rounds, combined_method, method_named, register_method
+    from axpo.algorithm.replay import ReplayMemory
     from axpo.algorithm.selection import select_prefixes
     from axpo.algorithm.step import StepOutcome, Training, train_step
     from axpo.algorithm.types import Advantage, Branch, BranchPoint, Group
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         LogConfig,
         LossConfig,
         OptimConfig,
+        ReplayConfig,
         SamplingConfig,
         SelectionConfig,
         TrainConfig,
@@ -81,6 +83,8 @@ __all__ = [
     "ModelConfig",
     "OptimConfig",
     "Provenance",
+    "ReplayConfig",
+    "ReplayMemory",
     "RolloutRecord",
     "Rounds",
     "RunMoment",
@@ -97,6 +101,7 @@ __all__ = [
     "Tracker",
     "TrainConfig",
     "Training",
+    "combined_method",
     "compute_advantages",
     "evaluate",
     "evaluate_checkpoint",
@@ -138,12 +143,15 @@ _HOMES: Final = {
     "register_method": "axpo.algorithm.methods",
     "Rounds": "axpo.algorithm.methods",
     "Method": "axpo.algorithm.methods",
+    "combined_method": "axpo.algorithm.methods",
+    "ReplayMemory": "axpo.algorithm.replay",
     "AdvantageConfig": "axpo.settings.config",
     "FilterConfig": "axpo.settings.config",
     "LogConfig": "axpo.settings.config",
     "LossConfig": "axpo.settings.config",
     "ModelConfig": "axpo.settings.model",
     "OptimConfig": "axpo.settings.config",
+    "ReplayConfig": "axpo.settings.config",
     "SamplingConfig": "axpo.settings.config",
     "SelectionConfig": "axpo.settings.config",
     "Callback": "axpo.run.callbacks",

@@ -1,13 +1,16 @@
-"""Defines `ModelFiles`: the files of a model folder or a Hugging Face id, read one by one, every defect named."""
+"""Defines `ModelFiles`: the files of a model folder, a Hugging Face id or a GGUF file, read one by one, every defect
+named."""
 
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any, Final
 
 from axpo_agents.errors import PolicyError
 from axpo_agents.families import family_of, image_families
+from axpo_agents.formats.gguf_files import gguf_file, names_gguf
 from axpo_agents.formats.image_settings import ImageSettings
 from axpo_envs.plumbing.extras import requiring
 
@@ -17,28 +20,42 @@ with requiring("remote", "reading the files of a model"):
 
 _IMAGE_FILES: Final = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 """Files that neither model nor tokenizer writes; a saved policy carries them on."""
+_UNREADABLE: Final = (OSError, ValueError, TypeError, KeyError, struct.error)
+"""What the Transformers library raises of files that are none, or are damaged."""
 
 
 class ModelFiles:
     """A checkpoint that is being loaded.
 
     Args:
-        name: a folder in Hugging Face layout, or a Hugging Face id.
+        name: a folder in Hugging Face layout, a Hugging Face id, or a GGUF file (see `gguf_files.gguf_file`), which
+            holds config, tokenizer, chat template and weights in one.
 
     Raises:
-        PolicyError: there is no such folder or id.
+        PolicyError: there is no such folder, id or file.
+        MissingExtraError: a GGUF file, without the extra `gguf`.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._gguf = gguf_file(name) if names_gguf(name) else None
         path = Path(name).expanduser()
-        if path.is_dir():
+        if self._gguf is not None:
+            self.name = str(self._gguf)
+        elif path.is_dir():
             self.name = str(path)
         elif path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
             raise PolicyError(
                 f"expected a checkpoint folder at {name}; there is {'a file' if path.exists() else 'nothing'}"
             )
         self.config = self._load_config()
+
+    @property
+    def source(self) -> tuple[str, dict[str, str]]:
+        """What a `from_pretrained` of the Transformers library takes to read these files: a name, and keywords."""
+        if self._gguf is None:
+            return self.name, {}
+        return str(self._gguf.parent), {"gguf_file": self._gguf.name}
 
     @property
     def shows_images(self) -> bool:
@@ -65,9 +82,10 @@ class ModelFiles:
 
     def tokenizer(self) -> Any:
         """The tokenizer, its chat template the one that belongs to the whole model."""
+        name, keywords = self.source
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.name)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(name, **keywords)
+        except _UNREADABLE as error:
             raise PolicyError(f"{self.name}: the tokenizer cannot be loaded: {error}") from error
         # Models with images used to keep their template in a file of its own; the tokenizer's is for text alone then.
         if self.shows_images and self._find("chat_template.jinja") is None:
@@ -95,9 +113,10 @@ class ModelFiles:
         return tuple(sorted(ids))
 
     def _load_config(self) -> Any:
+        name, keywords = self.source
         try:
-            config = AutoConfig.from_pretrained(self.name)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            config = AutoConfig.from_pretrained(name, **keywords)
+        except (*_UNREADABLE, AttributeError) as error:
             raise PolicyError(
                 f"{self.name}: no config can be loaded; expected a checkpoint folder or id: {error}"
             ) from error
@@ -114,6 +133,9 @@ class ModelFiles:
         return config
 
     def _find(self, name: str) -> Path | None:
+        if self._gguf is not None:
+            # What lies beside a GGUF file belongs to another model, if to any.
+            return None
         found = cached_file(self.name, name, _raise_exceptions_for_missing_entries=False)
         return None if found is None else Path(found)
 

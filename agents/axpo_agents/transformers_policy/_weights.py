@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, GgufConfig
 
 from axpo_agents.engine._image_attention import IMAGE_ATTENTION
 from axpo_agents.engine._rms_norm import fuse_norms
@@ -23,9 +23,14 @@ def load_model(files: ModelFiles, dtype: torch.dtype, device: torch.device) -> A
         PolicyError: weights are missing, damaged, or do not fit the config.
     """
     loader = AutoModelForImageTextToText if files.shows_images else AutoModelForCausalLM
+    name, keywords = files.source
+    # Left in their blocks, quantized weights could be neither trained nor saved.
+    unpacked = {"quantization_config": GgufConfig(dequantize=True)} if keywords else {}
     try:
         model, report = loader.from_pretrained(
-            files.name,
+            name,
+            **keywords,
+            **unpacked,
             config=files.config,
             dtype=dtype,
             attn_implementation="sdpa",

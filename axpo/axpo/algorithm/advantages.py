@@ -153,13 +153,18 @@ def _separate(index: int, group: Group, config: AdvantageConfig, success_thresho
             yield advantage_of(index, rollout, normalize(replaced, divide=divide)[number], stop=cut_of(branch, rollout))
     if config.continuation_loss:
         for branch in group.branches:
-            own = [continuation.reward for continuation in branch.continuations]
-            values = normalize(own, divide=divide and not config.graded)
-            for continuation, value in zip(branch.continuations, values, strict=True):
-                if is_trained(continuation, config):
-                    start = cut_of(branch, continuation) + len(branch.point.added)
-                    yield advantage_of(index, continuation, value, start=start)
+            yield from among_siblings(index, branch, config)
     yield from _of_added(index, group, config, success_threshold)
+
+
+def among_siblings(index: int, branch: Branch, config: AdvantageConfig) -> Iterator[Advantage]:
+    """Eq. 2: the advantages of a branch's continuations, on what was sampled behind its prefix and what was added."""
+    own = [continuation.reward for continuation in branch.continuations]
+    values = normalize(own, divide=config.divide_by_std and not config.graded)
+    for continuation, value in zip(branch.continuations, values, strict=True):
+        if is_trained(continuation, config):
+            start = cut_of(branch, continuation) + len(branch.point.added)
+            yield advantage_of(index, continuation, value, start=start)
 
 
 def _of_added(index: int, group: Group, config: AdvantageConfig, success_threshold: float) -> Iterator[Advantage]:

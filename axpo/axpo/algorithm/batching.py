@@ -46,7 +46,8 @@ class TrainItem:
     """Id of the question, for people."""
     weight: float
     """Share of each trained token in its mini-batch's mean. The shares of a mini-batch add up to 1, counting the
-    stretches left out for their zero advantage; not under `sequence_sum`, which divides by a constant."""
+    stretches left out for their zero advantage; not under `sequence_sum`, which divides by a constant. Those of what is
+    replayed come on top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,13 @@ class MiniBatch:
 
 
 def build_batch(
-    advantages: Sequence[Advantage], loss: LossConfig, optim: OptimConfig, *, plan: Plan = plan_rows, seed: int
+    advantages: Sequence[Advantage],
+    loss: LossConfig,
+    optim: OptimConfig,
+    *,
+    plan: Plan = plan_rows,
+    seed: int,
+    replayed: Sequence[TrainItem] = (),
 ) -> tuple[MiniBatch, ...]:
     """Splits one step's advantages into mini-batches of whole groups.
 
@@ -77,6 +84,8 @@ def build_batch(
         optim: number of mini-batches, and the size of a micro-batch.
         plan: deals sequences out to passes: `Scorer.plan` of the policy that will score them.
         seed: of the order.
+        replayed: items of earlier steps, dealt out in turn. A mini-batch adds to its own mean the one over those that
+            it gets, whose `weight` says how much that counts.
 
     Raises:
         ValueError: an advantage covers no sampled token.
@@ -87,11 +96,14 @@ def build_batch(
     order = sorted(groups)
     random.Random(seed).shuffle(order)
     parts = min(optim.minibatches, len(order))
-    dealt = [order[part::parts] for part in range(parts)]
-    weighted = (_weighted([a for group in part for a in groups[group]], loss) for part in dealt)
-    return tuple(
-        _mini_batch(items, total, partial(plan, tokens=optim.micro_batch_tokens)) for items, total in weighted if items
-    )
+    plan = partial(plan, tokens=optim.micro_batch_tokens)
+    minibatches = []
+    for part in range(parts):
+        items, total = _weighted([a for group in order[part::parts] for a in groups[group]], loss)
+        items += _shared(replayed[part::parts], loss)
+        if items:
+            minibatches.append(_mini_batch(items, total, plan))
+    return tuple(minibatches)
 
 
 def make_targets(items: Sequence[TrainItem], *, device: torch.device | str = "cpu") -> Targets:
@@ -118,13 +130,27 @@ def _weighted(advantages: Sequence[Advantage], loss: LossConfig) -> tuple[list[T
     for advantage, count in zip(advantages, counts, strict=True):
         if advantage.value == 0.0 and loss.skip_zero_advantage:
             continue
-        shares = {
-            Aggregation.TOKEN_MEAN: total,
-            Aggregation.SEQUENCE_MEAN: count * len(advantages),
-            Aggregation.SEQUENCE_SUM: loss.sum_length * len(advantages),
-        }
-        items.append(_item(advantage, weight=1 / shares[loss.aggregation]))
+        items.append(item_of(advantage, weight=_share(count, counts, loss)))
     return items, total
+
+
+def _shared(items: Sequence[TrainItem], loss: LossConfig) -> list[TrainItem]:
+    """Items with their weights as shares of a mean of their own."""
+    counts = [sum(item.trained) for item in items]
+    return [
+        replace(item, weight=item.weight * _share(count, counts, loss))
+        for item, count in zip(items, counts, strict=True)
+    ]
+
+
+def _share(count: int, counts: Sequence[int], loss: LossConfig) -> float:
+    """The share of each token of a stretch of `count` in the mean over stretches of these counts."""
+    shares = {
+        Aggregation.TOKEN_MEAN: sum(counts),
+        Aggregation.SEQUENCE_MEAN: count * len(counts),
+        Aggregation.SEQUENCE_SUM: loss.sum_length * len(counts),
+    }
+    return 1 / shares[loss.aggregation]
 
 
 def _mini_batch(
@@ -139,7 +165,13 @@ def _mini_batch(
     )
 
 
-def _item(advantage: Advantage, *, weight: float) -> TrainItem:
+def item_of(advantage: Advantage, *, weight: float) -> TrainItem:
+    """What is scored and trained for an advantage.
+
+    Args:
+        advantage: of a stretch that holds a sampled token.
+        weight: share of each trained token.
+    """
     sequence = _until_last_sampled(advantage.rollout, advantage.stop)
     positions = (position for position, sampled in enumerate(sequence.sampled) if sampled)
     trained = tuple(advantage.start <= position for position in positions)

@@ -73,6 +73,15 @@ def prefix_budget(config: SelectionConfig, rollouts: int) -> int:
     return math.floor(Fraction(str(config.budget)) * rollouts / config.continuations)
 
 
+def continuations_left(groups: Sequence[Group], config: SelectionConfig) -> int:
+    """How many continuations the budget has beside those that were asked for already.
+
+    Worked value: 8 rollouts, r = 0.5 and K = 2 give 4; a branch of 2 leaves 2.
+    """
+    budget = prefix_budget(config, sum(len(group.rollouts) for group in groups)) * config.continuations
+    return budget - sum(branch.point.continuations for group in groups for branch in group.branches)
+
+
 def point_at_call(group: int, rollout: int, source: Rollout, *, continuations: int) -> BranchPoint | None:
     """The point behind the opening tag of a rollout's first call; None where it has none or nothing follows.
 

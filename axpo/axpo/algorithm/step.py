@@ -16,6 +16,7 @@ from axpo.algorithm.buffer import GroupBuffer
 from axpo.algorithm.methods import Method, method_named
 from axpo.algorithm.optimizer import Optimizer
 from axpo.algorithm.questions import training_questions
+from axpo.algorithm.replay import ReplayMemory, recalled, remembered
 from axpo.algorithm.sampling import resample, sample_groups, sampling_of
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import BranchPoint, Group
@@ -61,6 +62,8 @@ class Training:
     buffer: GroupBuffer = field(default_factory=GroupBuffer)
     """What the update takes its groups from: those of the step, behind any that were added from elsewhere and are not
     too stale."""
+    memory: ReplayMemory = field(default_factory=ReplayMemory)
+    """What is learned from again (`config.replay`)."""
 
     @classmethod
     def of(cls, config: TrainConfig, env: ToolEnv, policy: LocalPolicy) -> Training:
@@ -110,6 +113,8 @@ class StepOutcome:
     """What the update did."""
     lr: float
     """The learning rate."""
+    replayed: int
+    """Stretches of earlier continuations that it learned from again."""
     discarded_rollouts: int
     """Rollouts and continuations that were sampled, and that the method, or dynamic sampling, did not learn from."""
     discarded_tokens: int
@@ -152,12 +157,15 @@ def train_step(
     advantages = method.credit(groups, config)
     with phase("update"), seeded(training.seed(step, "dropout")):
         plan, seed = training.learner.plan, training.seed(step, "batches")
-        minibatches = build_batch(advantages, config.loss, config.optim, plan=plan, seed=seed)
+        replayed = recalled(training.memory.content, step, config.replay)
+        minibatches = build_batch(advantages, config.loss, config.optim, plan=plan, seed=seed, replayed=replayed)
         lr = training.optimizer.start_step(step)
         minimized = objective(training)
         minimized = replace(minimized, loss=with_floor(minimized.loss, minibatches))
         stats = update(training.learner, training.optimizer, minibatches, minimized)
     training.learner.advance_version()
+    if config.replay.steps:
+        training.memory.content = remembered(training.memory.content, groups, advantages, step, config.replay)
     for model in (training.sampler, training.learner, training.reference):
         if model is not None:
             model.forget()
@@ -167,6 +175,7 @@ def train_step(
         given_up_prefixes=rounds.given_up,
         stats=stats,
         lr=lr,
+        replayed=len(replayed),
         discarded_rollouts=discarded.rollouts,
         discarded_tokens=discarded.tokens,
         lost_rollouts=rounds.lost_rollouts,

@@ -34,7 +34,7 @@ from axpo_envs.plumbing.extras import requiring
 with requiring("train", "training"):
     import torch
 
-_RUN_NAME: Final = re.compile(r"[a-z0-9_]+(-seed\d+)?")
+_RUN_NAME: Final = re.compile(r"[a-z0-9_+]+(-seed\d+)?")
 """Name of a run's folder within a comparison's."""
 _PACKAGES: Final = ("axpo", "torch", "transformers", "gymnasium")
 

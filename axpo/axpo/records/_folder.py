@@ -30,6 +30,7 @@ TENSORBOARD: Final = "tensorboard"
 CHECKPOINTS: Final = "checkpoints"
 OPTIMIZER: Final = "trainer.safetensors"
 PROGRESS: Final = "trainer.json"
+MEMORY: Final = "replay.bin"
 
 
 class RunLogError(Exception):

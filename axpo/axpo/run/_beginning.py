@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from axpo.algorithm.optimizer import Optimizer
+from axpo.algorithm.replay import ReplayMemory
 from axpo.algorithm.step import Training
 from axpo.run._checkpoint import Checkpoint
 from axpo.run._policy_loading import make_reference
@@ -33,7 +34,7 @@ class RunParts:
         """Begins with a policy as it was loaded, or goes on with that of a checkpoint.
 
         Raises:
-            CheckpointError: the optimizer's state cannot be read.
+            CheckpointError: the optimizer's state, or what the run remembers, cannot be read.
             PolicyError: the model that the run began with cannot be loaded.
             ValueError: the optimizer's state does not fit the policy.
         """
@@ -49,5 +50,6 @@ class RunParts:
             learner=policy,
             reference=make_reference(config, policy, resumed=checkpoint is not None),
             optimizer=optimizer,
+            memory=ReplayMemory() if checkpoint is None else checkpoint.memory(),
         )
         return cls(config=config, worlds=worlds, policy=policy, training=training)

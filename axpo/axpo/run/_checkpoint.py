@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from axpo.algorithm.optimizer import Optimizer
+from axpo.algorithm.replay import ReplayMemory
 from axpo.records import _atomic as atomic
 from axpo.records._checked_json import DamagedFileError
-from axpo.records._folder import CONFIG, OPTIMIZER, PROGRESS
+from axpo.records._folder import CONFIG, MEMORY, OPTIMIZER, PROGRESS
 from axpo.records._manifest import MANIFEST, check_manifest, manifest_hash, write_manifest
 from axpo_envs.plumbing.extras import requiring
 from axpo_envs.plumbing.whole_files import PARTIAL
@@ -91,6 +92,18 @@ class Checkpoint:
         tensors: dict[str, torch.Tensor] = load_file(self.folder / OPTIMIZER)
         return tensors
 
+    def memory(self) -> ReplayMemory:
+        """What the run remembers of the steps before; nothing, where nothing is replayed.
+
+        Raises:
+            CheckpointError: it is that of another version.
+        """
+        file = self.folder / MEMORY
+        try:
+            return ReplayMemory.from_bytes(file.read_bytes()) if file.exists() else ReplayMemory()
+        except ValueError as error:
+            raise CheckpointError(f"{file}: cannot be read: {error}") from error
+
 
 def checkpoint_folder(checkpoints: Path, step: int) -> Path:
     """Where the checkpoint of a step lies within a run's `checkpoints` folder."""
@@ -103,9 +116,15 @@ def checkpoint_folders(checkpoints: Path) -> tuple[Path, ...]:
 
 
 def save_checkpoint(
-    checkpoints: Path, policy: SavablePolicy, optimizer: Optimizer, progress: Progress, config_toml: str
+    checkpoints: Path,
+    policy: SavablePolicy,
+    optimizer: Optimizer,
+    progress: Progress,
+    config_toml: str,
+    *,
+    memory: ReplayMemory | None = None,
 ) -> Path:
-    """Writes a checkpoint; it appears whole or not at all.
+    """Writes a checkpoint; it appears whole or not at all. What a run remembers is written where there is any.
 
     Returns:
         Its folder.
@@ -121,6 +140,8 @@ def save_checkpoint(
             save_file({name: tensor.contiguous() for name, tensor in optimizer.state().items()}, folder / OPTIMIZER)
             (folder / PROGRESS).write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
             (folder / CONFIG).write_text(config_toml, encoding="utf-8")
+            if memory is not None:
+                (folder / MEMORY).write_bytes(memory.to_bytes())
             write_manifest(folder)
             _flush(folder)
         _flush_entry(checkpoints)

@@ -14,7 +14,8 @@ from axpo.run._stopwatch import Stopwatch
 def step_measures(outcome: StepOutcome, watch: Stopwatch) -> dict[str, float | None]:
     """What was measured of a step beside the diagnostics of its groups, by name."""
     lost = _lost_metrics(outcome)
-    return {"lr": outcome.lr, **lost, **work_metrics(outcome.groups, outcome.stats, watch)}
+    replayed = {"replayed_continuations": float(outcome.replayed)}
+    return {"lr": outcome.lr, **lost, **replayed, **work_metrics(outcome.groups, outcome.stats, watch)}
 
 
 def _lost_metrics(outcome: StepOutcome) -> dict[str, float]:

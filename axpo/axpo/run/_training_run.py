@@ -202,8 +202,14 @@ class TrainingRun:
     def _save(self) -> None:
         self._display.phase("checkpoint")
         checkpoints = self._log.folder / CHECKPOINTS
+        training = self._parts.training
         folder = save_checkpoint(
-            checkpoints, self._parts.policy, self._parts.training.optimizer, self._progress, to_toml(self._config)
+            checkpoints,
+            self._parts.policy,
+            training.optimizer,
+            self._progress,
+            to_toml(self._config),
+            memory=training.memory if self._config.replay.steps else None,
         )
         kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._evaluations.best_step())
         self._log.keep_checkpoints(kept)

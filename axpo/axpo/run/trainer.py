@@ -1,8 +1,8 @@
 """Defines `train` and `resume`: how a run begins, and how it goes on from its newest checkpoint.
 
-Nothing that a step does depends on more than the weights, the optimizer's state and the step's number: every random
-number follows from (seed, step, purpose), and the policy's caches are dropped between steps. A run that was killed
-and resumed from its newest checkpoint therefore repeats, bit for bit on a CPU, what it would have done.
+Nothing that a step does depends on more than the weights, the optimizer's state, what is replayed and the step's
+number: every random number follows from (seed, step, purpose), and the policy's caches are dropped between steps. A run
+that was killed and resumed from its newest checkpoint therefore repeats, bit for bit on a CPU, what it would have done.
 """
 
 from __future__ import annotations

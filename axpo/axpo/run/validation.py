@@ -23,6 +23,8 @@ from axpo.settings.config import ConfigError, LogConfig, LossConfig, TrainConfig
 from axpo.settings.config_file import checked
 from axpo.settings.model import ModelConfig
 from axpo.settings.sft import SftConfig
+from axpo_agents.errors import PolicyError
+from axpo_agents.formats.gguf_files import gguf_file, names_gguf
 from axpo_envs.plumbing.extras import require_extra, requiring
 
 with requiring("train", "training"):
@@ -65,10 +67,11 @@ def located(config: C) -> C:
     folder and look like it: `./name`, `a/b`, `a.jsonl`.
     """
     model = Path(config.model).expanduser()
+    lies_there = model.is_dir() or (names_gguf(config.model) and model.is_file())
     return replace(
         config,
         env=located_env(config.env),
-        model=str(model.absolute()) if model.is_dir() else config.model,
+        model=str(model.absolute()) if lies_there else config.model,
         out=str(Path(config.out).expanduser().absolute()),
         env_args=tuple(map(_located_argument, config.env_args)),
     )
@@ -94,11 +97,15 @@ def check_model(model: str, settings: ModelConfig) -> None:
     """Checks what can be known of a model before it is loaded.
 
     Raises:
-        ConfigError: the device does not exist, a package is missing, or the model's folder is none, or is damaged.
+        ConfigError: the device does not exist, a package is missing, or the model's folder or file is none, or is
+            damaged.
     """
     check_device(settings.device)
     if settings.lora_rank:
         require_extra("lora", "policy.lora_rank")
+    if names_gguf(model):
+        _check_gguf(model)
+        return
     folder = Path(model).expanduser()
     if folder.exists():
         if not (folder / "config.json").is_file():
@@ -107,6 +114,13 @@ def check_model(model: str, settings: ModelConfig) -> None:
             _check_whole(folder)
     elif model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise ConfigError(f"model: there is no folder {folder}")
+
+
+def _check_gguf(model: str) -> None:
+    try:
+        gguf_file(model)
+    except PolicyError as error:
+        raise ConfigError(f"model: {error}") from error
 
 
 def _check_whole(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from axpo.settings.values import Count, NonNegative, Positive, Probability, Share
+from axpo.settings.values import Count, CountOrNone, NonNegative, Positive, Probability, Share
 
 
 class Aggregation(StrEnum):
@@ -83,3 +83,17 @@ class LossConfig:
     skip_zero_advantage: bool = True
     """Leave stretches with advantage 0 out of the forward pass: they have no policy gradient, but then no KL and no
     entropy either. They count in the denominator all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayConfig:
+    """Which continuations are learned from again (after SPEAR, arXiv:2509.22601); see `axpo.algorithm.replay`."""
+
+    steps: CountOrNone = 0
+    """Steps behind its own in which a continuation with a positive advantage is learned from again; 0 for none."""
+    most: Count = 32
+    """Continuations that a step learns from again, the newest first."""
+    weight: Positive = 1.0
+    """Weight of the mean over their tokens, beside that over the step's own."""
+    warmup_steps: CountOrNone = 20
+    """Steps of the run in which that weight rises from 0, along half a cosine."""

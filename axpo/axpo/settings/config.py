@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from axpo.settings._filter import FilterConfig
-from axpo.settings._learning import AdvantageConfig, Aggregation, KlEstimator, LossConfig
+from axpo.settings._learning import AdvantageConfig, Aggregation, KlEstimator, LossConfig, ReplayConfig
 from axpo.settings.model import ModelSettings
 from axpo.settings.values import (
     Count,
@@ -37,6 +37,7 @@ __all__ = [
     "LossConfig",
     "OptimConfig",
     "Ranking",
+    "ReplayConfig",
     "SamplingConfig",
     "Schedule",
     "SelectionConfig",
@@ -215,7 +216,8 @@ class TrainConfig(ModelSettings):
     """Training method: grpo, axpo, an ablation of AXPO (axpo_random, axpo_scratch, axpo_no_tool, axpo_no_prefix_credit,
     axpo_prefix_credit_only, axpo_joint_groups), grpo_n10 (any number of rollouts per question), a rival (tool_penalty,
     tool_bonus, pixel_reasoner, cispo, arpo, rltf, dapo, gspo, dr_grpo), a variant of AXPO (axpo_strata, axpo_contrast,
-    axpo_graded, axpo_value, axpo_either, axpo_forced; docs/methods.md), or package.module:NAME."""
+    axpo_graded, axpo_value, axpo_either, axpo_forced, axpo_replay; docs/methods.md), several in one
+    (axpo_forced+strata), or package.module:NAME."""
     success_threshold: Number = 0.5
     """A rollout with a reward below it is wrong; a continuation with at least this reward is a recovery (Eq. 3)."""
     steps: Count = 60
@@ -232,6 +234,8 @@ class TrainConfig(ModelSettings):
     """Which prefixes are resampled."""
     advantages: AdvantageConfig = field(default_factory=AdvantageConfig)
     """How rewards become advantages."""
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    """What is learned from again."""
     loss: LossConfig = field(default_factory=LossConfig)
     """The loss."""
     optim: OptimConfig = field(default_factory=OptimConfig)

@@ -23,6 +23,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "ocr": ("rapidocr", "onnxruntime", "cv2"),
     "train": _TRAIN,
     "lora": ("peft", *_TRAIN),
+    "gguf": ("gguf",),
     "remote": ("httpx", "transformers", "tokenizers"),
     "sb3": ("stable_baselines3", "sb3_contrib", *_TRAIN),
     "pettingzoo": ("pettingzoo",),

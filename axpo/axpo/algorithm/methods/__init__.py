@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from axpo.algorithm.methods._combination import combined_method
 from axpo.algorithm.methods.arpo import ARPO
 from axpo.algorithm.methods.axpo import ABLATIONS, AXPO
 from axpo.algorithm.methods.axpo_contrast import AXPO_CONTRAST
 from axpo.algorithm.methods.axpo_either import AXPO_EITHER
 from axpo.algorithm.methods.axpo_forced import AXPO_FORCED
 from axpo.algorithm.methods.axpo_graded import AXPO_GRADED
+from axpo.algorithm.methods.axpo_replay import AXPO_REPLAY
 from axpo.algorithm.methods.axpo_strata import AXPO_STRATA
 from axpo.algorithm.methods.axpo_value import AXPO_VALUE
 from axpo.algorithm.methods.cispo import CISPO
@@ -36,6 +38,7 @@ __all__ = [
     "Method",
     "Rounds",
     "colour_of",
+    "combined_method",
     "label_of",
     "method_named",
     "method_names",
@@ -45,6 +48,7 @@ __all__ = [
 
 _METHODS: Final[dict[str, Method]] = {}
 _SIZED: Final = re.compile(r"grpo_n([1-9]\d*)")
+_COMBINED: Final[dict[str, Method]] = {}
 
 
 def register_method(method: Method) -> None:
@@ -65,11 +69,14 @@ def method_names() -> tuple[str, ...]:
 
 
 def method_named(name: str) -> Method:
-    """The method of a name: a registered one, `grpo_n<N>` for GRPO with N rollouts per question, or `module:NAME`.
+    """The method of a name: a registered one, `grpo_n<N>` for GRPO with N rollouts per question, `module:NAME`, or
+    several of these with `+` between them (`axpo_forced+strata`; behind the first, `axpo_` may be left out).
 
     Raises:
-        ConfigError: there is no such method.
+        ConfigError: there is no such method, or those of the name cannot be one (see `combined_method`).
     """
+    if "+" in name:
+        return _COMBINED.setdefault(name, _several(name))
     if name in _METHODS:
         return _METHODS[name]
     if (sized := _SIZED.fullmatch(name)) is not None:
@@ -77,7 +84,10 @@ def method_named(name: str) -> Method:
     if ":" in name:
         return _imported(name)
     known = ", ".join(_METHODS)
-    raise ConfigError(f"method: expected one of {known}, grpo_n10 (any number), or package.module:NAME; got {name!r}")
+    raise ConfigError(
+        f"method: expected one of {known}, grpo_n10 (any number), package.module:NAME, or several as in "
+        f"axpo_forced+strata; got {name!r}"
+    )
 
 
 def label_of(name: str) -> str:
@@ -105,6 +115,16 @@ def selects(name: str) -> bool:
     return method.recovers or method.select is not None
 
 
+def _several(name: str) -> Method:
+    first, *further = name.split("+")
+    names = [first, *(f"axpo_{part}" if f"axpo_{part}" in _METHODS else part for part in further)]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"method: expected each method once; got {name!r}")
+    methods = [method_named(each) for each in names]
+    label = " + ".join((methods[0].label, *(method.label.removeprefix("AXPO, ") for method in methods[1:])))
+    return combined_method(name, label, methods)
+
+
 def _imported(name: str) -> Method:
     try:
         found = load_named(name, "method")
@@ -116,6 +136,6 @@ def _imported(name: str) -> Method:
 
 
 _RIVALS: Final = (TOOL_PENALTY, TOOL_BONUS, PIXEL_REASONER, CISPO, ARPO, RLTF, DAPO, GSPO, DR_GRPO)
-_CANDIDATES: Final = (AXPO_STRATA, AXPO_CONTRAST, AXPO_FORCED, AXPO_GRADED, AXPO_VALUE, AXPO_EITHER)
+_CANDIDATES: Final = (AXPO_STRATA, AXPO_CONTRAST, AXPO_FORCED, AXPO_REPLAY, AXPO_GRADED, AXPO_VALUE, AXPO_EITHER)
 for _method in (GRPO, AXPO, *ABLATIONS, *_RIVALS, *_CANDIDATES):
     register_method(_method)

@@ -27,7 +27,7 @@ def axpo_with(name: str, label: str, section: str, **changes: Any) -> Method:
     def configure(config: TrainConfig) -> TrainConfig:
         return replace(config, **{section: replace(getattr(config, section), **changes)})
 
-    return Method(name=f"axpo_{name}", label=f"AXPO, {label}", select=_select, configure=configure)
+    return replace(AXPO, name=f"axpo_{name}", label=f"AXPO, {label}", colour=None, configure=configure, changes=AXPO)
 
 
 ABLATIONS: Final = (

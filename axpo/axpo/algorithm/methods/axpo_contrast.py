@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from axpo.algorithm.advantages import advantage_of, compute_advantages, cut_of, is_trained
+from axpo.algorithm.advantages import advantage_of, among_siblings, compute_advantages, cut_of, is_trained
+from axpo.algorithm.methods.axpo import AXPO
 from axpo.algorithm.methods.method import Method, Rounds
-from axpo.algorithm.selection import prefix_budget, select_prefixes
+from axpo.algorithm.selection import continuations_left, select_prefixes
 from axpo.algorithm.types import Advantage, Branch, BranchPoint, Group
 from axpo.settings.config import Cut, TrainConfig
 
@@ -43,7 +44,8 @@ def contrast_credit(groups: Sequence[Group], config: TrainConfig) -> tuple[Advan
     with each other: A_j = r_j - mean of the others' rewards.
 
     A reward has no part in its own baseline. How many others there are still depends on it, as sampling ends with a
-    success, so that the estimate is not without bias.
+    success, so that the estimate is not without bias. Continuations behind a call that was forced open, which the
+    source has not, compare among themselves (Eq. 2).
 
     Worked value: source 0, continuations (0, 1): A = -0.5 for the source's end, -0.5, and 1.
     """
@@ -55,6 +57,9 @@ def contrast_credit(groups: Sequence[Group], config: TrainConfig) -> tuple[Advan
 
 def _ends(index: int, group: Group, config: TrainConfig) -> Iterator[Advantage]:
     for branch in group.branches:
+        if branch.point.added:
+            yield from among_siblings(index, branch, config.advantages)
+            continue
         ends = (group.rollouts[branch.point.rollout], *branch.continuations)
         total = sum(end.reward for end in ends)
         for end in ends:
@@ -67,7 +72,7 @@ def _resample(rounds: Rounds) -> tuple[Group, ...]:
     """Waves of one continuation a source, at most K - 1 for each and none behind a success, while the budget lasts."""
     config, groups = rounds.config, rounds.groups
     selection, threshold = config.selection, config.success_threshold
-    budget = prefix_budget(selection, sum(len(group.rollouts) for group in groups)) * selection.continuations
+    budget = continuations_left(groups, selection)
     most = selection.continuations - 1
     # A budget of K prefixes per rollout is one for every candidate.
     every = replace(selection, budget=float(selection.continuations))
@@ -116,6 +121,7 @@ AXPO_CONTRAST: Final = Method(
     refine=_resample,
     credit=contrast_credit,
     recovers=True,
+    changes=AXPO,
 )
 """AXPO's extra rollouts, spread over more prefixes: a source's own failure is a sample from its prefix, so K - 1 new
 ones make K, and what a success leaves over goes to the next source.

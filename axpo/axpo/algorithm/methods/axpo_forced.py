@@ -7,7 +7,7 @@ from typing import Final
 
 from axpo.algorithm.methods.axpo import AXPO
 from axpo.algorithm.methods.method import Method, Rounds
-from axpo.algorithm.selection import answer_point, prefix_budget, select_prefixes
+from axpo.algorithm.selection import answer_point, continuations_left, select_prefixes
 from axpo.algorithm.types import BranchPoint, Group
 from axpo.settings.config import Cut, TrainConfig
 
@@ -17,7 +17,7 @@ def forced_points(groups: tuple[Group, ...], config: TrainConfig) -> tuple[Branc
     confident answers first, as many as AXPO leaves of its budget."""
     threshold = config.success_threshold
     spent = select_prefixes(groups, config.selection, seed=0, success_threshold=threshold)
-    left = prefix_budget(config.selection, sum(len(group.rollouts) for group in groups)) - len(spent)
+    left = continuations_left(groups, config.selection) // config.selection.continuations - len(spent)
     points = []
     for index, group in enumerate(groups):
         if any(rollout.used_tool for rollout in group.rollouts):
@@ -26,7 +26,7 @@ def forced_points(groups: tuple[Group, ...], config: TrainConfig) -> tuple[Branc
         places = [answer_point(index, group, number, config.selection) for number in failed]
         found = [place for place in places if place is not None]
         points += sorted(found, key=lambda point: point.confidence)[:1]
-    return tuple(sorted(points, key=lambda point: (point.confidence, point.group))[:left])
+    return tuple(sorted(points, key=lambda point: (point.confidence, point.group))[: max(left, 0)])
 
 
 def _force(rounds: Rounds) -> tuple[Group, ...]:
@@ -34,15 +34,21 @@ def _force(rounds: Rounds) -> tuple[Group, ...]:
 
 
 def _configure(config: TrainConfig) -> TrainConfig:
+    cut = config.selection.cut if config.selection.cut is Cut.EITHER else Cut.TOOL_CALL
     return replace(
         config,
-        selection=replace(config.selection, cut=Cut.TOOL_CALL),
+        selection=replace(config.selection, cut=cut),
         advantages=replace(config.advantages, separate_groups=True),
     )
 
 
 AXPO_FORCED: Final = Method(
-    name="axpo_forced", label="AXPO, forced acting", configure=_configure, refine=_force, select=AXPO.select
+    name="axpo_forced",
+    label="AXPO, forced acting",
+    configure=_configure,
+    refine=_force,
+    select=AXPO.select,
+    changes=AXPO,
 )
 """AXPO, and where it cannot trigger because nobody acted, K continuations behind a thought and a call's forced opening.
 

@@ -120,3 +120,6 @@ class Method:
     """How rewards become advantages."""
     loss: LossFunction | None = None
     """What is minimized; None is Eq. 5 and 6, `axpo.algorithm.loss.policy_loss`."""
+    changes: Method | None = None
+    """The method that it is a change of, such as AXPO for its variants: what combining it with another goes by
+    (`combined_method`). None is GRPO."""
