@@ -12,8 +12,10 @@ from typing import Final
 from axpo.settings.config import ConfigError
 from axpo.viewer._app import make_app
 from axpo.viewer._library import Library
+from axpo.viewer._looking_ahead import LookingAhead
 from axpo.viewer._pages import Pages
 from axpo.viewer._runs import Shelf
+from axpo.viewer._shown import ShownIndex
 from axpo_envs.plumbing.extras import requiring
 
 with requiring("view", "`axpo view`"):
@@ -47,7 +49,8 @@ def serve_view(
         ConfigError: nobody can listen there.
     """
     shelf = Shelf(folders)
-    app = make_app(Pages(shelf, Library(tools), tokenizer=tokenizer))
+    library = Library(tools, ShownIndex())
+    app = make_app(Pages(shelf, library, tokenizer=tokenizer))
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -62,5 +65,5 @@ def serve_view(
             app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
         )
         # It ends by raising again what it was stopped by.
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt), LookingAhead(shelf, library):
             uvicorn.Server(config).run(sockets=[listening])

@@ -13,6 +13,7 @@ from typing import Final
 from axpo_envs.backends.search._corpus import corpus_digest, read_corpus
 from axpo_envs.backends.search._spaceless import index_terms, without_runs
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
+from axpo_envs.plumbing.cache_folder import cache_folder
 
 INDEX_VERSION: Final = 3
 """Version of tables and tokenizer; raised when either changes, so that older files are built anew."""
@@ -31,8 +32,7 @@ _POLL_S: Final = 1.0
 
 def default_cache() -> Path:
     """Where indexes are kept: `axpo/search` within `$XDG_CACHE_HOME`, or within `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "axpo" / "search"
+    return cache_folder("search")
 
 
 def ensure_index(corpus: Path, cache: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final
 from axpo_envs.backends.search import Document
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import InfrastructureFault
+from axpo_envs.plumbing.cache_folder import cache_folder
 from axpo_envs.plumbing.whole_files import write_whole
 from axpo_envs.suite.multi_hop_search._graph import Entity, FactGraph
 from axpo_envs.suite.multi_hop_search._selection import order_of
@@ -48,8 +48,7 @@ def documents(graph: FactGraph, style: Style) -> Iterator[Document]:
 
 def corpus_folder() -> Path:
     """Where corpora are kept: `axpo/multi-hop-search` within `$XDG_CACHE_HOME`, or within `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "axpo" / "multi-hop-search"
+    return cache_folder("multi-hop-search")
 
 
 def corpus_text(graph: FactGraph, style: Style) -> str:
