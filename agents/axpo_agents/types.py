@@ -160,6 +160,10 @@ class Sampling:
     """What the tempered distribution is restricted to."""
     forbidden: tuple[int, ...] = ()
     """Ids that are not sampled; the others' probabilities add up to 1 without them, before any truncation."""
+    presence_penalty: float = 0.0
+    """Taken from the logits of every id that the turn has sampled so far, before the temperature. Frozen tokens and
+    earlier turns do not count: to a server they are the prompt. Recorded log-probabilities are those of what this
+    leaves, which scoring does not know: it is for evaluation, not for training."""
     max_turn_tokens: int = 1024
     """Limit for one turn, forced tokens included."""
     max_episode_tokens: int = 16384

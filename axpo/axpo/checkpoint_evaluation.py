@@ -185,7 +185,7 @@ def open_checkpoint(config: EvalConfig) -> Iterator[OpenedCheckpoint]:
         success_threshold=TrainConfig().success_threshold if threshold is None else threshold,
         split=split,
     )
-    with _opened(config) as policy:
+    with open_policy(config) as policy:
         yield OpenedCheckpoint(policy=policy, env=env, plan=plan)
 
 
@@ -223,7 +223,16 @@ def _run_of(checkpoint: Path) -> TrainConfig | SftConfig | None:
 
 
 @contextmanager
-def _opened(config: EvalConfig) -> Iterator[Sampler]:
+def open_policy(config: EvalConfig) -> Iterator[Sampler]:
+    """Loads, or connects to, what `locate_checkpoint` has found.
+
+    Args:
+        config: which policy, and how it is loaded.
+
+    Raises:
+        PolicyError: the checkpoint cannot be loaded, or the server cannot do what is needed.
+        InfrastructureFault: the server stayed unreachable.
+    """
     if config.tokenizer is None:
         yield load_policy(config.checkpoint, load_settings(config.policy, seed=config.seed))
         return

@@ -141,15 +141,20 @@ class Sampler:
     def _write(self, turns: _Turns, sampling: Sampling) -> list[Sampled]:
         front, logits = self._begin(turns)
         forbidden = torch.tensor(sampling.forbidden, dtype=torch.long, device=self.network.device)
+        said = torch.zeros_like(logits, dtype=torch.bool) if sampling.presence_penalty else None
         alive = torch.ones_like(front.turns, dtype=torch.bool)
         ended: list[tuple[_Front, list[int]]] = []
         for step in range(turns.ids.shape[1]):
             rows = front.turns
             if sampling.forbidden:
                 logits = logits.index_fill(-1, forbidden, -torch.inf)
+            if said is not None:
+                logits = logits - sampling.presence_penalty * said[rows]
             tokens, logprobs = draw(logits, turns.uniforms[rows, step], sampling.temperature, sampling.truncation)
             _check(logprobs, turns, rows, step)
             turns.ids[rows, step], turns.logprobs[rows, step] = tokens, logprobs
+            if said is not None:
+                said[rows, tokens] = True
             turns.lengths[rows] += alive
             alive = alive & ~torch.isin(tokens, self._stops) & (turns.limits[rows] > step + 1)
             remaining = int(alive.sum())

@@ -48,6 +48,7 @@ def write(request: Request, model: str | None) -> Message:
         "top_k": request.truncation.top_k or -1,
         "min_p": 0.0,
         "repetition_penalty": 1.0,
+        "presence_penalty": request.presence_penalty,
         "seed": request.seed,
         "logit_bias": {str(token): bias for token, bias in request.bias.items()},
         "stop_token_ids": list(request.stop_ids),

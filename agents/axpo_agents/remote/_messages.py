@@ -26,6 +26,8 @@ class Request:
     """Divides the logits; 0.0 takes the most probable token."""
     truncation: Truncation = WHOLE
     """What the tempered distribution is restricted to."""
+    presence_penalty: float = 0.0
+    """Taken from the logits of ids that a turn has sampled."""
     seed: int = 0
     """Seeds the turns; from 0 to 2**31 - 1."""
     bias: Mapping[int, float]

@@ -170,6 +170,7 @@ class RemotePolicy(Sampler):
                     count=1 if greedy else len(members),
                     temperature=sampling.temperature,
                     truncation=sampling.truncation,
+                    presence_penalty=sampling.presence_penalty,
                     forbidden=sampling.forbidden,
                     seed=_request_seed(seed, members[0], prefixes[members[0]].seed),
                 )

@@ -170,6 +170,7 @@ class _Prompt:
             logits = self._logits([*self.ids, *turn.ids])[-1]
             for token, bias in sampling["logit_bias"].items():
                 logits[int(token)] += bias
+            logits[sorted(set(turn.ids))] -= sampling.get("presence_penalty", 0.0)
             uniform = torch.rand(1, generator=generator, dtype=torch.float64)
             truncation = Truncation(top_k=max(0, sampling.get("top_k", 0)), top_p=sampling.get("top_p", 1.0))
             token, logprob = draw(logits[None], uniform, sampling["temperature"], truncation)

@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 
 import axpo
+from axpo.commands import eval_benchmarks
 from axpo.commands._measuring import measured_table, measuring
 from axpo.commands.arguments import check_output, parse, write_json
 from axpo.records.solved import write_solved
@@ -20,7 +21,11 @@ from axpo.terminal.unfailing import Unfailing, say
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalArguments:
-    """Measure a policy on held-out questions: Pass@1, Pass@4 and every diagnostic, with 95 % intervals."""
+    """Measure a policy on held-out questions: Pass@1, Pass@4 and every diagnostic, with 95 % intervals.
+
+    On published benchmarks: `axpo eval --benchmark NAME --benchmark-path PATH MODEL`; `axpo eval --benchmark --help`
+    lists its options. `axpo eval --rescore FOLDER` scores again what such an evaluation saved.
+    """
 
     settings: Annotated[EvalConfig, tyro.conf.arg(name="")]
     """What is evaluated, and how."""
@@ -32,6 +37,8 @@ class EvalArguments:
 
 def run(arguments: Sequence[str]) -> int:
     """Evaluates; returns the exit code."""
+    if eval_benchmarks.asks_for_benchmarks(arguments):
+        return eval_benchmarks.run(arguments)
     parsed = parse(EvalArguments, "eval", arguments)
     check_output(parsed.json)
     check_output(parsed.solved, option="solved")

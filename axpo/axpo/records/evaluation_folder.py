@@ -379,9 +379,10 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _read(kind: type[R], value: Any, where: str) -> R:
+    hashable: Any = kind
     document = value if isinstance(value, str) else json.dumps(value)
     try:
-        found: R = _adapter(kind).validate_json(document, strict=True)
+        found: R = _adapter(hashable).validate_json(document, strict=True)
     except ValidationError as error:
         details = error.errors()[0]
         place = ".".join(map(str, details["loc"]))
