@@ -34,6 +34,7 @@ SURFACES = [
     "axpo_agents.transformers_policy",
     "axpo_benchmarks",
     "axpo_benchmarks.environment",
+    "axpo_benchmarks.harness",
     "axpo_benchmarks.loaders",
     "axpo_benchmarks.scorers",
     "axpo_benchmarks.testing",

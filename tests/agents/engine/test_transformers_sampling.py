@@ -342,3 +342,32 @@ def test_sequences_are_tokens_not_text(fresh: TransformersPolicy, kit: SimpleNam
     odd = TokenSequence.of((), then=SimpleNamespace(ids=sequence.ids + spelled, images=()))  # type: ignore[arg-type]
     prefix = Prefix(sequence=odd)
     assert kit.largest_difference(fresh, [prefix], fresh.sample([prefix], SHORT, seed=0)) < TOLERANCE
+
+
+def test_a_presence_penalty_is_taken_from_what_the_turn_has_said_and_from_nothing_else(
+    fresh: TransformersPolicy, kit: SimpleNamespace
+) -> None:
+    first = openings(fresh, kit, copies=1)
+    # So high that nothing is said twice, however often the prompt or a frozen prefix says it.
+    never = replace(SHORT, presence_penalty=1000.0)
+    forced = [replace(prefix, forced=(9, 9)) for prefix in first]
+    for turn in (*fresh.sample(first, never, seed=3), *fresh.sample(forced, never, seed=3)):
+        assert len(set(turn.ids)) == len(turn.ids)
+    said = fresh.sample(first[:1], never, seed=3)[0]
+    assert said.ids[0] == fresh.sample(first[:1], SHORT, seed=3)[0].ids[0]
+
+
+def test_recorded_logprobs_are_those_of_the_penalized_distribution(
+    fresh: TransformersPolicy, kit: SimpleNamespace
+) -> None:
+    prefix = openings(fresh, kit, copies=1)[2]
+    settings = replace(SHORT, presence_penalty=1.5, temperature=0.7)
+    (turn,) = fresh.sample([prefix], settings, seed=5)
+    assert len(turn.ids) > 2
+    network, ids = fresh._network, (*prefix.sequence.ids, *turn.ids)
+    with torch.no_grad():
+        logits = network.logits(network.collate([network.read(ids, ())], align="left"), keep=len(turn.ids) + 1)[0]
+    for step, (token, logprob) in enumerate(zip(turn.ids, turn.logprobs, strict=True)):
+        row = logits[step].clone()
+        row[list(set(turn.ids[:step]))] -= 1.5
+        assert torch.log_softmax(row / 0.7, -1)[token].item() == pytest.approx(logprob, abs=TOLERANCE)

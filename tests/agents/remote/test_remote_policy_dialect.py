@@ -38,12 +38,13 @@ def legacy(turns: list[list[int]], **changes: Any) -> dict[str, Any]:
 
 
 def test_everything_that_shapes_the_distribution_is_stated() -> None:
-    path, body = write(replace(ASKED, temperature=0.7, seed=11), "m")
+    path, body = write(replace(ASKED, temperature=0.7, seed=11, presence_penalty=1.5), "m")
     assert path == "/v1/completions"
     assert body["prompt"] == [5, 6, 7]
     assert body["logit_bias"] == {"3": -100.0}
     stated = ("model", "n", "max_tokens", "temperature", "seed", "top_p", "top_k", "min_p", "repetition_penalty")
     assert [body[name] for name in stated] == ["m", 2, 4, 0.7, 11, 1.0, -1, 0.0, 1.0]
+    assert body["presence_penalty"] == 1.5
     assert (body["stop_token_ids"], body["echo"], body["return_token_ids"]) == ([2], False, True)
     assert "model" not in write(ASKED, None).body
 
