@@ -61,6 +61,12 @@ _COMMANDS: Final = {
         config="EnvsConfig",
         run="run_envs",
     ),
+    "scoring": _Command(
+        summary="loading benchmarks and scoring 10,000 responses",
+        module="scoring",
+        config="ScoringConfig",
+        run="run_scoring",
+    ),
     "viewer": _Command(
         summary="how long the pages of `axpo view` take", module="viewer", config="ViewerConfig", run="run_viewer"
     ),

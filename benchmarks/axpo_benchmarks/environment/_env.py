@@ -129,7 +129,7 @@ class BenchmarkEnv(ToolEnv):
 
     @property
     def asked(self) -> BenchmarkQuestions:
-        """All its questions, with the parts of the benchmark that they belong to."""
+        """All questions of the slice, with the parts of the benchmark that they belong to."""
         return self._source
 
     @property

@@ -18,7 +18,6 @@ from axpo_benchmarks import scorers
 from axpo_benchmarks.environment import BenchmarkEnv, sites_of
 from axpo_benchmarks.loaders import BENCHMARKS, Benchmark, BenchmarkQuestions, Kind, count_differences, find_benchmark
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.images import ImageRef
 from axpo_envs.plumbing.named_object import load_named
 from axpo_envs.types import Question
 
@@ -62,13 +61,12 @@ class Asked:
         return next(iter(self.arms.values())).asked
 
     def questions(self) -> tuple[AskedQuestion, ...]:
-        """The questions as records hold them; each image is decoded once for it."""
+        """The questions as records hold them; no image is decoded for it."""
         return tuple(self._question(index) for index in range(self.count))
 
     def _question(self, index: int) -> AskedQuestion:
-        question = self.source.question(index)
-        part = self.source.part(index)
-        return asked_question(self.benchmark, question, part)
+        question, images = self.source.outline(index)
+        return asked_question(self.benchmark, question, part=self.source.part(index), images=images)
 
     def differences(self) -> tuple[str, ...]:
         """What differs from the published counts."""
@@ -179,13 +177,14 @@ def scorer_of(benchmark: str, judge: str | None) -> scorers.Scorer:
     return _JUDGED[benchmark](load_named(judge, "judge"))
 
 
-def asked_question(benchmark: Benchmark, question: Question, part: str) -> AskedQuestion:
+def asked_question(benchmark: Benchmark, question: Question, *, part: str, images: int) -> AskedQuestion:
     """A question as records hold it.
 
     Args:
         benchmark: what it belongs to.
         question: the question.
         part: its part of the benchmark.
+        images: how many images its prompt shows.
     """
     extra = {name: value for name, value in question.extra.items() if _is_plain(value)}
     kinds = {name: str(value) for name, value in extra.items() if isinstance(value, str | int | bool)}
@@ -196,7 +195,7 @@ def asked_question(benchmark: Benchmark, question: Question, part: str) -> Asked
         cluster=question.id if own is None else str(question.extra[own]),
         kinds={"part": part, **{name: value for name, value in kinds.items() if len(value) <= _LONGEST_KIND}},
         text=question.text,
-        images=sum(isinstance(one, ImageRef) for one in question.prompt),
+        images=images,
         answer=question.answer,
         alternatives=question.alternatives,
         options=question.options,

@@ -187,6 +187,11 @@ class BenchmarkQuestions:
                 self._kept.popitem(last=False)
             return question
 
+    def outline(self, index: int) -> tuple[Question, int]:
+        """The question at that place without its images, and how many it has; nothing is decoded."""
+        entry = self._entries[index]
+        return entry.source.outline(entry.index)
+
     def part(self, index: int) -> str:
         """The part of the benchmark that the question at that place belongs to."""
         return self._entries[index].part

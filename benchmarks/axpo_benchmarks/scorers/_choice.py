@@ -9,7 +9,7 @@ another option, two letters, or a denied letter choose nothing.
 from __future__ import annotations
 
 import string
-from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from axpo_benchmarks.scorers._final_answer import Found, final_answer, final_text, last_line
@@ -41,12 +41,16 @@ def choose(question: Question, response: str | None) -> Found:
 
 def letter_of(question: Question, text: str) -> str | None:
     """The letter of the one option that a text is; None where it is none."""
-    if len(text) > _LONGEST:
-        return None
-    letters = string.ascii_uppercase[: len(question.options)] or _UNLISTED
+    return None if len(text) > _LONGEST else _letter(question.options, question.text, text)
+
+
+# Most responses choose by a letter, and the reference is asked for with each of them.
+@lru_cache(maxsize=1 << 14)
+def _letter(options: tuple[str, ...], prompt: str, text: str) -> str | None:
+    letters = string.ascii_uppercase[: len(options)] or _UNLISTED
 
     def is_choice(letter: str) -> bool:
-        asked = replace(question, answer=letter, alternatives=())
+        asked = Question(id="", prompt=(prompt,), answer=letter, options=options)
         return _CHOICE(asked, text, blank_state(asked))[0].value == 1.0
 
     chosen = [letter for letter in letters if is_choice(letter)]

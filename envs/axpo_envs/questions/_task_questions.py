@@ -87,6 +87,15 @@ class TaskQuestions:
         row = self._rows[index]
         return content_hash(row.outline().text, [image.digest for image in row.images])
 
+    def outline(self, index: int) -> tuple[Question, int]:
+        """A question without its images, and how many it has; nothing is decoded.
+
+        Raises:
+            IndexError: there is no such question.
+        """
+        row = self._rows[index]
+        return row.outline(), len(row.images)
+
     def _make(self, index: int) -> Question:
         return self._rows[index].question(self._fingerprint)
 

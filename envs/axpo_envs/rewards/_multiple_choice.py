@@ -208,9 +208,12 @@ def _names_another(said: str, letter: str) -> bool:
 
 
 def _same(option: str, said: str) -> bool:
-    return normalize_answer(_bare(option)) == normalize_answer(said) or normalize_answer(option) == normalize_answer(
-        said
-    )
+    return _normal(said) in (_normal(_bare(option)), _normal(option))
+
+
+@lru_cache(maxsize=1024)
+def _normal(text: str) -> str:
+    return normalize_answer(text)
 
 
 def _read_letter(match: re.Match[str] | None) -> tuple[str, ...]:
@@ -229,6 +232,8 @@ def _closed(option: str) -> str:
     return option
 
 
+# A question's options are compared with every answer to it, and with every reference.
+@lru_cache(maxsize=1024)
 def _bare(answer: str) -> str:
     """The answer without mark-up around it and the words before it."""
     bare = _BOLD_LETTER.sub(r"\2. ", fold_typography(answer).strip(), count=1)

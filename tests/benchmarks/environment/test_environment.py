@@ -198,4 +198,6 @@ def test_image_searches_do_not_either() -> None:
 def test_a_question_that_was_asked_stays_decoded(homes: dict[str, Path]) -> None:
     source = BENCHMARKS["v-star"].source(homes["v-star"])
     assert source.question(0) is source.question(0)
+    outline, images = source.outline(0)
+    assert (outline.text, outline.options, images) == (source.question(0).text, source.question(0).options, 1)
     assert (source.part(0), source.part(1)) == ("direct_attributes", "relative_position")
