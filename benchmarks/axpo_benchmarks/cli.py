@@ -43,6 +43,18 @@ _COMMANDS: Final = {
         config="EvidenceConfig",
         run="run_evidence",
     ),
+    "evidence-report": _Command(
+        summary="the page of what the rows of `evidence` tell",
+        module="evidence",
+        config="EvidenceReportConfig",
+        run="run_evidence_report",
+    ),
+    "phase": _Command(
+        summary="GRPO and AXPO over strengths of guessing and acting, resumable",
+        module="evidence",
+        config="PhaseConfig",
+        run="run_phase",
+    ),
     "warm-start": _Command(
         summary="what the shipped policy starts with",
         module="warm_start",

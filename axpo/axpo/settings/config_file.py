@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,11 +77,18 @@ def checked(config: C) -> C:
     return _parsed(asdict(config), type(config), source="configuration")
 
 
+@cache
+def _adapter(kind: type[C]) -> TypeAdapter[C]:
+    """Making one takes longer than a hundred checks."""
+    return TypeAdapter(kind)
+
+
 def _parsed(data: Mapping[str, Any], kind: type[C], *, source: str) -> C:
     # By way of JSON, in which lists may stand for tuples and text for enum members while all else stays strict.
     document = json.dumps(data, default=str)
+    adapter: TypeAdapter[C] = _adapter(kind)
     try:
-        return TypeAdapter(kind).validate_json(document, strict=True)
+        return adapter.validate_json(document, strict=True)
     except ValidationError as error:
         raise ConfigError(_listing(source, [_problem(details) for details in error.errors()])) from error
 

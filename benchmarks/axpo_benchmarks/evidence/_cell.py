@@ -22,7 +22,7 @@ from axpo.run.trainer import resume, train
 from axpo.settings.config import TrainConfig
 from axpo.terminal.unfailing import say
 from axpo_agents.transformers_policy import load_policy
-from axpo_benchmarks.evidence._job import COMMITS, CPU, END, EVALUATIONS, ROW, RUN, TRAINED, Job, read_job
+from axpo_benchmarks.evidence._job import COMMITS, CPU, END, EVALUATIONS, PROBE, ROW, RUN, TRAINED, Job, read_job
 from axpo_benchmarks.evidence.arms import START, arm_named
 from axpo_benchmarks.evidence.cells import deciding, settings_hash, settings_of, start_hash
 from axpo_benchmarks.evidence.curve import curve_of
@@ -32,6 +32,16 @@ from axpo_benchmarks.machine import commit, provenance
 from axpo_envs.plumbing.whole_files import write_whole
 
 _EVEN: Final = "equal_"
+_MARKED: Final = (
+    "pass1",
+    "pass4",
+    "tool_attempt_rate",
+    "tool_pass1",
+    "no_tool_pass1",
+    "all_wrong_tool_subgroups",
+    "dead_groups",
+    "well_formed_rate",
+)
 _FARTHEST: Final = 20
 """How many times a cell's steps a run may make that goes on until something is spent."""
 
@@ -51,10 +61,12 @@ def run_cell(folder: Path) -> int:
         config = _lasting(config)
     held_out = HeldOutQuestions(config, job.cell.looks)
     trained = _trained(job, folder, config, held_out)
-    if not _evaluated(folder, END):
+    if not job.until and not _evaluated(folder, END):
         model = config.model if trained is None else trained["checkpoint"]
         step = 0 if trained is None else trained["step"]
         _write_evaluation(folder, END, step, held_out.evaluate(load_policy(model)))
+    if job.cell.arm == START and job.cell.looks.probe_resamples and not (folder / PROBE).is_file():
+        _write(folder / PROBE, held_out.probe(load_policy(config.model)))
     _write(folder / ROW, _row(job, folder, config))
     return 0
 
@@ -125,11 +137,11 @@ class _Watch(Callback):
     def _look(self, moment: RunMoment, record: Mapping[str, Any]) -> None:
         cpu = sum(seconds for step, seconds in cpu_seconds(self._folder).items() if step <= moment.step)
         spent = {**{name: record[f"total_{name}"] for name in ("rollouts", "tokens")}, "cpu_seconds": cpu}
-        for name, limit in self._until.items():
-            if spent[name] >= limit and not _evaluated(self._folder, f"{_EVEN}{name}"):
-                moment.policy.forget()
-                found = self._held_out.evaluate(moment.policy)
-                _write_evaluation(self._folder, f"{_EVEN}{name}", moment.step, found)
+        met = [name for name, limit in self._until.items() if spent[name] >= limit]
+        new = [name for name in met if not _evaluated(self._folder, f"{_EVEN}{name}")]
+        found = self._held_out.evaluate(moment.policy, briefly=True) if new else []
+        for name in new:
+            _write_evaluation(self._folder, f"{_EVEN}{name}", moment.step, found)
         if all(_evaluated(self._folder, f"{_EVEN}{name}") for name in self._until):
             raise StopRun("everything is spent")
 
@@ -190,6 +202,7 @@ def _row(job: Job, folder: Path, config: TrainConfig) -> Row:
         "format": FORMAT,
         "cell": job.identity,
         "family": cell.family.name,
+        "point": dict(cell.family.point),
         "arm": cell.arm,
         "method": None if cell.arm == START else arm.method,
         "label": arm.label,
@@ -204,6 +217,8 @@ def _row(job: Job, folder: Path, config: TrainConfig) -> Row:
     made = {**provenance(), "command": job.command, "workers": job.workers, "commit": commits[-1], "commits": commits}
     evaluations = _evaluations(folder)
     spent = {} if cell.arm == START else _spent(folder)
+    if (folder / PROBE).is_file():
+        spent["probe"] = json.loads((folder / PROBE).read_text(encoding="utf-8"))
     looked = round(sum(record["cpu_seconds"] for record in evaluations), 1)
     return {**asked, **made, **spent, "evaluation_cpu_seconds": looked, "evaluations": evaluations}
 
@@ -224,7 +239,7 @@ def _spent(folder: Path) -> dict[str, Any]:
 
 
 def _values(record: Mapping[str, Any]) -> dict[str, float | None]:
-    values = {name: metric["value"] for name, metric in record["metrics"].items()}
+    values = {name: metric["value"] for name, metric in record["metrics"].items() if name in _MARKED}
     return {name: None if value is None else round(value, 4) for name, value in values.items()}
 
 

@@ -19,6 +19,7 @@ EVALUATIONS: Final = "evaluations"
 TRAINED: Final = "trained.json"
 COMMITS: Final = "commits.txt"
 ROW: Final = "row.json"
+PROBE: Final = "probe.json"
 LOG: Final = "log.txt"
 
 END: Final = "end"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,8 @@ class Looks:
     """Their questions."""
     mark_samples: Count = 4
     """Their rollouts per question."""
+    probe_resamples: CountOrNone = 0
+    """Calls that are sampled anew, at the start, from a failed rollout's thinking on each question; 0 for none."""
 
 
 FULL: Final = Looks()
@@ -63,7 +66,8 @@ class Cell:
     @property
     def title(self) -> str:
         """What people read while it runs."""
-        return f"{self.family.name}, {self.arm}, seed {self.seed}"
+        where = self.family.label if self.family.point else self.family.name
+        return f"{where}, {self.arm}, seed {self.seed}"
 
 
 def settings_of(cell: Cell, out: Path) -> TrainConfig:
@@ -125,10 +129,17 @@ def identity(cell: Cell) -> str:
     Raises:
         ConfigError: a setting is unusable.
     """
-    config = settings_of(cell, Path("-"))
     steps = 0 if cell.arm == START else cell.steps
-    parts = (cell.arm.replace(":", "."), f"seed{cell.seed}", f"steps{steps}", settings_hash(config), start_hash(config))
+    # Checking settings takes a while, and the hashes know no seed.
+    hashes = _hashes(replace(cell, seed=0))
+    parts = (cell.arm.replace(":", "."), f"seed{cell.seed}", f"steps{steps}", *hashes)
     return "-".join((cell.family.name.replace("/", "-"), *parts))
+
+
+@lru_cache(maxsize=4096)
+def _hashes(cell: Cell) -> tuple[str, str]:
+    config = settings_of(cell, Path("-"))
+    return settings_hash(config), start_hash(config)
 
 
 def _stem(model: str) -> str:

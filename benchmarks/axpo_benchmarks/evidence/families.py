@@ -25,6 +25,8 @@ class Family:
     base: TrainConfig
     """Environment, its arguments, the start, and every setting of training; method, seed, steps, `out` and `log` are
     decided by the cell."""
+    point: tuple[tuple[str, float], ...] = ()
+    """Where in a phase diagram it lies, by name; empty for what is in none."""
 
 
 VISUAL_ZOOM: Final = Family(

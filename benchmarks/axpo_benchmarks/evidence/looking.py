@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from axpo.algorithm.questions import held_out_questions
 from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
+from axpo.probes import ProbeConfig, ProbeName, Sources, probe
 from axpo.run.environments import make_worlds
 from axpo.settings.config import SamplingConfig, TrainConfig
 from axpo_agents.transformers_policy import TransformersPolicy
@@ -24,6 +25,7 @@ PAPER: Final = "paper"
 """The paper's settings: temperature 0.7, top-p 0.8, top-k 20 (its presence penalty of 1.5 is left out)."""
 
 _AT_A_TIME: Final = 64
+_PROBED: Final = 8
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -41,9 +43,42 @@ class HeldOutQuestions:
         source = worlds.held_out.questions
         self._env = worlds.held_out.asking(_Kept(source, held_out_questions(source, looks.questions)))
 
-    def evaluate(self, policy: TransformersPolicy) -> list[dict[str, Any]]:
-        """One record per setting of sampling, the most telling first."""
-        return [self._one(policy, name, sampling) for name, sampling in self._settings()]
+    def evaluate(self, policy: TransformersPolicy, *, briefly: bool = False) -> list[dict[str, Any]]:
+        """One record per setting of sampling, the most telling first; briefly, at temperature 1 alone."""
+        policy.forget()
+        settings = list(self._settings())[: 1 if briefly else None]
+        return [self._one(policy, name, sampling) for name, sampling in settings]
+
+    def probe(self, policy: TransformersPolicy) -> dict[str, Any]:
+        """What Proposition 1 is about, at temperature 1: q, p_tool, and of each prefix how often its resamples succeed.
+
+        A prefix is the thinking of the first failed tool-using rollout of a question, among 8.
+        """
+        config = ProbeConfig(
+            probes=(ProbeName.DIVERSITY,), resamples=self._looks.probe_resamples, sources=Sources.FAILED
+        )
+        sampling = replace(self._config.sampling, questions=_AT_A_TIME, group_size=_PROBED)
+        found = probe(policy, self._env, self._plan(sampling), config)
+        policy.forget()
+        prefixes = [question["diversity"] for question in found.questions if "diversity" in question]
+        value = {name: None if one is None else round(one.value, 4) for name, one in found.metrics.items()}
+        return {
+            "questions": len(found.questions),
+            "samples": _PROBED,
+            "q": value["tool_attempt_rate"],
+            "p_tool": value["tool_pass1"],
+            "p_no_tool": value["no_tool_pass1"],
+            "resamples": config.resamples,
+            "right": [prefix["right"] for prefix in prefixes if prefix["resamples"] == config.resamples],
+        }
+
+    def _plan(self, sampling: SamplingConfig) -> EvaluationPlan:
+        return EvaluationPlan(
+            questions=self._looks.questions,
+            sampling=sampling,
+            success_threshold=self._config.success_threshold,
+            split=self._split,
+        )
 
     def _settings(self) -> Iterator[tuple[str, SamplingConfig]]:
         looks, base = self._looks, replace(self._config.sampling, questions=_AT_A_TIME)
@@ -55,13 +90,7 @@ class HeldOutQuestions:
 
     def _one(self, policy: TransformersPolicy, name: str, sampling: SamplingConfig) -> dict[str, Any]:
         begun = time.process_time()
-        plan = EvaluationPlan(
-            questions=self._looks.questions,
-            sampling=sampling,
-            success_threshold=self._config.success_threshold,
-            split=self._split,
-        )
-        found = evaluate(policy, self._env, plan)
+        found = evaluate(policy, self._env, self._plan(sampling))
         policy.forget()
         return {
             "sampling": name,

@@ -29,8 +29,15 @@ def tables_of(rows: Sequence[Row], planned: Sequence[Planned]) -> str:
     parts = [table for family in families if (table := _table(family, [r for r in rows if r["family"] == family]))]
     left = missing(planned, rows)
     if left:
-        parts.append("\n".join([f"Not run: {len(left)} of {len(planned)} cells.", "", *_left(left)]))
+        parts.append(not_run(left, len(planned)))
     return "\n\n".join(parts) + "\n"
+
+
+def not_run(left: Sequence[Planned], planned: int) -> str:
+    """Markdown: the cells of a plan that were not run; empty where all were."""
+    if not left:
+        return ""
+    return "\n".join(["## Not run", "", f"{len(left)} of {planned} cells.", "", *_left(left)])
 
 
 def value_of(row: Row, sampling: str, metric: str, at: str = END) -> float | None:

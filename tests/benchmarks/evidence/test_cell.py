@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,15 @@ def test_a_longer_run_is_looked_at_where_it_has_spent_as_much(cell: Callable[...
         "equal_tokens": 1,
         "equal_cpu_seconds": 1,
         "equal_rollouts": 3,
-        "end": 3,
     }
+    assert {one["sampling"] for one in row["evaluations"]} == {"sampled"}
     assert row["steps"] == 3
 
 
 def test_the_start_is_evaluated_and_not_trained(cell: Callable[..., Cell], tmp_path: Path) -> None:
-    row = run(cell("start"), tmp_path)
+    row = run(cell("start", looks=replace(cell().looks, probe_resamples=2)), tmp_path)
     assert "curve" not in row
+    # A random policy calls nothing.
+    nothing = {"q": 0, "p_tool": None, "p_no_tool": 0, "resamples": 2, "right": []}
+    assert row["probe"] == {"questions": 3, "samples": 8, **nothing}
     assert [one["step"] for one in row["evaluations"]] == [0, 0, 0]
