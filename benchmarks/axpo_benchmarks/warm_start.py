@@ -19,6 +19,7 @@ from axpo.diagnostics.metrics import evaluation_metrics
 from axpo.run.countdown import Countdown
 from axpo.run.environments import make_env, parse_env_args
 from axpo.run.validation import check_model
+from axpo.settings.config import SamplingConfig
 from axpo.settings.config_file import checked
 from axpo.settings.model import ModelConfig
 from axpo.settings.values import Count, Name
@@ -26,10 +27,10 @@ from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import say
 from axpo_agents.rolling import roll_agent
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
+from axpo_benchmarks.acting import PROBES, ActingProbe
+from axpo_benchmarks.evidence.families import VISUAL_ZOOM, family_named
 from axpo_benchmarks.machine import provenance
-from axpo_benchmarks.starts import STARTS, EmbeddedStart
 from axpo_envs.env import ToolEnv
-from axpo_envs.plumbing.knobs import check_choice
 from axpo_envs.types import Question
 
 _SHOWN: Final = (
@@ -48,8 +49,8 @@ _SHOWN: Final = (
 class WarmStartConfig:
     """Measure a policy before training: form, tool use, guessing, where calls lead and what is read there."""
 
-    family: Name = "zoom"
-    """Environment and setting: `zoom` (VisualZoom), `search` (MultiHopSearch) or `python` (PythonReasoning)."""
+    family: Name = VISUAL_ZOOM.name
+    """Environment and setting: a family of the evidence, such as `visual-zoom` or `multi-hop-search`."""
     env_args: tuple[str, ...] = ()
     """Further arguments of the environment, NAME=VALUE, in place of those that the setting has."""
     model: Name | None = None
@@ -66,32 +67,30 @@ def run_warm_start(config: WarmStartConfig) -> int:
     """Measures, prints, writes; returns the exit code."""
     config = checked(config)
     check_output(config.json)
-    check_choice("family", config.family, tuple(STARTS))
-    start = STARTS[config.family]
-    model = config.model or start.model
+    probe, base = PROBES[family_named(config.family).name], family_named(config.family).base
+    model = config.model or base.model
     check_model(model, ModelConfig())
-    arguments = {**parse_env_args(start.env_args), **parse_env_args(config.env_args), "split": "validation"}
-    env = make_env(start.env, arguments)
+    arguments = {**parse_env_args(base.env_args), **parse_env_args(config.env_args), "split": "validation"}
+    env = make_env(base.env, arguments)
     questions = held_out_questions(env.questions, config.questions)
-    groups = _sampled(config, load_policy(model), env, questions)
+    groups = _sampled(load_policy(model), env, questions, base.sampling, seed=config.seed)
     known = evaluation_metrics(groups, ks=(1, 4), tools=[tool.name for tool in env.tools], success_threshold=0.5)
     metrics: dict[str, Estimate | None] = {name: known[name] for name in _SHOWN}
-    metrics |= start.acting(groups, env)
-    metrics["expert_pass1"] = _expert(start, env, questions)
+    metrics |= probe.acting(groups, env)
+    metrics["expert_pass1"] = _expert(probe, env, questions)
     console = Console()
     for name, estimate in metrics.items():
         value = "-" if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
         console.print(f"{name:<28}{value}", highlight=False, soft_wrap=True)
     record = {name: None if estimate is None else estimate.as_dict() for name, estimate in metrics.items()}
-    setting = {"family": config.family, "model": model, "env": start.env, "env_args": arguments, "seed": config.seed}
+    setting = {"family": config.family, "model": model, "env": base.env, "env_args": arguments, "seed": config.seed}
     write_json(config.json, {**provenance(), **setting, "metrics": record})
     return 0
 
 
 def _sampled(
-    config: WarmStartConfig, policy: TransformersPolicy, env: ToolEnv, questions: Sequence[Question]
+    policy: TransformersPolicy, env: ToolEnv, questions: Sequence[Question], sampling: SamplingConfig, *, seed: int
 ) -> list[Group]:
-    sampling = STARTS[config.family].sampling
     groups: list[Group] = []
     at_a_time = sampling.questions
     left = Countdown()
@@ -99,12 +98,12 @@ def _sampled(
         for start in range(0, len(questions), at_a_time):
             heartbeat.doing(f"sampling: {left(start / len(questions))}")
             part = questions[start : start + at_a_time]
-            seed = derive_seed(config.seed, "warm-start", start)
-            groups += sample_groups(part, policy, env, sampling, seed=seed)
+            own = derive_seed(seed, "warm-start", start)
+            groups += sample_groups(part, policy, env, sampling, seed=own)
     return groups
 
 
-def _expert(start: EmbeddedStart, env: ToolEnv, questions: Sequence[Question]) -> Estimate | None:
+def _expert(probe: ActingProbe, env: ToolEnv, questions: Sequence[Question]) -> Estimate | None:
     """How often the scripted expert answers these questions rightly."""
-    rollouts = roll_agent(start.expert(env), env, [env.begin(question) for question in questions])
+    rollouts = roll_agent(probe.expert(env), env, [env.begin(question) for question in questions])
     return estimate_ratio([rollout.reward for rollout in rollouts], [1] * len(rollouts))

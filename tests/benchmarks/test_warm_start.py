@@ -8,7 +8,8 @@ import pytest
 from axpo.algorithm.types import Group
 from axpo.settings.config import ConfigError
 from axpo_agents import roll_agent
-from axpo_benchmarks.starts import STARTS, code_metrics, search_metrics
+from axpo_benchmarks.acting import PROBES, code_metrics, search_metrics
+from axpo_benchmarks.evidence.families import FAMILIES, PYTHON_REASONING
 from axpo_benchmarks.warm_start import WarmStartConfig, run_warm_start
 from axpo_envs.suite.multi_hop_search import BriefExpert, MultiHopSearch, SearchStyle
 from axpo_envs.suite.python_reasoning import CodingStyle, PythonReasoning, SumExpert
@@ -47,14 +48,15 @@ def test_code_metrics_tell_computing_from_reading() -> None:
 
 def test_a_policy_is_measured_in_its_family_beside_the_expert(tmp_path: Path) -> None:
     out = tmp_path / "start.json"
-    config = WarmStartConfig(family="python", model="tiny-python-random", questions=4, json=out)
+    config = WarmStartConfig(family="python-reasoning", model="tiny-python-random", questions=4, json=out)
     assert run_warm_start(config) == 0
     record = json.loads(out.read_text())
-    assert record["env"] == STARTS["python"].env
+    assert record["env"] == PYTHON_REASONING.base.env
     assert record["metrics"]["expert_pass1"]["value"] == 1.0
     assert "right_code_rate" in record["metrics"]
 
 
 def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises((ConfigError, ValueError), match="family must be one of zoom, search, python"):
+    assert set(PROBES) == {family.name for family in FAMILIES}
+    with pytest.raises(ConfigError, match="expected some of visual-zoom, multi-hop-search, python-reasoning"):
         run_warm_start(WarmStartConfig(family="desk"))

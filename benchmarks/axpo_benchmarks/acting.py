@@ -1,4 +1,4 @@
-"""Defines `STARTS`: the embedded policies, each with its environment and what is measured of it."""
+"""Defines `PROBES`: how well a policy acts in each family of the evidence, finding and reading told apart."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from axpo.algorithm.types import Group
 from axpo.diagnostics.estimates import Estimate, estimate_ratio
-from axpo.settings.config import SamplingConfig
 from axpo_agents.policy import TextAgent
 from axpo_agents.types import Rollout
+from axpo_benchmarks.evidence.families import MULTI_HOP_SEARCH, PYTHON_REASONING, VISUAL_ZOOM
 from axpo_envs.env import ToolEnv
 from axpo_envs.suite.multi_hop_search import MultiHopSearch
 from axpo_envs.suite.multi_hop_search.brief_expert import BriefExpert
@@ -27,17 +27,9 @@ Outcomes: TypeAlias = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddedStart:
-    """An embedded policy and where it acts."""
+class ActingProbe:
+    """What is measured of a policy in a family besides what is measured everywhere."""
 
-    model: str
-    """Its name."""
-    env: str
-    """Id of its environment."""
-    env_args: tuple[str, ...]
-    """Arguments of the environment."""
-    sampling: SamplingConfig
-    """Limits of turns and episodes; questions at a time."""
     expert: Callable[[ToolEnv], TextAgent]
     """The scripted expert of the environment."""
     acting: Callable[[Sequence[Group], ToolEnv], Metrics]
@@ -132,38 +124,9 @@ def _sum_expert(env: ToolEnv) -> TextAgent:
     return SumExpert(env)
 
 
-STARTS: Final[Mapping[str, EmbeddedStart]] = {
-    "zoom": EmbeddedStart(
-        model="tiny",
-        env="axpo/VisualZoom-v0",
-        env_args=(),
-        sampling=SamplingConfig(max_turn_tokens=64, max_episode_tokens=512),
-        expert=_zoom_expert,
-        acting=crop_metrics,
-    ),
-    "search": EmbeddedStart(
-        model="tiny-search",
-        env="axpo/MultiHopSearch-v0",
-        env_args=(
-            "documents=brief",
-            "corpus_size=1600",
-            "hops=2",
-            "kinds=bridge",
-            "top_k=1",
-            'answers=["currency", "continent", "quadrant"]',
-            "guess_rate=0.7",
-        ),
-        sampling=SamplingConfig(max_turn_tokens=32, max_episode_tokens=320),
-        expert=_search_expert,
-        acting=search_metrics,
-    ),
-    "python": EmbeddedStart(
-        model="tiny-python",
-        env="axpo/PythonReasoning-v0",
-        env_args=("source=written", "python=expressions", "guess_rate=0.7"),
-        sampling=SamplingConfig(max_turn_tokens=32, max_episode_tokens=200),
-        expert=_sum_expert,
-        acting=code_metrics,
-    ),
+PROBES: Final[Mapping[str, ActingProbe]] = {
+    VISUAL_ZOOM.name: ActingProbe(expert=_zoom_expert, acting=crop_metrics),
+    MULTI_HOP_SEARCH.name: ActingProbe(expert=_search_expert, acting=search_metrics),
+    PYTHON_REASONING.name: ActingProbe(expert=_sum_expert, acting=code_metrics),
 }
-"""The embedded policies by the names of their families."""
+"""What is measured in the families, by their names."""
