@@ -21,7 +21,7 @@ import axpo_agents
 import axpo_envs
 from axpo.records.run_log import RunLog
 from axpo_agents.rolling import roll_agent
-from axpo_agents.tiny import tiny_folder
+from axpo_agents.tiny import Tiny, tiny_folder
 from axpo_envs.plumbing.extras import EXTRAS, MissingExtraError
 from axpo_envs.testing import check_tool_env
 
@@ -40,14 +40,15 @@ def expect(holds: bool, what: str) -> None:
 
 
 def check_weights(*, there: bool) -> None:
-    try:
-        folder = tiny_folder()
-    except MissingExtraError as error:
-        expect(not there, "the weights of `axpo-tiny` to be found")
-        expect("pip install 'axpo[tiny]'" in str(error), f"missing weights to name their extra; got: {error}")
-    else:
-        expect(there, "no trained weights in the wheel")
-        expect((folder / "config.json").is_file(), "the weights beside their configuration")
+    for model in Tiny:
+        try:
+            folder = tiny_folder(model)
+        except MissingExtraError as error:
+            expect(not there, f"the weights of `{model}` to be found")
+            expect("pip install 'axpo[tiny]'" in str(error), f"missing weights to name their extra; got: {error}")
+        else:
+            expect(there, f"no trained weights of `{model}` in the wheel")
+            expect((folder / "config.json").is_file(), f"the weights of `{model}` beside their configuration")
 
 
 def check_imports() -> None:

@@ -15,7 +15,7 @@ from axpo_agents.remote._probe import check_server
 from axpo_agents.remote._rules import TokenRules
 from axpo_agents.remote._server import InferenceServer
 from axpo_agents.remote._settings import RemoteSettings
-from axpo_agents.tiny import tiny_folder
+from axpo_agents.tiny import Tiny, tiny_folder
 from axpo_envs.images import ImageRef
 
 
@@ -24,7 +24,7 @@ def load_remote_policy(tokenizer: str, settings: RemoteSettings) -> RemotePolicy
 
     Args:
         tokenizer: the checkpoint that the server runs, or its config, tokenizer and preprocessor config alone: a folder
-            in Hugging Face layout, `tiny`, or a Hugging Face id. No weights are read.
+            in Hugging Face layout, one of `Tiny`, or a Hugging Face id. No weights are read.
         settings: which server is asked, and how.
 
     Raises:
@@ -48,7 +48,7 @@ def load_remote_policy(tokenizer: str, settings: RemoteSettings) -> RemotePolicy
 
 def _load_model(name: str, *, images: bool) -> RemoteModel:
     with no_progress_bars():
-        checkpoint = ModelFiles(str(tiny_folder()) if name == "tiny" else name)
+        checkpoint = ModelFiles(str(tiny_folder(name)) if name in tuple(Tiny) else name)
         tokenizer = checkpoint.tokenizer()
         settings = checkpoint.image_settings() if images and checkpoint.shows_images else None
     token = None if settings is None else checkpoint.config.image_token_id

@@ -38,16 +38,20 @@ IMAGE_PROCESSOR: Final[dict[str, Any]] = {
 """Content of preprocessor_config.json: every image becomes 64 x 64 pixels (at another aspect, about as many)."""
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer that splits text into the longest known words and writes them back without spaces in between."""
+def build_tokenizer(words: tuple[str, ...] | None = None) -> PreTrainedTokenizerFast:
+    """A tokenizer that splits text into the longest known words and writes them back without spaces in between.
+
+    Args:
+        words: all tokens by their ids, special ones and tags included; None for those of VisualZoom.
+    """
     with requiring("train", "a new tiny policy"):
         from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
         from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {token: index for index, token in enumerate(tokens())}
+    vocabulary = {token: index for index, token in enumerate(words or tokens())}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    words = sorted((w for w in vocabulary if w not in (*SPECIAL_TOKENS, *TAGS, UNKNOWN)), key=len, reverse=True)
-    pattern = "|".join(re.escape(word) for word in words) + r"|[\s\S]"
+    known = sorted((w for w in vocabulary if w not in (*SPECIAL_TOKENS, *TAGS, UNKNOWN)), key=len, reverse=True)
+    pattern = "|".join(re.escape(word) for word in known) + r"|[\s\S]"
     core.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     core.decoder = decoders.Fuse()
     core.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])

@@ -19,7 +19,7 @@ from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.formats.model_files import ModelFiles
 from axpo_agents.formats.silence import no_progress_bars
 from axpo_agents.scoring._scorer import Packing
-from axpo_agents.tiny import save_random_tiny, tiny_folder
+from axpo_agents.tiny import Tiny, save_random_tiny, tiny_folder, tiny_named
 from axpo_agents.transformers_policy._adapters import add_adapters
 from axpo_agents.transformers_policy._weights import load_model
 from axpo_agents.transformers_policy.policy import Computing, TransformersPolicy
@@ -62,8 +62,8 @@ def load_policy(model: str, settings: LoadSettings | None = None) -> Transformer
     """Loads a policy.
 
     Args:
-        model: `tiny` (the shipped checkpoint), `tiny-random` (the same model with random weights), a folder in Hugging
-            Face layout, or a Hugging Face id.
+        model: `tiny`, `tiny-search` or `tiny-python` (the shipped checkpoints), one of these with `-random` behind it
+            (the same model with random weights), a folder in Hugging Face layout, or a Hugging Face id.
         settings: how to load it.
 
     Raises:
@@ -110,11 +110,11 @@ def _prepare(model: Any, settings: LoadSettings) -> Any:
 
 @contextmanager
 def _resolved(model: str, seed: int) -> Iterator[str]:
-    if model == "tiny":
-        yield str(tiny_folder())
-    elif model == "tiny-random":
+    if model in tuple(Tiny):
+        yield str(tiny_folder(model))
+    elif tiny_named(model) is not None:
         with tempfile.TemporaryDirectory() as folder:
-            yield str(save_random_tiny(Path(folder), seed=seed))
+            yield str(save_random_tiny(Path(folder), seed=seed, model=model))
     else:
         yield model
 

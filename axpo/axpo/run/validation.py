@@ -25,6 +25,7 @@ from axpo.settings.model import ModelConfig
 from axpo.settings.sft import SftConfig
 from axpo_agents.errors import PolicyError
 from axpo_agents.formats.gguf_files import gguf_file, names_gguf
+from axpo_agents.tiny import tiny_named
 from axpo_envs.plumbing.extras import require_extra, requiring
 
 with requiring("train", "training"):
@@ -246,7 +247,7 @@ def _rounded_up(value: Fraction) -> str:
 
 
 def _is_tiny(model: str) -> bool:
-    if model in ("tiny", "tiny-random"):
+    if tiny_named(model) is not None:
         return True
     path = Path(model).expanduser() / "config.json"
     if not path.is_file():

@@ -18,6 +18,12 @@ TRAJECTORIES: Final = "trajectories"
 """Episodes of a scripted expert in the environment, some with tool calls and some answered outright."""
 LOCATE_AND_READ: Final = "locate_and_read"
 """Dense pre-training for VisualZoom: the place of every sign of a scene, then the characters of a montage."""
+LOOKUPS: Final = "lookups"
+"""Dense pre-training for brief libraries of MultiHopSearch: searches that succeed, where facts were dealt out anew."""
+SEARCHES: Final = "searches"
+"""Episodes of a scripted agent in a brief library, some with searches and some answered outright."""
+COMPUTATIONS: Final = "computations"
+"""Episodes of a scripted agent with written sums of PythonReasoning, some computed and some answered outright."""
 DEMONSTRATIONS: Final = "demonstrations"
 """The user's own, see `DemonstrationsConfig`."""
 
@@ -41,6 +47,24 @@ class TrajectoryConfig:
     tool_guess_rate: Probability = 0.1
     """How often the sign does carry the favourite in trajectories that call the tool: low, so that reading a crop is
     learned from the crop and not from the colour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixtureConfig:
+    """The mixture of trajectories of a scripted agent that slips now and then."""
+
+    tool_share: Probability = 0.3
+    """Share of trajectories that call the tool; the others guess."""
+    slip_rate: Probability = 0.3
+    """How often a query names a wrong subject, or code computes something else than is asked."""
+    stop_rate: Probability = 0.15
+    """Of `searches`: how often, after each document but the last, the question is answered too early."""
+    made_up_weight: NonNegative = 0.1
+    """Of `searches`: loss weight of an answer that the last document does not tell."""
+    favourite_share: Probability = 0.6
+    """How often a guess is the favourite of what is asked; otherwise any value is as likely as another."""
+    tool_guess_rate: Probability = 0.2
+    """How often the favourite is the answer: low, so that acting and reading lean on it as little as can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +110,8 @@ class StageConfig:
     """Demonstrations per question, after which it is replaced; more cost less drawing and are less varied."""
     trajectories: TrajectoryConfig = field(default_factory=TrajectoryConfig)
     """The mixture, for the lesson `trajectories`."""
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    """The mixture, for the lessons `searches` and `computations`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +122,7 @@ class SftConfig(ModelSettings):
     """Gymnasium id of the environment whose instructions and tools are shown, and which evaluates. `recorded`, which is
     the default of `axpo sft --demonstrations`: the system messages and tools of the records, and no evaluation."""
     model: Name = "tiny-random"
-    """`tiny-random`, `tiny`, a checkpoint folder, or a Hugging Face id."""
+    """`tiny-random`, `tiny-search-random`, `tiny-python-random`, a checkpoint folder, or a Hugging Face id."""
     out: Name = "runs/sft"
     """The folder of the result; the trained checkpoint is that of its last stage."""
     seed: int = 0

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from axpo.records._folder import CHECKPOINTS
 from axpo.report._rollout_view import Piece, Tone
+from axpo_agents.tiny import checkpoint_of, tiny_named
 from axpo_agents.types import Completion
 from axpo_envs.turn_format.tags import THINK_OPEN
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 LEVELS: Final = 10
 """Shades that probabilities are drawn in: 0 for those below a tenth, 9 for those above nine tenths."""
 _TOKENIZER: Final = "tokenizer.json"
-_TINY: Final = Path(str(resources.files("axpo_agents.tiny"))) / "checkpoint" / _TOKENIZER
 _MAX_BYTES: Final = 64 << 20
 
 
@@ -134,7 +133,8 @@ def tokenizer_file(folder: Path, model: str, given: Path | None) -> Path | None:
         return checkpoints[-1] / _TOKENIZER
     if (folder / "start" / _TOKENIZER).is_file():
         return folder / "start" / _TOKENIZER
-    return _TINY if model in ("tiny", "tiny-random") else None
+    name = tiny_named(model)
+    return None if name is None else checkpoint_of(name) / _TOKENIZER
 
 
 def bare_tokens(completion: Completion) -> tuple[Token, ...]:

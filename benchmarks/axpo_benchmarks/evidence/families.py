@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from axpo.compare.comparison import EMBEDDED
-from axpo.settings.config import ConfigError, TrainConfig
+from axpo.settings.config import ConfigError, SamplingConfig, TrainConfig
 from axpo.settings.values import Name
 
 
@@ -36,7 +36,39 @@ VISUAL_ZOOM: Final = Family(
 )
 """The main job: signs that are too small in the view, the embedded start."""
 
-FAMILIES: Final = (VISUAL_ZOOM,)
+MULTI_HOP_SEARCH: Final = Family(
+    name="multi-hop-search",
+    label="MultiHopSearch, guessing succeeds on 60 %",
+    base=TrainConfig(
+        env="axpo/MultiHopSearch-v0",
+        env_args=(
+            "documents=brief",
+            "corpus_size=1600",
+            "hops=2",
+            "kinds=bridge",
+            "top_k=1",
+            'answers=["currency", "continent", "quadrant"]',
+            "guess_rate=0.6",
+        ),
+        model="tiny-search",
+        sampling=SamplingConfig(max_turn_tokens=32, max_episode_tokens=320),
+    ),
+)
+"""Two documents, of which the first tells what to look up in the second; its start searches for wrong things, too."""
+
+PYTHON_REASONING: Final = Family(
+    name="python-reasoning",
+    label="PythonReasoning, guessing succeeds on 60 %",
+    base=TrainConfig(
+        env="axpo/PythonReasoning-v0",
+        env_args=("source=written", "python=expressions", "guess_rate=0.6"),
+        model="tiny-python",
+        sampling=SamplingConfig(max_turn_tokens=32, max_episode_tokens=200),
+    ),
+)
+"""Sums in words that an expression computes; its start writes wrong ones more often than right ones."""
+
+FAMILIES: Final = (VISUAL_ZOOM, MULTI_HOP_SEARCH, PYTHON_REASONING)
 """The families, in the order in which their cells are run."""
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from axpo_envs.tools.open_document import OpenDocument
     from axpo_envs.tools.paper_set import paper_tools
     from axpo_envs.tools.python import PythonTool
+    from axpo_envs.tools.python_expressions import python_expressions
     from axpo_envs.tools.search import Search
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "ToolStatus",
     "ToolTimeout",
     "paper_tools",
+    "python_expressions",
     "tool",
 ]
 
@@ -75,6 +77,7 @@ _HOMES: Final = {
     "SandboxSettings": "axpo_envs.backends.python_sandbox.limits",
     "Search": "axpo_envs.tools.search",
     "paper_tools": "axpo_envs.tools.paper_set",
+    "python_expressions": "axpo_envs.tools.python_expressions",
 }
 
 __getattr__ = lazily(__name__, _HOMES)

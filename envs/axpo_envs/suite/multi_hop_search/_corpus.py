@@ -13,9 +13,11 @@ from axpo_envs.digest import digest_of
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.plumbing.cache_folder import cache_folder
 from axpo_envs.plumbing.whole_files import write_whole
-from axpo_envs.suite.multi_hop_search._graph import Entity, FactGraph
+from axpo_envs.suite.multi_hop_search._building import build_graph
+from axpo_envs.suite.multi_hop_search._graph import Entity, Fact, FactGraph
 from axpo_envs.suite.multi_hop_search._selection import order_of
-from axpo_envs.suite.multi_hop_search._wording import alias_sentence, opening, sentence
+from axpo_envs.suite.multi_hop_search._wording import alias_sentence, brief_sentence, opening, sentence
+from axpo_envs.suite.multi_hop_search.brief import brief_graph
 
 _DIGITS: Final = 16
 
@@ -27,18 +29,33 @@ class Style(StrEnum):
     """In varied sentences in any order, with other names."""
     SHORT = "short"
     """One wording for each relation, in one order, nothing beside the facts: for a very small policy."""
+    BRIEF = "brief"
+    """As short as they can be: countries and cities alone, two to four facts each, in sentences of five tokens."""
 
 
 def document_of(entity: Entity, style: Style) -> Document:
     """The document about an entity: an opening and a sentence for every fact."""
-    plain = style is Style.SHORT
-    sentences = [sentence(entity, fact, plain=plain) for fact in entity.facts]
-    if plain:
+    sentences = [stated(entity, fact, style) for fact in entity.facts]
+    if style is not Style.FULL:
         return Document(id=entity.id, title=entity.title, text=" ".join(sentences))
     if entity.aliases:
         sentences.append(alias_sentence(entity))
     sentences.sort(key=lambda text: order_of(f"{entity.id}/{text}"))
     return Document(id=entity.id, title=entity.title, text=" ".join((opening(entity, plain=False), *sentences)))
+
+
+def stated(entity: Entity, fact: Fact, style: Style) -> str:
+    """The sentence of an entity's document that states a fact."""
+    return brief_sentence(entity, fact) if style is Style.BRIEF else sentence(entity, fact, plain=style is Style.SHORT)
+
+
+def graph_of(size: int, style: Style) -> FactGraph:
+    """What the documents of a corpus of that many tell; brief ones are fewer, and tell less.
+
+    Raises:
+        MissingExtraError: a package of the extra `data` is not installed.
+    """
+    return brief_graph(size) if style is Style.BRIEF else build_graph(size)
 
 
 def documents(graph: FactGraph, style: Style) -> Iterator[Document]:

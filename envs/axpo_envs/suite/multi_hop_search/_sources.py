@@ -18,6 +18,15 @@ from axpo_envs.plumbing.extras import require_extra, requiring
 
 _WHAT: Final = "axpo/MultiHopSearch-v0"
 _NEAR_KM: Final = 80.0
+_CONTINENTS: Final = {
+    "AF": "Africa",
+    "AN": "Antarctica",
+    "AS": "Asia",
+    "EU": "Europe",
+    "NA": "North America",
+    "OC": "Oceania",
+    "SA": "South America",
+}
 _ELEMENTS: Final = """
 SELECT name, symbol, atomic_number, group_id, period, discovery_year, discoverers FROM elements ORDER BY atomic_number
 """
@@ -45,6 +54,8 @@ class Country:
     """Square kilometres."""
     neighbours: tuple[str, ...]
     """Codes of the countries that it borders."""
+    continent: str
+    """English name of its continent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +162,7 @@ def _countries(rows: Mapping[str, Any]) -> Iterator[Country]:
             domain=row["tld"],
             area=round(float(row["areakm2"])),
             neighbours=tuple(sorted(filter(None, row["neighbours"].split(",")))),
+            continent=_CONTINENTS[row["continentcode"]],
         )
 
 

@@ -24,7 +24,7 @@ from axpo_envs.suite.multi_hop_search._wording import asked
 T = TypeVar("T")
 
 _EDGES: Final = ("city", "country", "capital", "other_city", "airport")
-_FINALS: Final = (
+FINALS: Final = (
     *_EDGES,
     "currency",
     "calling_code",
@@ -35,7 +35,10 @@ _FINALS: Final = (
     "icao",
     "iata",
     "year",
+    "continent",
+    "quadrant",
 )
+"""Relations that a question may ask for in the end, unless it compares."""
 _NUMBERS: Final = ("population", "elevation", "area")
 _FEWEST_CHOICES: Final = 3
 _STARTS: Final = (Kind.AIRPORT, Kind.CITY, Kind.COUNTRY)
@@ -131,7 +134,7 @@ class Walker:
 
     def _finals(self, walk: _Walk) -> list[Fact]:
         visited = {*(hop.entity.id for hop in walk.hops), walk.last.id}
-        return [fact for fact in walk.last.facts if fact.relation in _FINALS and visited.isdisjoint(fact.targets)]
+        return [fact for fact in walk.last.facts if fact.relation in FINALS and visited.isdisjoint(fact.targets)]
 
     def _bridge(self, hops: int, rng: np.random.Generator) -> Plan | None:
         walk = self._walk(hops, rng)

@@ -68,6 +68,8 @@ _OPENINGS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.PERIOD: ("{title} is a row of elements.",),
 }
 _ALIASES: Final = ("It is also called {value}.", "Other spellings are {value}.", "Maps name it {value}, too.")
+_WORDS: Final[Mapping[str, str]] = {"iso3": "code"}
+"""What brief documents and queries call a relation, where that is not its name."""
 _ASKED: Final[Mapping[str, tuple[str, ...]]] = {
     "capital": ("the capital of {x}", "the seat of government of {x}"),
     "other_city": ("the most populous city besides the capital of {x}", "the largest non-capital city of {x}"),
@@ -88,6 +90,8 @@ _ASKED: Final[Mapping[str, tuple[str, ...]]] = {
     "atomic_number": ("the atomic number of {x}",),
     "year": ("the year of discovery of {x}",),
     "discoverers": ("the discoverer of {x}",),
+    "continent": ("the continent of {x}", "the continent on which {x} lies"),
+    "quadrant": ("the quadrant of the earth of {x}", "the quadrant of the earth in which {x} lies"),
 }
 
 
@@ -100,6 +104,16 @@ def sentence(entity: Entity, fact: Fact, *, plain: bool) -> str:
     """The sentence of a document that states a fact; `plain` words a relation always in the same way."""
     wording = _choice(_SENTENCES[fact.relation], f"{entity.id}/{fact.relation}", plain=plain)
     return wording.format(name=entity.name, value=fact.value)
+
+
+def word_of(relation: str) -> str:
+    """What brief documents and queries call a relation."""
+    return _WORDS.get(relation, relation)
+
+
+def brief_sentence(entity: Entity, fact: Fact) -> str:
+    """The sentence of a brief document that states a fact: it begins with the words that a search for it has."""
+    return f"{entity.name} {word_of(fact.relation)}: {fact.value}."
 
 
 def alias_sentence(entity: Entity) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,6 +83,11 @@ class MultiHopSearch(ToolEnv):
     def graph(self) -> FactGraph:
         """The facts behind the corpus."""
         return self._hops.graph
+
+    @property
+    def favourites(self) -> Mapping[str, str]:
+        """The best guess for each of the relations that the knob `answers` names."""
+        return self._hops.favourites
 
     def plan_of(self, question: Question) -> Plan:
         """The truth behind a question, for experts and diagnostics: which documents it takes, and what they tell.

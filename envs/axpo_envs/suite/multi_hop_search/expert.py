@@ -11,10 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from axpo_envs.suite.multi_hop_search._corpus import Style
+from axpo_envs.suite.multi_hop_search._corpus import Style, stated
 from axpo_envs.suite.multi_hop_search._graph import Kind
 from axpo_envs.suite.multi_hop_search._plan import Hop
-from axpo_envs.suite.multi_hop_search._wording import sentence
 from axpo_envs.suite.multi_hop_search.env import MultiHopSearch
 from axpo_envs.types import CallRecord, EpisodeState
 
@@ -91,7 +90,7 @@ class HopExpert:
         return None
 
     def _sentence(self, hop: Hop) -> str:
-        return sentence(hop.entity, hop.fact, plain=self._env.settings.documents == Style.SHORT)
+        return stated(hop.entity, hop.fact, Style(self._env.settings.documents))
 
 
 class SingleQueryReader:

@@ -10,6 +10,7 @@ from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, som
 from axpo_envs.questions.splits import Split
 from axpo_envs.suite.multi_hop_search._corpus import Style
 from axpo_envs.suite.multi_hop_search._plan import FEWEST_HOPS, QuestionKind
+from axpo_envs.suite.multi_hop_search._walks import FINALS
 from axpo_envs.suite.multi_hop_search.questions import HopQuestionSettings
 
 _RANGES: Final = (
@@ -39,7 +40,14 @@ class MultiHopSearchSettings:
     corpus_size: int = 12_000
     """Documents of the corpus, 60 to 30,000; the chemical elements are in corpora of 2,000 and more."""
     documents: str = Style.FULL
-    """`full`, or `short`: one plain sentence for each fact and nothing else, for a very small policy."""
+    """`full`; `short`: one plain sentence for each fact and nothing else; or `brief`: countries and cities alone, two
+    to four facts each, for the embedded policy `tiny-search`."""
+    answers: tuple[str, ...] | None = None
+    """What questions ask for in the end, such as `("currency", "continent")`, all equally often; None for whatever
+    documents tell, as often as it comes."""
+    guess_rate: float | None = None
+    """How often the answer is the one that documents tell most often of its sort (`answers` must name the sorts); None
+    for as often as it comes."""
     search: Any = "bm25"
     """What the tools ask: see `docs/multi-hop-search.md`."""
     top_k: int = 3
@@ -58,6 +66,7 @@ class MultiHopSearchSettings:
         check_choice("documents", self.documents, tuple(Style))
         for name, low, high in _RANGES:
             check_range(name, getattr(self, name), int, low, high)
+        _check_answers(self)
         for hops in self.hops:
             if not any(FEWEST_HOPS[QuestionKind(kind)] <= hops for kind in self.kinds):
                 raise EnvConfigError(
@@ -74,4 +83,16 @@ class MultiHopSearchSettings:
             kinds=tuple(map(QuestionKind, self.kinds)),
             corpus_size=self.corpus_size,
             style=Style(self.documents),
+            answers=self.answers,
+            guess_rate=self.guess_rate,
         )
+
+
+def _check_answers(settings: MultiHopSearchSettings) -> None:
+    if settings.answers is not None:
+        object.__setattr__(settings, "answers", some_of("answers", settings.answers, FINALS))
+    if settings.guess_rate is None:
+        return
+    check_range("guess_rate", settings.guess_rate, float, 0, 1)
+    if settings.answers is None:
+        raise EnvConfigError(f"guess_rate={settings.guess_rate} needs answers: some of {', '.join(FINALS)}; got None")

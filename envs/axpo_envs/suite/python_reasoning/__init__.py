@@ -8,10 +8,12 @@ from axpo_envs.suite.python_reasoning.families import FAMILIES
 from axpo_envs.suite.python_reasoning.mathvision import MathVisionReward, load_mathvision
 from axpo_envs.suite.python_reasoning.questions import FigureQuestions, FigureQuestionSettings
 from axpo_envs.suite.python_reasoning.settings import PythonReasoningSettings
+from axpo_envs.suite.python_reasoning.written_expert import CodingStyle, SumExpert
 
 __all__ = [
     "FAMILIES",
     "BlindGuesser",
+    "CodingStyle",
     "Figure",
     "FigureQuestionSettings",
     "FigureQuestions",
@@ -21,6 +23,7 @@ __all__ = [
     "PythonReasoningSettings",
     "RandomFloor",
     "ReasoningExpert",
+    "SumExpert",
     "draw_figure",
     "load_mathvision",
 ]

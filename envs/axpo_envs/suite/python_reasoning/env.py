@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from axpo_envs.env import ToolEnv
@@ -12,9 +13,11 @@ from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.suite.python_reasoning._problem import Problem
 from axpo_envs.suite.python_reasoning.mathvision import MathVisionReward, load_mathvision
 from axpo_envs.suite.python_reasoning.questions import FigureQuestions
-from axpo_envs.suite.python_reasoning.settings import PythonReasoningSettings, QuestionsFrom
+from axpo_envs.suite.python_reasoning.settings import EXPRESSIONS, PythonReasoningSettings, QuestionsFrom
+from axpo_envs.suite.python_reasoning.written import Sum, WrittenQuestions
 from axpo_envs.tool.protocol import Tool
 from axpo_envs.tools.python import PythonTool
+from axpo_envs.tools.python_expressions import python_expressions
 from axpo_envs.types import Question
 
 ENV_ID: Final = "axpo/PythonReasoning-v0"
@@ -24,15 +27,22 @@ LAST_DIGIT: Final = 0.01
 """How far a number that is rounded to two decimals may lie from the answer."""
 
 _INSTRUCTIONS: Final = """\
-Answer the question about the figure. Read off it what you need, and compute with Python: calls may be made in up to \
+{task}, and compute with Python: calls may be made in up to \
 {max_turns} turns. Write a call as
 <tool_call>
 {{"name": "python", "arguments": {{"code": "print(...)"}}}}
 </tool_call>
 {answer}: <answer>...</answer>"""
+_FIGURE: Final = "Answer the question about the figure. Read off it what you need"
+_TASKS: Final = {
+    QuestionsFrom.FIGURES: _FIGURE,
+    QuestionsFrom.MATHVISION: _FIGURE,
+    QuestionsFrom.WRITTEN: "Answer the question",
+}
 _ANSWERS: Final = {
     QuestionsFrom.FIGURES: "When you know the answer, write it as a number without unit between answer tags",
     QuestionsFrom.MATHVISION: "When you know the answer (of options: its letter), write it between answer tags",
+    QuestionsFrom.WRITTEN: "When you know the answer, write it between answer tags",
 }
 
 
@@ -53,14 +63,16 @@ class PythonReasoning(ToolEnv):
         settings = settings_from(PythonReasoningSettings, "PythonReasoning", knobs)
         self._settings = settings
         source = QuestionsFrom(settings.source)
-        self._figures = FigureQuestions(settings.figures) if source is QuestionsFrom.FIGURES else None
-        questions, reward = (self._figures, Numeric(tolerance=LAST_DIGIT)) if self._figures else _mathvision(settings)
+        questions, reward = _SOURCES[source](settings)
+        self._questions = questions
         spec = ToolEnvSpec(
             env_id=ENV_ID,
             questions=questions,
             tools=(_python(settings),),
             reward=reward,
-            instructions=_INSTRUCTIONS.format(max_turns=settings.max_turns, answer=_ANSWERS[source]),
+            instructions=_INSTRUCTIONS.format(
+                task=_TASKS[source], max_turns=settings.max_turns, answer=_ANSWERS[source]
+            ),
             max_turns=settings.max_turns,
         )
         super().__init__(spec, render_mode=render_mode)
@@ -81,9 +93,31 @@ class PythonReasoning(ToolEnv):
         Raises:
             ValueError: the question is from an environment with other settings, or from MathVision.
         """
-        if self._figures is None:
-            raise ValueError("nothing is known of the figures of MathVision: expected source='figures'")
-        return self._figures.problem_of(question)
+        if not isinstance(self._questions, FigureQuestions):
+            raise ValueError(
+                f"nothing is known of figures: expected source='figures'; got {str(self._settings.source)!r}"
+            )
+        return self._questions.problem_of(question)
+
+    def sum_of(self, question: Question) -> Sum:
+        """The truth behind a written question.
+
+        Raises:
+            ValueError: the question is from an environment with other settings.
+        """
+        if not isinstance(self._questions, WrittenQuestions):
+            raise ValueError(
+                f"there are no written sums: expected source='written'; got {str(self._settings.source)!r}"
+            )
+        return self._questions.sum_of(question)
+
+
+def _figures(settings: PythonReasoningSettings) -> tuple[QuestionSource, Reward]:
+    return FigureQuestions(settings.figures), Numeric(tolerance=LAST_DIGIT)
+
+
+def _written(settings: PythonReasoningSettings) -> tuple[QuestionSource, Reward]:
+    return WrittenQuestions(settings.written), Numeric()
 
 
 def _mathvision(settings: PythonReasoningSettings) -> tuple[QuestionSource, Reward]:
@@ -94,5 +128,12 @@ def _mathvision(settings: PythonReasoningSettings) -> tuple[QuestionSource, Rewa
 def _python(settings: PythonReasoningSettings) -> Tool:
     if settings.python is None:
         return PythonTool(allow_unsandboxed=settings.allow_unsandboxed)
-    tool: Tool = settings.python
+    tool: Tool = python_expressions() if settings.python == EXPRESSIONS else settings.python
     return tool
+
+
+_SOURCES: Final[Mapping[QuestionsFrom, Callable[[PythonReasoningSettings], tuple[QuestionSource, Reward]]]] = {
+    QuestionsFrom.FIGURES: _figures,
+    QuestionsFrom.MATHVISION: _mathvision,
+    QuestionsFrom.WRITTEN: _written,
+}
