@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {package.__name__: package for package in (axpo_envs, axpo_agents, axpo, axpo_benchmarks)}
 SURFACES = [
     "axpo",
+    "axpo.adapters.rllm",
     "axpo.adapters.trl",
+    "axpo.adapters.verl",
     "axpo.audit",
     "axpo.economy",
     "axpo.probes",
@@ -40,6 +42,7 @@ SURFACES = [
     "axpo_benchmarks.testing",
     "axpo_envs",
     "axpo_envs.adapters.pettingzoo",
+    "axpo_envs.adapters.sessions",
     "axpo_envs.adapters.sb3",
     "axpo_envs.backends.image_search",
     "axpo_envs.backends.mcp",

@@ -82,6 +82,12 @@ _COMMANDS: Final = {
     "viewer": _Command(
         summary="how long the pages of `axpo view` take", module="viewer", config="ViewerConfig", run="run_viewer"
     ),
+    "adapters": _Command(
+        summary="the adapters against the real libraries, in temporary environments",
+        module="adapter_checks",
+        config="AdaptersConfig",
+        run="run_adapters",
+    ),
     "sb3": _Command(
         summary="stable-baselines3 trained on tool environments",
         module="sb3",

@@ -21,10 +21,11 @@ from axpo.algorithm.sampling import resample, sample_groups, sampling_of
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import BranchPoint, Group
 from axpo.algorithm.update import Objective, UpdateStats, seeded, update
-from axpo.settings.config import TrainConfig
+from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.policy import Learner, Sampler, Scorer
 from axpo_agents.rolling import Lost
 from axpo_envs.env import ToolEnv
+from axpo_envs.tool.protocol import OneWayTool
 from axpo_envs.types import Question
 
 Phase: TypeAlias = Callable[[str], AbstractContextManager[object]]
@@ -88,6 +89,14 @@ class Training:
             reference=policy.reference() if config.loss.kl > 0 else None,
             optimizer=Optimizer(policy.trainable_parameters(), config.optim, steps=config.steps),
         )
+
+    def __post_init__(self) -> None:
+        one_way = [tool.name for tool in self.env.tools if isinstance(tool, OneWayTool) and not tool.rewinds]
+        if one_way and (self.method.select or self.method.refine):
+            raise ConfigError(
+                f"method: expected one that rolls every episode once, such as grpo, for the tool {one_way[0]!r} cannot "
+                f"be rewound (it is not declared deterministic); {self.method.name!r} resamples from the middle"
+            )
 
     @property
     def method(self) -> Method:

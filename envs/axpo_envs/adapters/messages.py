@@ -16,6 +16,11 @@ from axpo_envs.types import Parts
 Content: TypeAlias = str | list[dict[str, Any]]
 """What a chat message holds: text, or a list of parts where there are images."""
 
+_TOOLS: Final = (
+    "# Tools\n\nYou may call one or more functions. Their signatures:\n<tools>\n{lines}\n</tools>\n\n"
+    "A call is a JSON object with name and arguments:\n<tool_call>\n"
+    '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+)
 _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -69,10 +74,22 @@ def data_url(image: ImageRef) -> str:
 
 
 def opening_messages(
-    env: ToolEnv, question: Parts, image: Callable[[ImageRef], dict[str, Any]]
+    env: ToolEnv, question: Parts, image: Callable[[ImageRef], dict[str, Any]], *, declare_tools: bool = False
 ) -> list[dict[str, Any]]:
-    """The messages an episode begins with: the instructions, where there are any, and the question as shown."""
-    system = [{"role": "system", "content": env.instructions}] if env.instructions else []
+    """The messages an episode begins with: the instructions, where there are any, and the question as shown.
+
+    Args:
+        env: the environment.
+        question: the question as the policy sees it (`ToolEnv.opening`).
+        image: an image as a part of a message.
+        declare_tools: tell the tools and the format of calls in the system message, for libraries that hand no tools to
+            the chat template.
+    """
+    told = [env.instructions] if env.instructions else []
+    if declare_tools and env.tools:
+        lines = "\n".join(json.dumps(schema, ensure_ascii=False) for schema in function_schemas(env.tools))
+        told.append(_TOOLS.replace("{lines}", lines))
+    system = [{"role": "system", "content": "\n\n".join(told)}] if told else []
     return [*system, {"role": "user", "content": content_of(question, image)}]
 
 

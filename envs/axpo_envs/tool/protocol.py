@@ -168,6 +168,16 @@ class RepeatableTool(Tool, Protocol):
         ...
 
 
+@runtime_checkable
+class OneWayTool(Tool, Protocol):
+    """A tool that may keep its state where no snapshot reaches: an environment of others in a session, say."""
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether episodes can be gone on with from any earlier moment all the same."""
+        ...
+
+
 class ToolError(Exception):
     """A tool's way to tell the policy what went wrong; becomes an error observation."""
 

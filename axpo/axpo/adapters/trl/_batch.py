@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from axpo.adapters.credited_rows import CreditedRow
-from axpo_agents.transformers_policy import TransformersPolicy
+from axpo_envs.plumbing.extras import requiring
+
+with requiring("trl", "AXPO in TRL"):
+    import torch
+
+    from axpo_agents.transformers_policy import TransformersPolicy
 
 
 def padded(rows: Sequence[CreditedRow], count: int) -> tuple[CreditedRow, ...]:

@@ -8,10 +8,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any, Final
 
-import torch
-from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer
-
 from axpo.adapters.credited_rows import credited_rows
 from axpo.adapters.trl._batch import padded, tensors_of
 from axpo.adapters.trl._environment import environment_reward, environment_rows
@@ -22,10 +18,17 @@ from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import Advantage, Group
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.rolling import Lost
-from axpo_agents.transformers_policy import TransformersPolicy
 from axpo_agents.types import Rollout
 from axpo_envs.env import ToolEnv
 from axpo_envs.observation import in_words, wrap_results
+from axpo_envs.plumbing.extras import requiring
+
+with requiring("trl", "AXPO in TRL"):
+    import torch
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    from axpo_agents.transformers_policy import TransformersPolicy
 
 _ROWS: Final = 1024
 """Questions of a source without an end that a data set of its own holds."""

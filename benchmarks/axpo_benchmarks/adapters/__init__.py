@@ -1,0 +1,1 @@
+"""Checks of the adapters against the real libraries, which are installed into environments of their own."""
