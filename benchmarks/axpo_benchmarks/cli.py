@@ -37,6 +37,12 @@ _COMMANDS: Final = {
         config="SoakConfig",
         run="run_soak",
     ),
+    "leaderboard": _Command(
+        summary="evaluations side by side, and beside published figures",
+        module="leaderboard",
+        config="LeaderboardConfig",
+        run="run_leaderboard",
+    ),
     "evidence": _Command(
         summary="the comparison of methods over families and seeds, resumable",
         module="evidence",

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from axpo.commands.arguments import check_output, parse, write_json
 from axpo.diagnostics.estimates import Estimate
-from axpo.economy import Economy, EconomySettings, Pair, Verdict, economy, names_of, read_prices, read_trials
+from axpo.economy import VERDICTS, Economy, EconomySettings, Pair, economy, names_of, read_prices, read_trials
 from axpo.settings.config_file import checked
 from axpo.terminal.fitting_table import FittingTable
 from axpo.terminal.unfailing import Unfailing
@@ -87,17 +87,10 @@ def _routes(found: Economy) -> FittingTable:
     return FittingTable(title=title, columns=columns, rows=rows)
 
 
-_VERDICTS = {
-    Verdict.AS_GOOD: "is as good as",
-    Verdict.WORSE: "is worse than",
-    Verdict.OPEN: "may or may not be as good as",
-}
-
-
 def _sentence(pair: Pair, cost: str) -> str:
     difference, ratio = pair.differences["pass1"], pair.ratios.get(cost)
     return (
-        f"{pair.first} {_VERDICTS[pair.verdict]} {pair.second}: Pass@1 differs by {_cell(difference)}, "
+        f"{pair.first} {VERDICTS[pair.verdict]} {pair.second}: Pass@1 differs by {_cell(difference)}, "
         f"at {_cell(ratio)} of its {cost} per rollout"
     )
 

@@ -24,7 +24,8 @@ from axpo.terminal.unfailing import Unfailing, say
 HARNESS: Final = "axpo_benchmarks.harness"
 BENCHMARK: Final = "--benchmark"
 RESCORE: Final = "--rescore"
-_FILES: Final = {"json": "results.json", "markdown": "results.md", "latex": "results.tex", "html": "results.html"}
+_RESULTS: Final = "results"
+_ENDINGS: Final = {"json": ".json", "markdown": ".md", "latex": ".tex", "html": ".html"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +87,10 @@ def _warn(text: str) -> None:
 
 def _finish(harness: Any, record: Mapping[str, Any], folder: Path, json: Path | None) -> None:
     write_json(json, record)
-    write_json(folder / _FILES["json"], record)
-    for name, made in (("markdown", harness.markdown), ("latex", harness.latex), ("html", harness.page)):
-        atomic.write_text(folder / _FILES[name], made(record))
+    files = {kind: folder / f"{_RESULTS}{ending}" for kind, ending in _ENDINGS.items()}
+    write_json(files["json"], record)
+    for kind, made in (("markdown", harness.markdown), ("latex", harness.latex), ("html", harness.page)):
+        atomic.write_text(files[kind], made(record))
     show, console = Unfailing(), Console()
     for name, found in record["benchmarks"].items():
         for arm, counted in found["arms"].items():
@@ -96,4 +98,4 @@ def _finish(harness: Any, record: Mapping[str, Any], folder: Path, json: Path | 
             show(console.print, measured_table(counted["metrics"], title=title))
         if found["metrics"]:
             show(console.print, measured_table(found["metrics"], title=f"{name}, between arms"))
-    say(f"axpo: written to {folder}: {', '.join(_FILES.values())}")
+    say(f"axpo: written to {folder}: {', '.join(file.name for file in files.values())}")

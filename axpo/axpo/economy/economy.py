@@ -107,7 +107,7 @@ def economy(trials: Trials, prices: Mapping[str, Price], settings: EconomySettin
     cost = _cost(trials, prices, settings)
     categories = trials.categories(settings.category)
     measures = {name: measures_of(tried, prices.get(name)) for name, tried in trials.models.items()}
-    weights = resampled_questions(len(trials.questions), resamples=settings.resamples, seed=settings.seed)
+    weights = resampled_questions(trials.questions, resamples=settings.resamples, seed=settings.seed)
     spent = {name: found[cost].value or 0.0 for name, found in measures.items()}
     cheapest_first = sorted(measures, key=lambda name: spent[name])
     return Economy(

@@ -79,10 +79,19 @@ def measures_of(tried: Sequence[Tried], price: Price | None) -> dict[str, Measur
     return measures
 
 
-def resampled_questions(questions: int, *, resamples: int, seed: int) -> Array:
-    """How often each question stands in each bootstrap sample, shape (resamples, questions)."""
+def resampled_questions(clusters: Sequence[str], *, resamples: int, seed: int) -> Array:
+    """How often each question stands in each bootstrap sample, shape (resamples, questions).
+
+    Args:
+        clusters: per question, what it is drawn with: its own id, or that of several that are not independent.
+        resamples: how many samples.
+        seed: seeds them.
+    """
     generator = np.random.default_rng(derive_seed(seed, "economy"))
-    weights: Array = generator.multinomial(questions, np.full(questions, 1 / questions), size=resamples).astype(float)
+    places = {cluster: place for place, cluster in enumerate(dict.fromkeys(clusters))}
+    count = len(places)
+    drawn = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
+    weights: Array = drawn[:, [places[cluster] for cluster in clusters]].astype(float)
     return weights
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +22,14 @@ class Verdict(StrEnum):
     """Surely more than the margin worse."""
     OPEN = "undecided"
     """The questions do not tell."""
+
+
+VERDICTS: Final = {
+    Verdict.AS_GOOD: "is as good as",
+    Verdict.WORSE: "is worse than",
+    Verdict.OPEN: "may or may not be as good as",
+}
+"""What people read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from axpo_benchmarks.harness._record import headline
 
-_TITLES: Final = {
+TITLES: Final = {
     "mathvision": "MathVision",
     "dynamath": "DynaMath",
     "math-vr": "Math-VR",
@@ -23,6 +23,7 @@ _TITLES: Final = {
     "hr-mmsearch": "HR-MMSearch",
     "mmsearch": "MMSearch",
 }
+"""What people call the benchmarks, in the paper's order."""
 _ARMS: Final = {"tools": "with tools", "no_tools": "without tools", "unseen_tools": "with unseen tools"}
 _JUDGED: Final = ("visual-probe", "hr-mmsearch", "math-vr")
 _NOTES: Final = (
@@ -42,8 +43,8 @@ def _percent(metric: Mapping[str, Any]) -> str:
 
 
 def _rows(record: Mapping[str, Any]) -> tuple[tuple[str, ...], list[_Row]]:
-    benchmarks = [name for name in _TITLES if name in record["benchmarks"]]
-    columns = tuple(_TITLES[name] for name in benchmarks)
+    benchmarks = [name for name in TITLES if name in record["benchmarks"]]
+    columns = tuple(TITLES[name] for name in benchmarks)
     arms = [arm for arm in _ARMS if any(arm in record["benchmarks"][name]["arms"] for name in benchmarks)]
     model = str(record["provenance"]["model"])
     rows = []
@@ -110,7 +111,7 @@ def page(record: Mapping[str, Any]) -> str:
         f"<p>{html.escape(_NOTES)}</p><p>{html.escape(_protocol(record))}</p>",
     ]
     for name, found in record["benchmarks"].items():
-        parts.append(f"<h2>{html.escape(_TITLES[name])}, {html.escape(found['slice'])}</h2>")
+        parts.append(f"<h2>{html.escape(TITLES[name])}, {html.escape(found['slice'])}</h2>")
         parts += [f"<p>Not as published: {html.escape(one)}</p>" for one in found["differences"]]
         for arm, counted in found["arms"].items():
             parts.append(f"<h3>{_ARMS[arm]}: {counted['rollouts']} rollouts, {counted['missing']} missing</h3>")
