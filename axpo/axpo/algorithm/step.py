@@ -242,7 +242,9 @@ def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unme
     learner.advance_version()
     if config.replay.steps:
         training.memory.content = remembered(training.memory.content, groups, advantages, step, config.replay)
-    for model in (training.sampler, learner, training.reference):
+    # What follows may be sampling now; it forgets when it adopts other weights.
+    sampler = None if isinstance(training.sampler, Follower) else training.sampler
+    for model in (sampler, learner, training.reference):
         if model is not None:
             model.forget()
     return StepOutcome(

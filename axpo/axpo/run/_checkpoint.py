@@ -122,7 +122,7 @@ def checkpoint_folders(checkpoints: Path) -> tuple[Path, ...]:
     return tuple(reversed(_folders(checkpoints)))
 
 
-def save_checkpoint(
+def save_checkpoint(  # noqa: PLR0913  (what a run is made of)
     checkpoints: Path,
     policy: SavablePolicy,
     optimizer: Optimizer,
