@@ -1,4 +1,4 @@
-"""Defines the roles of a policy: `Sampler` (turns from prefixes), `Learner` (log-probabilities, weights), `TextAgent`.
+"""Defines the roles of a policy: `Sampler` (turns from prefixes), `Learner` (weights), `Follower`, `TextAgent`.
 
 A local model is sampler and learner; a server is a sampler whose weights are a learner's somewhere else.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from axpo_agents.passes import Pass, plan_rows
 from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, Span, TokenSequence, Truncation
@@ -48,6 +48,9 @@ class Sampled:
     """Their natural-log probabilities under the distribution they were drawn from."""
     finish: FinishReason
     """Why sampling stopped."""
+    version: int | None = None
+    """Version of the weights that sampled them, where it may change between turns of a call; None for the sampler's
+    when it was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,8 @@ class Sampler(Protocol):
     """What samples turns, as token ids with their log-probabilities.
 
     How computation is shared between prefixes (prompts prefilled once, caches kept over turns) is its own business:
-    equal inputs give equal distributions. It needs no torch.
+    equal inputs give equal distributions. It needs no torch. One that has an attribute `at_once` above 1 takes so many
+    calls of `sample` at a time, from threads.
     """
 
     @property
@@ -158,6 +162,27 @@ class Learner(Scorer, Protocol):
 
     def save(self, folder: str | Path) -> None:
         """Writes the weights, with everything that loads them again, as a folder; replaces one that is there."""
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """What a sampler is beside, whose weights are a learner's somewhere else."""
+
+    def stage(self, learner: Learner) -> None:
+        """Takes over the learner's weights as they are now, without sampling with them yet.
+
+        It may be called while turns are sampled elsewhere; the learner must not be updated meanwhile.
+        """
+        ...
+
+    def adopt(self) -> None:
+        """Samples with the weights that were staged last from now on, and has their version; waits for turns that are
+        under way.
+
+        Raises:
+            InfrastructureFault: nothing that samples could be reached.
+        """
         ...
 
 

@@ -39,6 +39,9 @@ def roll(
 ) -> list[Rollout | Lost]:
     """Runs every episode to its end; all that still run sample their next turns together, in one call of the policy.
 
+    A policy that takes several calls at once (its attribute `at_once`) is asked for each episode's turn as soon as the
+    one before has been executed, so that no episode waits for another's tools.
+
     The results are a function of weights, starts, settings and seed. Both token limits hold whatever the
     policy does: a longer turn is cut off, and where a context leaves no room for a token the turn is empty and cut
     off. Tools and rewards of different episodes run side by side as soon as they keep others waiting (`Crew`).
@@ -71,6 +74,13 @@ def roll(
         start if start.seed is not None else replace(start, seed=place) for place, start in enumerate(starts)
     ]
     machine = _Machine(policy=policy, env=env, sampling=sampling, seed=seed, retries=retries)
+    at_once: int = getattr(policy, "at_once", 1)
+    if at_once > 1 and len(moments) > 1:
+        # Each episode goes its own way: none waits for the turns, or for the tools, of another.
+        with Crew(first=at_once) as crew:
+            ended = crew.map(machine.fly, [moment for moment in moments if isinstance(moment, Start)])
+        ends = zip(ended, starts, strict=True)
+        return [replace(end, start=start) if isinstance(end, Lost) else end for end, start in ends]
     with Crew(first=_threads_at_once(env)) as crew:
         while running := {index: moment for index, moment in enumerate(moments) if isinstance(moment, Start)}:
             outcomes = machine.round(list(running.values()), crew)
@@ -129,6 +139,18 @@ class _Machine:
             return [_lost(moment, fault) for moment in moments]
         return crew.map(lambda step: self.step(*step), zip(moments, turns, strict=True))
 
+    def fly(self, moment: Start) -> Rollout | Lost:
+        """What becomes of one episode, its turns asked for one by one."""
+        while True:
+            try:
+                (turn,) = redo(lambda start=moment: self.sample([start]), self.retries)  # type: ignore[misc]
+            except InfrastructureFault as fault:
+                return _lost(moment, fault)
+            outcome = self.step(moment, turn)
+            if not isinstance(outcome, Start):
+                return outcome
+            moment = outcome
+
     def sample(self, moments: Sequence[Start]) -> list[_SampledTurn]:
         """The next turn of every episode, its frozen tokens included."""
         policy, sampling = self.policy, self.sampling
@@ -165,7 +187,7 @@ class _Machine:
                 call=spans.call,
                 cut=spans.cut,
                 finish=new.finish,
-                policy_version=version,
+                policy_version=version if new.version is None else new.version,
             )
             turns.append(_SampledTurn(completion, policy.decode_turn(ids)))
         return turns

@@ -73,6 +73,12 @@ _COMMANDS: Final = {
         config="RemoteServerConfig",
         run="run_remote_server",
     ),
+    "completions-server": _Command(
+        summary="serve a policy over vLLM's interface, for tries without vLLM",
+        module="completions_server",
+        config="CompletionsServerConfig",
+        run="run_completions_server",
+    ),
     "envs": _Command(
         summary="floors, ceilings and the cost of snapshots of every environment",
         module="envs",

@@ -1,4 +1,4 @@
-"""Defines the policy whose model runs behind a server with the interface of vLLM."""
+"""Defines policies whose model runs behind servers with the interface of vLLM, or in vLLM in this process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ from axpo_envs.plumbing.extras import requiring
 with requiring("remote", "a policy behind a server"):
     from axpo_agents.remote._loading import load_remote_policy
     from axpo_agents.remote._policy import RemotePolicy
+    from axpo_agents.remote._served import ServedSampler, load_served_sampler
     from axpo_agents.remote._settings import RemoteSettings
+    from axpo_agents.remote._vllm import load_vllm_sampler, require_vllm
+    from axpo_agents.remote._weights import WeightForm
 
-__all__ = ["RemotePolicy", "RemoteSettings", "load_remote_policy"]
+__all__ = [
+    "RemotePolicy",
+    "RemoteSettings",
+    "ServedSampler",
+    "WeightForm",
+    "load_remote_policy",
+    "load_served_sampler",
+    "load_vllm_sampler",
+    "require_vllm",
+]

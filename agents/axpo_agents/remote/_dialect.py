@@ -29,7 +29,7 @@ class Message(NamedTuple):
     """The JSON."""
 
 
-def write(request: Request, model: str | None) -> Message:
+def write(request: Request, model: str | None, *, token_endpoint: bool = False) -> Message:
     """The request as servers understand it.
 
     Everything that shapes the distribution is stated, because servers take what is left out from the checkpoint's
@@ -38,6 +38,7 @@ def write(request: Request, model: str | None) -> Message:
     Args:
         request: what is asked.
         model: the model's name at the server; None leaves it out.
+        token_endpoint: whether texts go where images go, too.
     """
     named = {} if model is None else {"model": model}
     sampling = {
@@ -54,7 +55,7 @@ def write(request: Request, model: str | None) -> Message:
         "stop_token_ids": list(request.stop_ids),
         "logprobs": _TOP,
     }
-    if not request.images:
+    if not request.images and not token_endpoint:
         extras = {"echo": request.scored, "return_token_ids": True}
         return Message("/v1/completions", {**named, "prompt": list(request.ids), **sampling, **extras})
     if request.scored:
@@ -81,9 +82,17 @@ def read(data: Any, request: Request) -> Answer:
             choices=tuple(_choice(choice) for choice in choices),
             prompt_ids=prompt_ids,
             prompt_logprobs=_prompt_logprobs(data, request, prompt_ids) if request.scored else None,
+            versions=_versions(data),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise AnswerError(f"cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _versions(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """vLLM tells spans of tokens beside each turn, SGLang one version for all."""
+    spans = [span for choice in data["choices"] for span in choice.get("weight_versions") or ()]
+    told = [span["version"] for span in spans] or [(data.get("metadata") or {}).get("weight_version")]
+    return tuple(sorted({str(version) for version in told if version is not None}))
 
 
 def _choice(choice: Mapping[str, Any]) -> Choice:
@@ -113,8 +122,8 @@ def _choice(choice: Mapping[str, Any]) -> Choice:
 def _prompt_logprobs(
     data: Mapping[str, Any], request: Request, prompt_ids: tuple[int, ...] | None
 ) -> tuple[float, ...] | None:
-    if request.images:
-        rows = data.get("prompt_logprobs")
+    if "prompt_logprobs" in data:
+        rows = data["prompt_logprobs"]
         if rows is None or prompt_ids is None:
             return None
         pairs = zip(rows[1:], prompt_ids[1:], strict=True)

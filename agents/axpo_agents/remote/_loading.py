@@ -8,6 +8,7 @@ from axpo_agents.formats._contexts import ContextEncoder, never_sampled
 from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.formats.model_files import ModelFiles
 from axpo_agents.formats.silence import no_progress_bars
+from axpo_agents.remote._fleet import Fleet
 from axpo_agents.remote._model import RemoteModel
 from axpo_agents.remote._placeholders import Placeholders
 from axpo_agents.remote._policy import RemotePolicy
@@ -33,22 +34,39 @@ def load_remote_policy(tokenizer: str, settings: RemoteSettings) -> RemotePolicy
         EnvConfigError: a setting is unusable, or the key is missing.
         InfrastructureFault: the server stayed unreachable.
     """
+    fleet = Fleet(settings) if settings.more else None
     server = InferenceServer(settings)
-    model = _load_model(tokenizer, images=settings.images)
-    policy = RemotePolicy(server, model)
+    policy = RemotePolicy(fleet or server, load_model(tokenizer, images=settings.images))
     try:
-        _check(server, model, "Ready?")
-        if policy.supports_images:
-            _check(server, model, ImageRef(np.full((64, 64, 3), 128, np.uint8)), "Ready?")
+        for each in (server,) if fleet is None else fleet.servers:
+            check_abilities(each, policy)
     except BaseException:
         policy.close()
         raise
     return policy
 
 
-def _load_model(name: str, *, images: bool) -> RemoteModel:
+def check_abilities(server: InferenceServer, policy: RemotePolicy) -> tuple[str, ...]:
+    """Makes sure that a server can do what a policy needs, with text and with images if it sends them.
+
+    Returns:
+        The versions of the weights that it named.
+
+    Raises:
+        PolicyError: it cannot.
+        InfrastructureFault: it stayed unreachable.
+    """
+    versions = _check(server, policy.model, "Ready?")
+    if policy.supports_images:
+        _check(server, policy.model, ImageRef(np.full((64, 64, 3), 128, np.uint8)), "Ready?")
+    return versions
+
+
+def load_model(name: str, *, images: bool) -> RemoteModel:
+    """What is known of a server's model from its checkpoint's tokenizer, chat template and image settings."""
     with no_progress_bars():
-        checkpoint = ModelFiles(str(tiny_folder(name)) if name in tuple(Tiny) else name)
+        where = str(tiny_folder(name)) if name in tuple(Tiny) else name
+        checkpoint = ModelFiles(where)
         tokenizer = checkpoint.tokenizer()
         settings = checkpoint.image_settings() if images and checkpoint.shows_images else None
     token = None if settings is None else checkpoint.config.image_token_id
@@ -56,6 +74,7 @@ def _load_model(name: str, *, images: bool) -> RemoteModel:
     chat = ChatFormat(tokenizer, tokenizer.chat_template, checkpoint.stop_ids(tokenizer), image_text)
     vocabulary = max(tokenizer.get_vocab().values()) + 1
     return RemoteModel(
+        checkpoint=where,
         chat=chat,
         contexts=ContextEncoder(chat, settings, token),
         rules=TokenRules(
@@ -67,7 +86,7 @@ def _load_model(name: str, *, images: bool) -> RemoteModel:
     )
 
 
-def _check(server: InferenceServer, model: RemoteModel, *parts: str | ImageRef) -> None:
+def _check(server: InferenceServer, model: RemoteModel, *parts: str | ImageRef) -> tuple[str, ...]:
     context = model.contexts.encode_observation(parts, after=())
     prompt = model.request(context.ids, context.images)
-    check_server(server, prompt, expected=context.ids, turn_end=model.chat.turn_end)
+    return check_server(server, prompt, expected=context.ids, turn_end=model.chat.turn_end)

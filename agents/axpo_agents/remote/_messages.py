@@ -36,6 +36,8 @@ class Request:
     """Ids that end a turn."""
     scored: bool = False
     """Whether the log-probabilities of the prompt are asked for as well."""
+    family: int = 0
+    """Requests of one family begin with the same prompt, which a server may still know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,10 @@ class Answer:
     """The turns, as many as were asked for."""
     prompt_ids: tuple[int, ...] | None
     """The prompt as the server read it, image placeholders expanded; None if it does not say."""
+    versions: tuple[str, ...] = ()
+    """Versions of the weights that sampled the turns, each once, as the server names them; none if it does not say."""
+    version: int | None = None
+    """Version of the learner's weights that sampled them, where one is followed."""
     prompt_logprobs: tuple[float, ...] | None
     """Log-probability of each token of the prompt but the first; None if the server does not say."""
 

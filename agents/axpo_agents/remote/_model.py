@@ -19,6 +19,8 @@ from axpo_envs.images import ImageRef
 class RemoteModel:
     """What is known here of the model that a server runs."""
 
+    checkpoint: str
+    """The folder or Hugging Face id that it came from."""
     chat: ChatFormat
     """How conversations become tokens."""
     contexts: ContextEncoder

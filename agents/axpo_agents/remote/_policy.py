@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
+import zlib
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from axpo_agents.errors import PolicyError
 from axpo_agents.policy import Prefix, Sampled, Sampler, TurnSpans
 from axpo_agents.remote._messages import Answer, AnswerError, Request
 from axpo_agents.remote._model import RemoteModel
-from axpo_agents.remote._server import InferenceServer
 from axpo_agents.types import WHOLE, Context, FinishReason, Sampling, TokenSequence, Truncation
 from axpo_envs.plumbing.extras import requiring
 from axpo_envs.types import EpisodeState, Parts, ToolCall
@@ -37,6 +38,23 @@ class _Order:
     """The prefixes that get its turns."""
 
 
+class Engine(Protocol):
+    """What runs the model: a server, several, or an engine in this process."""
+
+    @property
+    def samples_per_request(self) -> int:
+        """Turns after one prefix that are asked for at a time."""
+        ...
+
+    def ask_all(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answers to many requests, in their order."""
+        ...
+
+    def close(self) -> None:
+        """Closes what is held open."""
+        ...
+
+
 class RemotePolicy(Sampler):
     """A model behind a server that samples and scores token ids; made by `load_remote_policy`.
 
@@ -48,7 +66,7 @@ class RemotePolicy(Sampler):
         model: what is known of it here.
     """
 
-    def __init__(self, server: InferenceServer, model: RemoteModel) -> None:
+    def __init__(self, server: Engine, model: RemoteModel) -> None:
         self._server = server
         self._model = model
 
@@ -63,6 +81,11 @@ class RemotePolicy(Sampler):
     def close(self) -> None:
         """Closes the connections; a later call opens new ones."""
         self._server.close()
+
+    @property
+    def model(self) -> RemoteModel:
+        """What is known of the model here."""
+        return self._model
 
     @property
     def version(self) -> int:
@@ -119,6 +142,8 @@ class RemotePolicy(Sampler):
         for order, answer in zip(orders, answers, strict=True):
             _check_prompt(answer, order.ids)
             turns = [self._model.rules.turn(choice, limit=order.request.max_tokens) for choice in answer.choices]
+            if answer.version is not None:
+                turns = [replace(turn, version=answer.version) for turn in turns]
             for place, member in enumerate(order.members):
                 results[member] = turns[place % len(turns)]
         return results
@@ -158,7 +183,7 @@ class RemotePolicy(Sampler):
             groups.setdefault(key, []).append(index)
         # Servers refuse to choose the most probable tokens more than once.
         greedy = sampling.temperature == 0.0
-        most = len(prefixes) if greedy else self._server.settings.samples_per_request
+        most = len(prefixes) if greedy else self._server.samples_per_request
         orders = []
         for (ids, images, room), group in groups.items():
             for first in range(0, len(group) if room > 0 else 0, most):
@@ -173,6 +198,7 @@ class RemotePolicy(Sampler):
                     presence_penalty=sampling.presence_penalty,
                     forbidden=sampling.forbidden,
                     seed=_request_seed(seed, members[0], prefixes[members[0]].seed),
+                    family=_family(prefixes[members[0]].sequence),
                 )
                 orders.append(_Order(request=request, ids=ids, members=members))
         return orders
@@ -181,6 +207,12 @@ class RemotePolicy(Sampler):
 def _request_seed(seed: int, place: int, own: int | None) -> int:
     """The seed of a request whose first member is at that place: its own, where it has one, whatever else is asked."""
     return random.Random(f"{seed} {place}" if own is None else own).getrandbits(31)
+
+
+def _family(sequence: TokenSequence) -> int:
+    """Tells episodes with the same opening prompt from others, at every turn of theirs."""
+    opening = sequence.sampled.index(True) if True in sequence.sampled else len(sequence.ids)
+    return zlib.crc32(array("q", sequence.ids[:opening]).tobytes())
 
 
 def _check_prompt(answer: Answer, ids: tuple[int, ...]) -> None:

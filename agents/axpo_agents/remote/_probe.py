@@ -24,7 +24,9 @@ _RAW: Final = (
 )
 
 
-def check_server(server: InferenceServer, prompt: Request, *, expected: tuple[int, ...], turn_end: int) -> None:
+def check_server(
+    server: InferenceServer, prompt: Request, *, expected: tuple[int, ...], turn_end: int
+) -> tuple[str, ...]:
     """Asks for two short turns.
 
     Args:
@@ -32,6 +34,9 @@ def check_server(server: InferenceServer, prompt: Request, *, expected: tuple[in
         prompt: what to ask, with one image if images are to be sent.
         expected: its ids as the server must read them, image placeholders expanded.
         turn_end: the token that ends a turn.
+
+    Returns:
+        The versions of its weights that it named.
 
     Raises:
         PolicyError: the server cannot do what is needed; the message says what.
@@ -59,6 +64,7 @@ def check_server(server: InferenceServer, prompt: Request, *, expected: tuple[in
         )
     if not server.settings.raw_logprobs and not _after_sampling(_gap(sharp), _gap(soft)):
         raise PolicyError(f"{url}: {_RAW}")
+    return sharp.versions
 
 
 def _gap(answer: Answer) -> float:

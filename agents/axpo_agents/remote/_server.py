@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 from axpo_agents.remote._dialect import read, write
 from axpo_agents.remote._messages import Answer, Request
@@ -15,7 +15,8 @@ _ADVICE: Final = {
     400: "the answer says which field or length the server does not take",
     401: "name the environment variable that holds the server's key",
     403: "the key does not allow it, or prompts with images are switched off (vllm serve --enable-scale-out)",
-    404: "check address and model name; prompts with images need vllm serve --enable-scale-out",
+    404: "check address and model name; prompts with images need vllm serve --enable-scale-out, new weights "
+    "VLLM_SERVER_DEV_MODE=1, adapters --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1",
 }
 
 
@@ -37,6 +38,11 @@ class InferenceServer:
         )
         self._service.check()
 
+    @property
+    def samples_per_request(self) -> int:
+        """Turns after one prefix that are asked for at a time."""
+        return self.settings.samples_per_request
+
     def close(self) -> None:
         """Closes the connections; a later request opens new ones."""
         self._service.close()
@@ -48,8 +54,16 @@ class InferenceServer:
             InfrastructureFault: the server stayed unreachable, or its answer cannot be used (`AnswerError`).
             ServiceRefusedError: the server refuses the request.
         """
-        message = write(request, self.settings.model)
+        return self.ask_named(request, self.settings.model)
+
+    def ask_named(self, request: Request, model: str | None) -> Answer:
+        """The answer of a model or adapter of that name; raises as `ask` does."""
+        message = write(request, model, token_endpoint=self.settings.token_endpoint)
         return read(self._service.post(self._address + message.path, message.body), request)
+
+    def control(self, path: str, body: Mapping[str, Any]) -> Any:
+        """What the server answers where it is told what to do, not what to write; raises as `ask` does."""
+        return self._service.post(self._address + path, body, silent=True)
 
     def ask_all(self, requests: Sequence[Request]) -> list[Answer]:
         """The answers to many requests, in their order; asked side by side as far as the settings allow.

@@ -13,7 +13,10 @@ class RemoteSettings:
     """Which server is asked, and how."""
 
     url: str
-    """Where its API begins, such as `http://host:8000/v1`."""
+    """Where its API begins, such as `http://host:8000/v1`; of several servers with the same model, those after the
+    first are `more`."""
+    more: tuple[str, ...] = ()
+    """Further servers. Requests are dealt out among them, those that begin with the same prompt to the same one."""
     model: str | None = None
     """The model's name at the server; None leaves the choice to a server that has just one."""
     key: EnvironmentKey | None = None
@@ -29,6 +32,9 @@ class RemoteSettings:
     servers that give all samples of a request the same seed."""
     images: bool = True
     """Send images, if the model sees them; False is for servers that take text only."""
+    token_endpoint: bool = False
+    """Ask for texts where images are asked for, too (`/inference/v1/generate`): there vLLM tells the version of the
+    weights that sampled."""
     raw_logprobs: bool = False
     """Accept a server that reports log-probabilities as they were before temperature and bias. Evaluation does not read
     them; training on them is wrong at any temperature but 1."""

@@ -17,7 +17,7 @@ from axpo_agents.errors import PolicyError
 from axpo_agents.formats._contexts import ContextEncoder
 from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.passes import Pass
-from axpo_agents.policy import Learner, Prefix, Sampled, TurnSpans
+from axpo_agents.policy import Follower, Learner, Prefix, Sampled, TurnSpans
 from axpo_agents.policy import Sampler as SamplerRole
 from axpo_agents.scoring._scorer import Packing, Scorer
 from axpo_agents.transformers_policy._adapters import merged
@@ -91,9 +91,13 @@ class TransformersPolicy(SamplerRole, Learner):
         """The longest sequence that the model was made for, in tokens; None if its config does not say."""
         return getattr(self._network.text_config, "max_position_embeddings", None)
 
-    def advance_version(self) -> None:
-        """Says that the weights have changed: caches made with the old ones are dropped."""
-        self._version += 1
+    def advance_version(self, version: int | None = None) -> None:
+        """Says that the weights have changed: caches made with the old ones are dropped.
+
+        Args:
+            version: how many updates they have behind them; one more than before by default.
+        """
+        self._version = self._version + 1 if version is None else version
         self.forget()
 
     def forget(self) -> None:
@@ -203,6 +207,32 @@ class TransformersPolicy(SamplerRole, Learner):
             network=frozen, chat=self._chat, files=self._files, adapters=None, computing=self._computing
         )
 
+    def follower(self) -> FollowingPolicy:
+        """A policy with weights of its own that takes over this one's whenever it is told to."""
+        network = self._network
+        adapters = copy.deepcopy(self._adapters)
+        model = copy.deepcopy(network.model) if adapters is None else adapters.get_base_model()
+        policy = FollowingPolicy(
+            network=Network(model, network.patchifier, network.vocabulary),
+            chat=self._chat,
+            files=self._files,
+            adapters=adapters,
+            computing=self._computing,
+        )
+        policy.stage(self)
+        policy.adopt()
+        return policy
+
+    def save_adapters(self, folder: str | Path) -> None:
+        """Writes LoRA adapters alone, as peft loads them onto the model that they were trained on.
+
+        Raises:
+            PolicyError: there are none.
+        """
+        if self._adapters is None:
+            raise PolicyError("expected a policy with LoRA adapters; this one trains its weights")
+        self._adapters.save_pretrained(folder, save_embedding_layers=False)
+
     def save(self, folder: str | Path) -> None:
         """Writes a checkpoint that `from_pretrained` loads; replaces one that is there.
 
@@ -211,3 +241,29 @@ class TransformersPolicy(SamplerRole, Learner):
         """
         model = self.model if self._adapters is None else merged(self._adapters)
         save_checkpoint(Path(folder), model, self._chat.tokenizer, self._files, adapters=self._adapters)
+
+
+class FollowingPolicy(TransformersPolicy, Follower):
+    """A policy that samples with weights taken over from another; made by `TransformersPolicy.follower`.
+
+    One thread samples with it while another updates the learner.
+    """
+
+    _staged: tuple[int, list[torch.Tensor]] | None = None
+
+    def stage(self, learner: Learner) -> None:
+        """Copies the learner's trainable weights aside."""
+        if self._staged is None or self._staged[0] != learner.version:
+            with torch.no_grad():
+                copies = [parameter.detach().clone() for parameter in learner.trainable_parameters()]
+            self._staged = learner.version, copies
+
+    def adopt(self) -> None:
+        """Samples with the weights that were copied last from now on, and has their version."""
+        if self._staged is None:
+            return
+        version, copies = self._staged
+        with torch.no_grad():
+            for own, new in zip(self.trainable_parameters(), copies, strict=True):
+                own.copy_(new)
+        self.advance_version(version)

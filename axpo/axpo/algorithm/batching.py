@@ -48,6 +48,11 @@ class TrainItem:
     """Share of each trained token in its mini-batch's mean. The shares of a mini-batch add up to 1, counting the
     stretches left out for their zero advantage; not under `sequence_sum`, which divides by a constant. Those of what is
     replayed come on top."""
+    learner_logprobs: tuple[float, ...] | None = None
+    """Log-probability of each sampled token under the learner before the update, which the loss's ratio is to; None
+    where it is to the sampler."""
+    importance: tuple[float, ...] | None = None
+    """What the policy gradient of each sampled token is multiplied with; None for 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +117,15 @@ def make_targets(items: Sequence[TrainItem], *, device: torch.device | str = "cp
     lengths = torch.tensor([len(item.trained) for item in items], dtype=torch.int64, device=device)
     for item in items:
         sequence = item.sequence
-        old += [value for value, sampled in zip(sequence.logprobs, sequence.sampled, strict=True) if sampled]
-        advantages += [item.advantage if trained else 0.0 for trained in item.trained]
+        if item.learner_logprobs is None:
+            old += [value for value, sampled in zip(sequence.logprobs, sequence.sampled, strict=True) if sampled]
+        else:
+            old += item.learner_logprobs
+        factors = item.importance or (1.0,) * len(item.trained)
+        # A positive factor of the advantage is one of the policy gradient, whatever is clipped; the KL stays as it is.
+        advantages += [
+            item.advantage * factor if trained else 0.0 for trained, factor in zip(item.trained, factors, strict=True)
+        ]
         weights += [item.weight if trained else 0.0 for trained in item.trained]
     old_logprobs, advantage, weight = (
         torch.tensor(values, dtype=torch.float32, device=device) for values in (old, advantages, weights)

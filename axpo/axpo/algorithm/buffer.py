@@ -79,6 +79,7 @@ class _Content:
 
     collecting: dict[int, _Collecting] = field(default_factory=dict)
     ready: dict[int, Group] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
     next_ticket: int = 0
     version: int = 0
     dropped_faulty: int = 0
@@ -182,11 +183,19 @@ class GroupBuffer:
             self._finish(slot.ticket, group)
             return False
 
-    def add(self, groups: Iterable[Group]) -> None:
-        """Takes in complete groups, branches included; they are ready at once."""
+    def add(self, groups: Iterable[Group], *, step: int = 0) -> None:
+        """Takes in complete groups, branches included; they are ready at once.
+
+        Args:
+            groups: the groups.
+            step: the training step that they were sampled for; 0 for any.
+        """
         with self._lock:
             for group in groups:
-                self._content.ready[self._new_ticket()] = group
+                ticket = self._new_ticket()
+                self._content.ready[ticket] = group
+                if step:
+                    self._content.steps[ticket] = step
 
     def advance(self, version: int) -> None:
         """Tells the version of the weights that staleness is counted from now on.
@@ -210,7 +219,14 @@ class GroupBuffer:
             ready = self._content.ready
             if len(ready) < count:
                 raise LookupError(f"expected {count} ready groups; there are {len(ready)}")
-            return tuple(ready.pop(ticket) for ticket in sorted(ready)[:count])
+            return self._pop(sorted(ready)[:count])
+
+    def take_for(self, step: int) -> tuple[Group, ...]:
+        """Hands out, oldest first, all ready groups but those that were added for later steps, and forgets them."""
+        with self._lock:
+            self._drop_stale()
+            content = self._content
+            return self._pop(ticket for ticket in sorted(content.ready) if content.steps.get(ticket, 0) <= step)
 
     def to_bytes(self, *, key: bytes | None = None) -> bytes:
         """Everything the buffer holds.
@@ -226,10 +242,13 @@ class GroupBuffer:
             fields = {field.name: getattr(content, field.name) for field in dataclasses.fields(content)}
             fields["collecting"] = tuple((ticket, group.written()) for ticket, group in content.collecting.items())
             fields["ready"] = tuple(content.ready.items())
+            fields["steps"] = tuple(content.steps.items())
             return seal(_TITLE, write_data((self.settings, tuple(fields.items()))), key=key)
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, key: bytes | None = None, trust: bool = False) -> GroupBuffer:
+    def from_bytes(
+        cls, data: bytes, *, key: bytes | None = None, trust: bool = False, settings: BufferSettings | None = None
+    ) -> GroupBuffer:
         """The buffer that `to_bytes` wrote; episodes that were under way then are still wanted.
 
         Nothing in the bytes is executed, unless the caller trusts their writer: see `Snapshot.from_bytes`.
@@ -238,24 +257,33 @@ class GroupBuffer:
             data: the bytes.
             key: the secret that they were sealed with; bytes that nobody with the secret wrote are refused.
             trust: whoever wrote the bytes may execute anything in this process. For bytes of your own alone.
+            settings: rules in place of those that it had.
 
         Raises:
             ValueError: the bytes are no buffer of this version, are damaged, or hold what only a trusted writer may
                 write.
         """
         try:
-            settings, fields = read_data(unseal(_TITLE, data, key=key), trusted=trust or key is not None)
+            own, fields = read_data(unseal(_TITLE, data, key=key), trusted=trust or key is not None)
             values: dict[str, Any] = dict(fields)
             values["collecting"] = {ticket: _Collecting.of(*written) for ticket, written in values["collecting"]}
             values["ready"] = dict(values["ready"])
+            values["steps"] = dict(values.get("steps", ()))
             content = _Content(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"these bytes cannot be read as a GroupBuffer: {error}") from error
-        if not isinstance(settings, BufferSettings):
-            raise ValueError(f"expected the settings of a buffer; got {settings!r:.100}")
-        buffer = cls(settings)
+        if not isinstance(own, BufferSettings):
+            raise ValueError(f"expected the settings of a buffer; got {own!r:.100}")
+        buffer = cls(settings or own)
         buffer._content = content
         return buffer
+
+    def _pop(self, tickets: Iterable[int]) -> tuple[Group, ...]:
+        taken = []
+        for ticket in tickets:
+            taken.append(self._content.ready.pop(ticket))
+            self._content.steps.pop(ticket, None)
+        return tuple(taken)
 
     def _new_ticket(self) -> int:
         self._content.next_ticket += 1
@@ -283,8 +311,7 @@ class GroupBuffer:
         if limit is None:
             return
         stale = [ticket for ticket, group in self._content.ready.items() if version - _oldest(group, version) > limit]
-        for ticket in stale:
-            del self._content.ready[ticket]
+        self._pop(stale)
         self._content.dropped_stale += len(stale)
 
 

@@ -11,6 +11,7 @@ from axpo.algorithm._cost import Cost, cost_of
 from axpo.algorithm._dynamic_sampling import with_spread
 from axpo.algorithm._entropy import with_floor
 from axpo.algorithm._forced_call import Opener, opened
+from axpo.algorithm._importance import Drift, corrected
 from axpo.algorithm.batching import build_batch
 from axpo.algorithm.buffer import GroupBuffer
 from axpo.algorithm.methods import Method, method_named
@@ -22,7 +23,7 @@ from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import BranchPoint, Group
 from axpo.algorithm.update import Objective, UpdateStats, seeded, update
 from axpo.settings.config import ConfigError, TrainConfig
-from axpo_agents.policy import Learner, Sampler, Scorer
+from axpo_agents.policy import Follower, Learner, Sampler, Scorer
 from axpo_agents.rolling import Lost
 from axpo_envs.env import ToolEnv
 from axpo_envs.tool.protocol import OneWayTool
@@ -103,9 +104,36 @@ class Training:
         """The training method."""
         return method_named(self.config.method)
 
+    @property
+    def drifts(self) -> bool:
+        """Whether what samples may differ from what learns, or is to be made up for as if it did."""
+        return isinstance(self.sampler, Follower) or bool(self.config.loss.max_importance)
+
     def seed(self, step: int, purpose: str) -> int:
         """The seed of one purpose in a step."""
         return derive_seed(self.config.seed, step, purpose)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledStep:
+    """What was sampled for a step, and what it took."""
+
+    step: int
+    """The step."""
+    groups: tuple[Group, ...]
+    """The groups, with the branches that grew."""
+    points: tuple[BranchPoint, ...] = ()
+    """The prefixes that were selected."""
+    given_up_prefixes: int = 0
+    """How many of them grew nothing, because infrastructure faults took all their continuations."""
+    discarded_rollouts: int = 0
+    """Rollouts and continuations that were sampled, and that the method, or dynamic sampling, leaves out."""
+    discarded_tokens: int = 0
+    """Tokens that were sampled in them."""
+    lost_rollouts: tuple[Lost, ...] = ()
+    """Rollouts that infrastructure faults took for good."""
+    lost_continuations: tuple[Lost, ...] = ()
+    """Continuations that they took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +160,12 @@ class StepOutcome:
     """Rollouts that infrastructure faults took for good."""
     lost_continuations: Sequence[Lost]
     """Continuations that they took."""
+    drift: Drift | None = None
+    """How far sampler and learner were apart; None where they are one."""
+    staleness: tuple[int, ...] = ()
+    """Updates that the weights of each sampled turn were behind the learner's, where they are not one."""
+    dropped_groups: int = 0
+    """Groups that were too stale to learn from."""
 
 
 def train_step(
@@ -150,6 +184,21 @@ def train_step(
         NonFiniteError: the policy's logits, or a reward, are infinite or not a number.
         DivergenceError: the update left something that is not finite; the weights must not be saved.
     """
+    if isinstance(training.sampler, Follower):
+        with phase("weights"):
+            training.sampler.stage(training.learner)
+            training.sampler.adopt()
+    sampled = sample_step(training, step, phase=phase)
+    before_update()
+    training.buffer.add(sampled.groups, step=step)
+    return learn_step(training, sampled, phase=phase)
+
+
+def sample_step(training: Training, step: int, *, phase: Phase = _unmeasured) -> SampledStep:
+    """Samples, selects, and resamples: what a step does before its update; raises as `train_step` does.
+
+    The learner is not asked for anything but log-probabilities (by methods that force calls open).
+    """
     config, method, rounds = training.config, training.method, _Rounds(training, step, phase)
     rounds.begin()
     if config.sampling.dynamic_rounds:
@@ -158,38 +207,79 @@ def train_step(
     points = () if method.select is None else method.select(groups, config, seed=training.seed(step, "selection"))
     groups = rounds.attempt(groups, points)
     discarded = rounds.sampled.minus(cost_of(groups))
-    before_update()
-    buffer = training.buffer
-    buffer.add(groups)
-    buffer.advance(training.learner.version)
-    groups = buffer.take(buffer.ready)
+    return SampledStep(
+        step=step,
+        groups=groups,
+        points=rounds.points,
+        given_up_prefixes=rounds.given_up,
+        discarded_rollouts=discarded.rollouts,
+        discarded_tokens=discarded.tokens,
+        lost_rollouts=tuple(rounds.lost_rollouts),
+        lost_continuations=tuple(rounds.lost_continuations),
+    )
+
+
+def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unmeasured) -> StepOutcome:
+    """Credits and updates: what a step does once its groups lie in the buffer.
+
+    Args:
+        training: the policy that learns, and the buffer.
+        sampled: what was sampled for the step; its groups are taken from the buffer, without those that are too stale.
+        phase: stands around the update, to measure it, say.
+
+    Raises:
+        DivergenceError: the update left something that is not finite; the weights must not be saved.
+    """
+    config, method, step = training.config, training.method, sampled.step
+    buffer, learner = training.buffer, training.learner
+    dropped = buffer.dropped_stale
+    buffer.advance(learner.version)
+    groups = buffer.take_for(step)
     advantages = method.credit(groups, config)
     with phase("update"), seeded(training.seed(step, "dropout")):
-        plan, seed = training.learner.plan, training.seed(step, "batches")
+        plan, seed = learner.plan, training.seed(step, "batches")
         replayed = recalled(training.memory.content, step, config.replay)
         minibatches = build_batch(advantages, config.loss, config.optim, plan=plan, seed=seed, replayed=replayed)
         lr = training.optimizer.start_step(step)
         minimized = objective(training)
+        drift = None
+        if training.drifts:
+            minibatches, drift = corrected(minibatches, learner, minimized)
         minimized = replace(minimized, loss=with_floor(minimized.loss, minibatches))
-        stats = update(training.learner, training.optimizer, minibatches, minimized)
-    training.learner.advance_version()
+        stats = update(learner, training.optimizer, minibatches, minimized)
+    staleness = _staleness(groups, learner.version) if isinstance(training.sampler, Follower) else ()
+    learner.advance_version()
     if config.replay.steps:
         training.memory.content = remembered(training.memory.content, groups, advantages, step, config.replay)
-    for model in (training.sampler, training.learner, training.reference):
+    # What follows may be sampling now; it forgets when it adopts other weights.
+    sampler = None if isinstance(training.sampler, Follower) else training.sampler
+    for model in (sampler, learner, training.reference):
         if model is not None:
             model.forget()
     return StepOutcome(
         groups=groups,
-        points=rounds.points,
-        given_up_prefixes=rounds.given_up,
+        points=sampled.points,
+        given_up_prefixes=sampled.given_up_prefixes,
         stats=stats,
         lr=lr,
         replayed=len(replayed),
-        discarded_rollouts=discarded.rollouts,
-        discarded_tokens=discarded.tokens,
-        lost_rollouts=rounds.lost_rollouts,
-        lost_continuations=rounds.lost_continuations,
+        discarded_rollouts=sampled.discarded_rollouts,
+        discarded_tokens=sampled.discarded_tokens,
+        lost_rollouts=sampled.lost_rollouts,
+        lost_continuations=sampled.lost_continuations,
+        drift=drift,
+        staleness=staleness,
+        dropped_groups=buffer.dropped_stale - dropped,
     )
+
+
+def _staleness(groups: Sequence[Group], version: int) -> tuple[int, ...]:
+    """How many updates behind each turn's weights were; frozen turns of continuations count once, with their source."""
+    turns = [turn for group in groups for rollout in group.rollouts for turn in rollout.completions]
+    for group in groups:
+        for branch in group.branches:
+            turns += [turn for c in branch.continuations for turn in c.completions[branch.point.turn :]]
+    return tuple(version - turn.policy_version for turn in turns)
 
 
 def objective(training: Training) -> Objective:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from axpo.algorithm.buffer import BufferSettings, GroupBuffer
 from axpo.algorithm.optimizer import Optimizer
 from axpo.algorithm.replay import ReplayMemory
-from axpo.algorithm.step import Training
+from axpo.algorithm.step import SampledStep, Training
 from axpo.run._checkpoint import Checkpoint
 from axpo.run._policy_loading import make_reference
+from axpo.run._sampling_ahead import read_ahead
 from axpo.run.environments import Worlds
 from axpo.settings.config import TrainConfig
+from axpo_agents.policy import Sampler
 from axpo_agents.transformers_policy import TransformersPolicy
 
 
@@ -26,30 +29,64 @@ class RunParts:
     """What is trained."""
     training: Training
     """What its steps work on."""
+    ahead: tuple[SampledStep, ...] = ()
+    """Steps that were sampled before the run was broken off; their groups lie in the buffer."""
+    note: str = ""
+    """What a person should know of how it goes on."""
 
     @classmethod
     def of(
-        cls, config: TrainConfig, worlds: Worlds, policy: TransformersPolicy, checkpoint: Checkpoint | None = None
+        cls,
+        config: TrainConfig,
+        worlds: Worlds,
+        policy: TransformersPolicy,
+        checkpoint: Checkpoint | None = None,
+        *,
+        sampler: Sampler | None = None,
     ) -> RunParts:
         """Begins with a policy as it was loaded, or goes on with that of a checkpoint.
+
+        Args:
+            config: the run's settings.
+            worlds: its environment.
+            policy: what learns.
+            checkpoint: where the policy was loaded from.
+            sampler: what samples; None for the policy itself.
 
         Raises:
             CheckpointError: the optimizer's state, or what the run remembers, cannot be read.
             PolicyError: the model that the run began with cannot be loaded.
             ValueError: the optimizer's state does not fit the policy.
         """
+        buffer, ahead, note = _sampled_ahead(config, checkpoint)
         keeps_weights = config.policy.lora_rank > 0
         parameters = policy.trainable_parameters()
         optimizer = Optimizer(parameters, config.optim, steps=config.steps, keeps_weights=keeps_weights)
         if checkpoint is not None:
             optimizer.load_state(checkpoint.optimizer_state())
+            policy.advance_version(checkpoint.progress.step)
         training = Training(
             config=config,
             env=worlds.training,
-            sampler=policy,
+            sampler=policy if sampler is None else sampler,
             learner=policy,
             reference=make_reference(config, policy, resumed=checkpoint is not None),
             optimizer=optimizer,
             memory=ReplayMemory() if checkpoint is None else checkpoint.memory(),
+            buffer=buffer,
         )
-        return cls(config=config, worlds=worlds, policy=policy, training=training)
+        return cls(config=config, worlds=worlds, policy=policy, training=training, ahead=ahead, note=note)
+
+
+def _sampled_ahead(
+    config: TrainConfig, checkpoint: Checkpoint | None
+) -> tuple[GroupBuffer, tuple[SampledStep, ...], str]:
+    """The buffer of a run, with what its checkpoint holds of later steps, and what is to be said of it."""
+    settings = BufferSettings(max_staleness=config.max_staleness or None)
+    data = None if checkpoint is None else checkpoint.sampled_ahead()
+    if data is None or not config.max_staleness:
+        return GroupBuffer(settings), (), ""
+    try:
+        return *read_ahead(data, settings), ""
+    except ValueError as error:
+        return GroupBuffer(settings), (), f"what was sampled ahead cannot be read, and is sampled anew: {error}"

@@ -29,6 +29,8 @@ with requiring("train", "training"):
     from safetensors.torch import load_file, save_file
 
 _PREFIX: Final = "step-"
+AHEAD: Final = "sampled_ahead.bin"
+"""What a checkpoint holds of later steps, in asynchronous training."""
 
 
 class CheckpointError(Exception):
@@ -87,6 +89,11 @@ class Checkpoint:
     progress: Progress
     """How far the run had come."""
 
+    def sampled_ahead(self) -> bytes | None:
+        """What had been sampled for later steps; None in a run that samples none."""
+        path = self.folder / AHEAD
+        return path.read_bytes() if path.is_file() else None
+
     def optimizer_state(self) -> dict[str, torch.Tensor]:
         """What `Optimizer.load_state` takes."""
         tensors: dict[str, torch.Tensor] = load_file(self.folder / OPTIMIZER)
@@ -115,7 +122,7 @@ def checkpoint_folders(checkpoints: Path) -> tuple[Path, ...]:
     return tuple(reversed(_folders(checkpoints)))
 
 
-def save_checkpoint(
+def save_checkpoint(  # noqa: PLR0913  (what a run is made of)
     checkpoints: Path,
     policy: SavablePolicy,
     optimizer: Optimizer,
@@ -123,8 +130,18 @@ def save_checkpoint(
     config_toml: str,
     *,
     memory: ReplayMemory | None = None,
+    ahead: bytes | None = None,
 ) -> Path:
     """Writes a checkpoint; it appears whole or not at all. What a run remembers is written where there is any.
+
+    Args:
+        checkpoints: a run's `checkpoints` folder.
+        policy: what is trained.
+        optimizer: its optimizer.
+        progress: how far the run is.
+        config_toml: the run's settings.
+        memory: what it remembers for replay; None in a run that replays nothing.
+        ahead: what was sampled for later steps; None in a run that samples none.
 
     Returns:
         Its folder.
@@ -142,6 +159,8 @@ def save_checkpoint(
             (folder / CONFIG).write_text(config_toml, encoding="utf-8")
             if memory is not None:
                 (folder / MEMORY).write_bytes(memory.to_bytes())
+            if ahead is not None:
+                (folder / AHEAD).write_bytes(ahead)
             write_manifest(folder)
             _flush(folder)
         _flush_entry(checkpoints)

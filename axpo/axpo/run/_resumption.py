@@ -26,12 +26,21 @@ CHANGEABLE: Final = (
     "log.eval_every",
     "log.best_by",
     "log.patience",
+    "sampler",
+    "serving.weights",
+    "serving.folder",
+    "serving.model",
+    "serving.key_variable",
+    "serving.timeout_s",
+    "serving.attempts",
+    "serving.concurrency",
+    "serving.options",
     "policy.device",
     "policy.gradient_checkpointing",
     "policy.packing",
     "optim.micro_batch_tokens",
 )
-"""Settings that may change: how long a run is, what it keeps, and where and in which portions it is computed."""
+"""Settings that may change: how long a run is, what it keeps, where it is computed and sampled, in which portions."""
 
 
 def differences(before: DataclassInstance, after: DataclassInstance) -> dict[str, tuple[Any, Any]]:

@@ -15,7 +15,18 @@ def step_measures(outcome: StepOutcome, watch: Stopwatch) -> dict[str, float | N
     """What was measured of a step beside the diagnostics of its groups, by name."""
     lost = _lost_metrics(outcome)
     replayed = {"replayed_continuations": float(outcome.replayed)}
-    return {"lr": outcome.lr, **lost, **replayed, **work_metrics(outcome.groups, outcome.stats, watch)}
+    apart = {} if outcome.drift is None else {**outcome.drift.metrics(), **_staleness(outcome)}
+    return {"lr": outcome.lr, **lost, **replayed, **apart, **work_metrics(outcome.groups, outcome.stats, watch)}
+
+
+def _staleness(outcome: StepOutcome) -> dict[str, float | None]:
+    """How far behind the weights of turns were, in updates, and the groups that were dropped for it."""
+    behind = outcome.staleness
+    return {
+        "staleness_mean": sum(behind) / len(behind) if behind else None,
+        "staleness_max": float(max(behind)) if behind else None,
+        "dropped_stale": float(outcome.dropped_groups),
+    }
 
 
 def _lost_metrics(outcome: StepOutcome) -> dict[str, float]:

@@ -20,6 +20,7 @@ from axpo.run._beginning import RunParts
 from axpo.run._checkpoint import CheckpointError, Progress, checkpoint_folder, kept_folders, prune, save_checkpoint
 from axpo.run._evaluations import RunEvaluations
 from axpo.run._interrupts import Interrupts
+from axpo.run._sampling_ahead import SamplingAhead, write_ahead
 from axpo.run._step_record import step_measures, warnings_of
 from axpo.run._stopwatch import Stopwatch
 from axpo.run.callbacks import Callback, RunMoment, StopRun
@@ -76,6 +77,7 @@ class TrainingRun:
         self._torn = False
         self._doing = ""
         self._threshold_doubted = False
+        self._ahead: SamplingAhead | None = None
 
     def run(self) -> RunResult:
         """Makes the steps that are left.
@@ -87,8 +89,8 @@ class TrainingRun:
         """
         with self._interrupts.watched(), self._display:
             self._display.start(self._config, self._progress.step)
-            if self._parts.worlds.note:
-                self._display.note(self._parts.worlds.note)
+            for note in filter(None, (self._parts.worlds.note, self._parts.note)):
+                self._display.note(note)
             try:
                 with self._may_be_ended():
                     self._make_steps()
@@ -108,15 +110,30 @@ class TrainingRun:
         """All steps that are left, with the evaluations and checkpoints between them."""
         log, steps = self._config.log, self._config.steps
         self._evaluate_if_due()
-        while self._progress.step < steps and not self._is_exhausted() and not self._has_collapsed():
-            step = self._progress.step + 1
-            self._doing = f"step {step}"
-            record = self._step(step)
-            for callback in self._callbacks:
-                callback.after_step(self._moment(), record)
-            if step % log.checkpoint_every == 0 or step == steps:
-                self._save()
-            self._evaluate_if_due()
+        with self._sampling_ahead():
+            while self._progress.step < steps and not self._is_exhausted() and not self._has_collapsed():
+                step = self._progress.step + 1
+                self._doing = f"step {step}"
+                record = self._step(step)
+                for callback in self._callbacks:
+                    callback.after_step(self._moment(), record)
+                if step % log.checkpoint_every == 0 or step == steps:
+                    if self._ahead is not None and step < steps:
+                        # The next step's rollouts belong to the checkpoint: of younger weights they would be others.
+                        self._ahead.wait_for(step + 1)
+                    self._save()
+                self._evaluate_if_due()
+
+    @contextmanager
+    def _sampling_ahead(self) -> Iterator[None]:
+        """Later steps are sampled while the block runs, in asynchronous training."""
+        if not self._config.max_staleness:
+            yield
+            return
+        steps = range(self._progress.step + 1, self._config.steps + 1)
+        self._ahead = SamplingAhead(self._parts.training, steps, self._parts.ahead)
+        with self._ahead:
+            yield
 
     @contextmanager
     def _may_be_ended(self) -> Iterator[None]:
@@ -135,7 +152,13 @@ class TrainingRun:
                 until_recorded.enter_context(self._interrupts.deferred())
                 until_recorded.enter_context(self._update_under_way())
 
-            outcome = train_step(self._parts.training, step, phase=watch.phase, before_update=before_update)
+            if self._ahead is None:
+                outcome = train_step(self._parts.training, step, phase=watch.phase, before_update=before_update)
+            else:
+                with watch.phase("waiting"):
+                    self._ahead.wait_for(step)
+                before_update()
+                outcome = self._ahead.learn(step, phase=watch.phase)
             return self._record(step, outcome.groups, step_measures(outcome, watch))
 
     def _record(self, step: int, groups: Sequence[Group], measured: Mapping[str, float | None]) -> dict[str, Any]:
@@ -200,9 +223,9 @@ class TrainingRun:
             self._save()
 
     def _save(self) -> None:
+        checkpoints, training = self._log.folder / CHECKPOINTS, self._parts.training
+        ahead = None if self._ahead is None else write_ahead(self._ahead)
         self._display.phase("checkpoint")
-        checkpoints = self._log.folder / CHECKPOINTS
-        training = self._parts.training
         folder = save_checkpoint(
             checkpoints,
             self._parts.policy,
@@ -210,6 +233,7 @@ class TrainingRun:
             self._progress,
             to_toml(self._config),
             memory=training.memory if self._config.replay.steps else None,
+            ahead=ahead,
         )
         kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._evaluations.best_step())
         self._log.keep_checkpoints(kept)

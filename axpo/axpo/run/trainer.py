@@ -20,6 +20,7 @@ from axpo.run._policy_loading import load_settings
 from axpo.run._question_filter import filtered
 from axpo.run._resumption import changed, differences
 from axpo.run._room import check_first_questions
+from axpo.run._samplers import opened_sampler
 from axpo.run._starting_model import START, written
 from axpo.run._tracking import tracked
 from axpo.run._training_run import Audience, RunResult, TrainingRun
@@ -90,10 +91,13 @@ def _train(config: TrainConfig, env: ToolEnv | None, audience: Audience, *, star
     policy.forget()
     if start is not None:
         config = replace(config, model=str(folder.absolute() / START))
-    with RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard) as log:
+    with (
+        opened_sampler(config, policy) as sampler,
+        RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard) as log,
+    ):
         if start is not None:
             start.rename(folder / START)
-        return _run(RunParts.of(config, worlds, policy), log, audience, Progress())
+        return _run(RunParts.of(config, worlds, policy, sampler=sampler), log, audience, Progress())
 
 
 def _run(parts: RunParts, log: RunLog, audience: Audience, progress: Progress) -> RunResult:
@@ -134,12 +138,13 @@ def resume(
         # Saving merges LoRA adapters into the weights they adapt; apart from them they are with the optimizer's state.
         model = config.model if checkpoint is None or config.policy.lora_rank else str(checkpoint.folder)
         policy = load_policy(model, load_settings(config.policy, seed=config.seed))
-        log.truncate_after(step)
-        if different := differences(before, config):
-            log.change_config(to_toml(config), _change(step, different))
-        parts = RunParts.of(config, worlds, policy, checkpoint)
-        progress = Progress() if checkpoint is None else checkpoint.progress
-        return _run(parts, log, Audience(display, callbacks), progress)
+        with opened_sampler(config, policy) as sampler:
+            log.truncate_after(step)
+            if different := differences(before, config):
+                log.change_config(to_toml(config), _change(step, different))
+            parts = RunParts.of(config, worlds, policy, checkpoint, sampler=sampler)
+            progress = Progress() if checkpoint is None else checkpoint.progress
+            return _run(parts, log, Audience(display, callbacks), progress)
 
 
 def run_settings(folder: Path) -> TrainConfig:

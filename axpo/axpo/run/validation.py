@@ -18,7 +18,9 @@ from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
 from axpo.run._env_making import located_env, parse_env_args
+from axpo.run._samplers import check_sampler
 from axpo.run.trackers import make_tracker
+from axpo.settings._serving import LEARNER
 from axpo.settings.config import ConfigError, LogConfig, LossConfig, TrainConfig
 from axpo.settings.config_file import checked
 from axpo.settings.model import ModelConfig
@@ -35,6 +37,8 @@ TINY_LR: Final = 1e-4
 """Learning rate of the tiny models where none is given."""
 LR: Final = 1e-6
 """Learning rate of other models where none is given."""
+IMPORTANCE: Final = 2.0
+"""Bound of importance weights where none is given, and what samples is not what learns."""
 _TINY_WIDTH: Final = 256
 """Models whose text layers are at most this wide count as tiny."""
 C = TypeVar("C", TrainConfig, SftConfig)
@@ -56,9 +60,19 @@ def resolved(config: TrainConfig) -> TrainConfig:
     _check_best(config.log)
     _check_trackers(config.log)
     check_model(config.model, config.policy)
+    check_sampler(config)
+    config = _with_importance(config)
     if config.optim.lr is not None:
         return config
     return replace(config, optim=replace(config.optim, lr=TINY_LR if _is_tiny(config.model) else LR))
+
+
+def _with_importance(config: TrainConfig) -> TrainConfig:
+    """Whether importance weights are needed decided, where that was left open."""
+    if config.loss.max_importance is not None:
+        return config
+    apart = config.sampler != LEARNER or config.max_staleness > 0
+    return replace(config, loss=replace(config.loss, max_importance=IMPORTANCE if apart else 0.0))
 
 
 def located(config: C) -> C:

@@ -80,6 +80,10 @@ class LossConfig:
     """How token losses become one number."""
     sum_length: Count = 1024
     """What `sequence_sum` divides by: tokens."""
+    max_importance: NonNegative | None = None
+    """Bound of the importance weights between sampler and learner (truncated importance sampling); 0 for no weights, so
+    that the loss's own ratio is to the sampler. None: 2 where another engine or older weights sample, 0 elsewhere; the
+    run's config.toml records which."""
     skip_zero_advantage: bool = True
     """Leave stretches with advantage 0 out of the forward pass: they have no policy gradient, but then no KL and no
     entropy either. They count in the denominator all the same."""

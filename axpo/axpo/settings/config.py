@@ -10,6 +10,7 @@ import tyro
 
 from axpo.settings._filter import FilterConfig
 from axpo.settings._learning import AdvantageConfig, Aggregation, KlEstimator, LossConfig, ReplayConfig
+from axpo.settings._serving import LEARNER, ServingConfig
 from axpo.settings.model import ModelSettings
 from axpo.settings.values import (
     Count,
@@ -41,6 +42,7 @@ __all__ = [
     "SamplingConfig",
     "Schedule",
     "SelectionConfig",
+    "ServingConfig",
     "TrainConfig",
 ]
 
@@ -226,6 +228,14 @@ class TrainConfig(ModelSettings):
     """Seeds questions, sampling and order."""
     out: Name = "runs/train"
     """The run's folder."""
+    sampler: Name = LEARNER
+    """What samples: the learner itself, `vllm` (in this process), or addresses of servers such as
+    http://host:8000,http://other:8000 (docs/samplers.md)."""
+    serving: ServingConfig = field(default_factory=ServingConfig)
+    """How servers, or vLLM, sample."""
+    max_staleness: CountOrNone = 0
+    """Updates that the weights may be behind which sample: above 0, later steps are sampled while the learner updates
+    (asynchronous training); 0 samples, then updates."""
     filter: FilterConfig = field(default_factory=FilterConfig)
     """Which questions of training are left out."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)

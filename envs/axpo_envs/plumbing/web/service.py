@@ -95,8 +95,13 @@ class Service:
         if client is not None:
             client.close()
 
-    def post(self, url: str, payload: Mapping[str, Any]) -> Any:
+    def post(self, url: str, payload: Mapping[str, Any], *, silent: bool = False) -> Any:
         """The answer to a request.
+
+        Args:
+            url: where to.
+            payload: the JSON that is posted.
+            silent: success may be answered by what is no JSON, or by nothing; the answer is None then.
 
         Raises:
             InfrastructureFault: every attempt failed, or the service asks for a longer wait than is allowed.
@@ -107,7 +112,7 @@ class Service:
         body = json.dumps(payload).encode("ascii")
         failures = 0
         while True:
-            outcome = self._attempt(url, body)
+            outcome = self._attempt(url, body, silent)
             if isinstance(outcome, _Answer):
                 return outcome.data
             failures += 1
@@ -120,7 +125,7 @@ class Service:
             _LOGGER.warning("%s %s; attempt %d follows in %.1f s", url, outcome.reason, failures + 1, wait)
             self._retries.sleep(wait)
 
-    def _attempt(self, url: str, body: bytes) -> _Answer | _Trouble:
+    def _attempt(self, url: str, body: bytes, silent: bool) -> _Answer | _Trouble:
         # Exceptions of httpx hold the request and their tracebacks its headers, so they end here: as text.
         try:
             with self._client().stream("POST", url, content=body) as response:
@@ -139,6 +144,8 @@ class Service:
         try:
             return _Answer(data=json.loads(text))
         except (ValueError, RecursionError):
+            if silent:
+                return _Answer(data=None)
             return _Trouble(reason=f"answered {status} with what is no JSON: {shown!r}")
 
     def _read(self, response: httpx.Response) -> str:

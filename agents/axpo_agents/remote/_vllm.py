@@ -1,0 +1,160 @@
+"""Defines `load_vllm_sampler`: vLLM in this process as what samples with a learner's weights."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from axpo_agents.errors import PolicyError
+from axpo_agents.remote._loading import load_model
+from axpo_agents.remote._messages import Answer, AnswerError, Choice, Request
+from axpo_agents.remote._served import ServedSampler, WeightFolder
+from axpo_agents.remote._weights import WeightForm, Weights
+from axpo_envs.errors import EnvConfigError
+
+_TOP: Final = 2
+
+
+def require_vllm() -> None:
+    """Makes sure that vLLM is installed.
+
+    Raises:
+        EnvConfigError: it is not.
+    """
+    if importlib.util.find_spec("vllm") is None:
+        raise EnvConfigError(
+            "sampler: `vllm` samples in this process, where the package vllm must be installed (`pip install vllm`, on "
+            "a machine with a GPU; it is no part of any extra, because it brings a torch of its own). A server that "
+            "runs elsewhere needs nothing here: --sampler http://HOST:PORT"
+        )
+
+
+class VllmEngine:
+    """vLLM's `LLM` as servers are asked.
+
+    Args:
+        llm: the engine.
+        form: how new weights reach it.
+    """
+
+    samples_per_request: Final = 16
+    """Turns after one prefix that are asked for at a time."""
+    at_once: Final = 1
+    """It takes one call with everything that can be sampled."""
+
+    def __init__(self, llm: Any, form: WeightForm) -> None:
+        self._llm = llm
+        self._form = form
+        self._weights: Weights | None = None
+        self._vllm = importlib.import_module("vllm")
+
+    def close(self) -> None:
+        """Nothing is held that ends before the process."""
+
+    def ask_all(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answers to all requests, in their order, computed side by side.
+
+        Raises:
+            AnswerError: a turn was sampled by other weights than those that were adopted.
+        """
+        if not requests:
+            return []
+        outputs = self._llm.generate(
+            [_prompt(request) for request in requests],
+            [self._sampling(request) for request in requests],
+            use_tqdm=False,
+            lora_request=self._adapters(),
+        )
+        return [self._answer(request, output) for request, output in zip(requests, outputs, strict=True)]
+
+    def adopt(self, weights: Weights) -> None:
+        """Samples with these weights from now on."""
+        if self._form is not WeightForm.LORA:
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(weights.folder)})
+            self._llm.reset_prefix_cache()
+            self._llm.update_weight_version(weights.name)
+        self._weights = weights
+
+    def _adapters(self) -> Any:
+        if self._form is not WeightForm.LORA or self._weights is None:
+            return None
+        lora = importlib.import_module("vllm.lora.request")
+        return lora.LoRARequest(self._weights.name, self._weights.version + 1, str(self._weights.folder))
+
+    def _sampling(self, request: Request) -> Any:
+        return self._vllm.SamplingParams(
+            n=request.count,
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            top_p=request.truncation.top_p,
+            top_k=request.truncation.top_k or -1,
+            seed=request.seed,
+            logit_bias=dict(request.bias) or None,
+            stop_token_ids=list(request.stop_ids),
+            logprobs=_TOP,
+            prompt_logprobs=0 if request.scored else None,
+            detokenize=False,
+        )
+
+    def _answer(self, request: Request, output: Any) -> Answer:
+        choices = sorted(output.outputs, key=lambda turn: int(turn.index))
+        spans = [span.version for turn in choices for span in getattr(turn, "weight_versions", None) or ()]
+        weights = self._weights
+        if weights is not None and self._form is not WeightForm.LORA and set(spans) - {weights.name}:
+            raise AnswerError(f"was sampled by the weights {sorted(set(spans))}; expected {weights.name}")
+        scored = None
+        if request.scored:
+            rows = zip(output.prompt_logprobs[1:], output.prompt_token_ids[1:], strict=True)
+            scored = tuple(float(row[token].logprob) for row, token in rows)
+        return Answer(
+            choices=tuple(_choice(turn) for turn in choices),
+            prompt_ids=tuple(output.prompt_token_ids),
+            prompt_logprobs=scored,
+            version=None if weights is None else weights.version,
+        )
+
+
+def load_vllm_sampler(model: str, form: WeightForm, folder: Path, options: Mapping[str, Any]) -> ServedSampler:
+    """Starts vLLM in this process.
+
+    Args:
+        model: the checkpoint that the learner began with: a folder, `tiny`, or a Hugging Face id.
+        form: how new weights reach it.
+        folder: where they are written.
+        options: of `vllm.LLM`.
+
+    Raises:
+        EnvConfigError: vLLM is not installed.
+        PolicyError: SGLang's form was asked for.
+    """
+    require_vllm()
+    if form is WeightForm.SGLANG:
+        raise PolicyError("expected weights to reach vLLM as `reload` or `lora`; got sglang")
+    known = load_model(model, images=True)
+    vllm = importlib.import_module("vllm")
+    settings = {"logprobs_mode": "processed_logprobs", "max_logprobs": _TOP, **options}
+    engine = VllmEngine(vllm.LLM(model=known.checkpoint, **settings), form)
+    return ServedSampler(engine, known, WeightFolder(folder, form))
+
+
+def _prompt(request: Request) -> dict[str, Any]:
+    if not request.images:
+        return {"prompt_token_ids": list(request.ids)}
+    images = [image.to_pil() for image in request.images]
+    return {"prompt_token_ids": list(request.ids), "multi_modal_data": {"image": images}}
+
+
+def _choice(turn: Any) -> Choice:
+    if turn.logprobs is None or len(turn.logprobs) != len(turn.token_ids):
+        raise AnswerError("has not one log-probability for each token")
+    rows = list(zip(turn.logprobs, turn.token_ids, strict=True))
+    first = sorted((float(value.logprob) for value in rows[0][0].values()), reverse=True) if rows else []
+    return Choice(
+        ids=tuple(turn.token_ids),
+        logprobs=tuple(min(float(row[token].logprob), 0.0) for row, token in rows),
+        top=tuple(first),
+        finish=str(turn.finish_reason),
+    )

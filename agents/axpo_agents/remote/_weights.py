@@ -1,0 +1,74 @@
+"""Defines `load_weights`: how a server is made to sample with other weights, in the words of each kind of server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from axpo_agents.remote._messages import AnswerError
+from axpo_agents.remote._server import InferenceServer
+
+
+class WeightForm(StrEnum):
+    """How new weights reach a server. It reads them from a folder that it must see under the same path."""
+
+    RELOAD = "reload"
+    """vLLM reads a whole checkpoint in place of its weights (`VLLM_SERVER_DEV_MODE=1`)."""
+    LORA = "lora"
+    """vLLM loads adapters under a new name beside its weights (`VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`)."""
+    SGLANG = "sglang"
+    """SGLang reads a whole checkpoint in place of its weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Weights of a learner, written down."""
+
+    version: int
+    """How many updates they have behind them."""
+    name: str
+    """What no other weights are called, at any server."""
+    folder: Path
+    """Where they lie."""
+
+
+def load_weights(server: InferenceServer, form: WeightForm, weights: Weights) -> None:
+    """Makes a server sample with these weights; nothing of an older version's caches is left.
+
+    Raises:
+        InfrastructureFault: the server could not be reached, or failed.
+        ServiceRefusedError: it refuses; the message says what it lacks.
+    """
+    _LOADERS[form](server, weights)
+
+
+def _reload(server: InferenceServer, weights: Weights) -> None:
+    server.control("/pause?mode=wait", {})
+    try:
+        folder = str(weights.folder)
+        server.control("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": folder}})
+        server.control("/reset_prefix_cache", {})
+        server.control("/update_weight_version", {"new_version": weights.name})
+    finally:
+        server.control("/resume", {})
+
+
+def _load_adapters(server: InferenceServer, weights: Weights) -> None:
+    server.control("/v1/load_lora_adapter", {"lora_name": weights.name, "lora_path": str(weights.folder)})
+
+
+def _reload_sglang(server: InferenceServer, weights: Weights) -> None:
+    body = {"model_path": str(weights.folder), "weight_version": weights.name, "flush_cache": True}
+    answer = server.control("/update_weights_from_disk", body)
+    if not isinstance(answer, dict) or answer.get("success") is not True:
+        raise AnswerError(f"to new weights is {answer!r:.200}; expected success")
+
+
+_LOADERS: Final[dict[WeightForm, Callable[[InferenceServer, Weights], None]]] = {
+    WeightForm.RELOAD: _reload,
+    WeightForm.LORA: _load_adapters,
+    WeightForm.SGLANG: _reload_sglang,
+}

@@ -1,0 +1,121 @@
+"""Defines `opened_sampler`: what samples for a run, the learner itself or what follows its weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from axpo.run._env_making import parse_env_args
+from axpo.settings._serving import LEARNER, VLLM
+from axpo.settings.config import ConfigError, TrainConfig
+from axpo_agents.policy import Sampler
+from axpo_agents.transformers_policy import TransformersPolicy
+from axpo_envs.plumbing.extras import require_extra
+from axpo_envs.plumbing.web import EnvironmentKey, Retries
+
+WEIGHTS: Final = "weights"
+"""Folder of a run in which weights lie that servers read."""
+
+
+def addresses(sampler: str) -> tuple[str, ...]:
+    """The addresses of servers that a setting `sampler` names, none where it names another sampler.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if sampler in (LEARNER, VLLM):
+        return ()
+    urls = tuple(part.strip() for part in sampler.split(","))
+    if not all(url.startswith(("http://", "https://")) for url in urls):
+        raise ConfigError(
+            f"sampler: expected {LEARNER}, {VLLM}, or addresses of servers such as http://host:8000 with commas in "
+            f"between; got {sampler!r}"
+        )
+    if len(set(urls)) != len(urls):
+        raise ConfigError(f"sampler: expected every server once; got {sampler!r}")
+    return urls
+
+
+def check_sampler(config: TrainConfig) -> None:
+    """Checks what can be known of a run's sampler before any work.
+
+    Raises:
+        ConfigError: the sampler is unknown, or what is asked of it contradicts the other settings.
+        MissingExtraError: a package is not installed.
+    """
+    urls = addresses(config.sampler)
+    if urls:
+        require_extra("remote", f"--sampler {config.sampler}")
+    if config.sampler == VLLM:
+        from axpo_agents.remote import require_vllm
+
+        require_vllm()
+        parse_env_args(config.serving.options, setting="serving.options")
+    if config.sampler != LEARNER and config.serving.weights == "lora" and not config.policy.lora_rank:
+        raise ConfigError("serving.weights: lora takes adapters, so it needs policy.lora_rank above 0")
+
+
+@contextmanager
+def opened_sampler(config: TrainConfig, policy: TransformersPolicy) -> Iterator[Sampler]:
+    """What samples for a run, closed behind the block.
+
+    Args:
+        config: the run's, checked.
+        policy: what learns.
+
+    Raises:
+        PolicyError: a server, or vLLM, cannot do what is needed.
+        InfrastructureFault: a server stayed unreachable.
+    """
+    if config.sampler == LEARNER:
+        # Sampling ahead needs weights that stay while the learner's change.
+        yield policy.follower() if config.max_staleness else policy
+        return
+    own = Path(config.out) / WEIGHTS
+    # What a killed run left there; a folder that others may share is left alone.
+    shutil.rmtree(own, ignore_errors=True)
+    folder = own if config.serving.folder is None else Path(config.serving.folder)
+    with _served(config, folder) if config.sampler != VLLM else _in_process(config, folder) as sampler:
+        yield sampler
+
+
+@contextmanager
+def _served(config: TrainConfig, folder: Path) -> Iterator[Sampler]:
+    from axpo_agents.remote import RemoteSettings, WeightForm, load_served_sampler
+
+    serving = config.serving
+    url, *more = addresses(config.sampler)
+    settings = RemoteSettings(
+        url=url,
+        more=tuple(more),
+        model=serving.model,
+        key=None if serving.key_variable is None else EnvironmentKey(serving.key_variable),
+        timeout_s=serving.timeout_s,
+        retries=Retries(attempts=serving.attempts),
+        concurrency=serving.concurrency,
+        images=serving.images,
+    )
+    with load_served_sampler(config.model, settings, WeightForm(_form(config)), folder) as sampler:
+        yield sampler
+
+
+@contextmanager
+def _in_process(config: TrainConfig, folder: Path) -> Iterator[Sampler]:
+    from axpo_agents.remote import WeightForm, load_vllm_sampler
+
+    options = parse_env_args(config.serving.options, setting="serving.options")
+    options = {"dtype": config.policy.dtype, "max_model_len": config.sampling.max_episode_tokens, **options}
+    if _form(config) == "lora":
+        options = {"enable_lora": True, "max_lora_rank": config.policy.lora_rank, **options}
+    with load_vllm_sampler(config.model, WeightForm(_form(config)), folder, options) as sampler:
+        yield sampler
+
+
+def _form(config: TrainConfig) -> str:
+    """How new weights reach what samples."""
+    if config.serving.weights != "auto":
+        return config.serving.weights
+    return "lora" if config.policy.lora_rank else "reload"

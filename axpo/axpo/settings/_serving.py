@@ -1,0 +1,38 @@
+"""Defines the settings of what samples beside the learner: inference servers, or vLLM in this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from axpo.settings.values import Count, Name, Positive
+
+LEARNER: Final = "learner"
+"""The learner samples for itself."""
+VLLM: Final = "vllm"
+"""vLLM samples in this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingConfig:
+    """How inference servers, or vLLM in this process, sample; of no effect where the learner samples for itself."""
+
+    weights: Literal["auto", "reload", "lora", "sglang"] = "auto"
+    """How new weights reach them: vLLM reloads a checkpoint (reload), loads LoRA adapters by name (lora), or SGLang
+    reloads a checkpoint (sglang). auto: lora where adapters are trained, else reload."""
+    folder: Name | None = None
+    """Where weights are written for them to read, under the same path as here; by default in the run's folder."""
+    model: Name | None = None
+    """The model's name at the servers; None leaves the choice to servers that have just one."""
+    key_variable: Name | None = None
+    """The environment variable that holds their key."""
+    timeout_s: Positive = 600.0
+    """Seconds for a whole request."""
+    attempts: Count = 5
+    """How often a request, or new weights, are tried, at whichever server can be reached, before it is a fault."""
+    concurrency: Count = 64
+    """Requests under way at a time, at each server."""
+    images: bool = True
+    """Send images, if the model sees them."""
+    options: tuple[str, ...] = ()
+    """Options of vLLM in this process as NAME=VALUE, VALUE in JSON, such as `gpu_memory_utilization=0.4`."""

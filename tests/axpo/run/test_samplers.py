@@ -1,0 +1,86 @@
+"""Tests of runs whose turns come from servers: they learn the same way, and say before any work what cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import axpo
+from axpo import ConfigError, Silent, TrainConfig
+from axpo.run.validation import resolved
+from axpo.settings.config import ServingConfig
+from axpo_agents.testing.completions_server import CompletionsServer
+from axpo_agents.transformers_policy import load_policy
+from axpo_envs.errors import EnvConfigError
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    return __import__("toy_env")
+
+
+@pytest.fixture
+def config(toy: Any, tmp_path: Path) -> TrainConfig:
+    config: TrainConfig = toy.toy_config(tmp_path / "run", steps=2)
+    return replace(config, model="tiny")
+
+
+@pytest.fixture
+def server() -> Iterator[CompletionsServer]:
+    with CompletionsServer(load_policy("tiny"), quick=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_a_run_samples_on_servers_with_the_weights_that_it_trains(
+    staleness: int, config: TrainConfig, server: CompletionsServer
+) -> None:
+    config = replace(config, sampler=server.url, max_staleness=staleness)
+    first, second = axpo.train(config, display=Silent()).metrics
+    assert first["drift_max"] < 1e-4
+    assert (second["staleness_max"], second["dropped_stale"]) == (staleness, 0.0)
+    assert (second["drift_max"] < 1e-4) == (staleness == 0)
+    assert server.weights.version.endswith("-1" if staleness == 0 else "-0")
+    assert not list((Path(config.out) / "weights").iterdir())
+
+
+def test_servers_can_be_others_when_a_run_is_resumed(config: TrainConfig, server: CompletionsServer) -> None:
+    result = axpo.train(replace(config, steps=1, sampler=server.url), display=Silent())
+    with CompletionsServer(load_policy("tiny"), quick=True) as other:
+        changes = {"steps": 2, "sampler": f"{other.url},{server.url}"}
+        resumed = axpo.resume(result.folder, changes=changes, display=Silent())
+    assert [record["step"] for record in resumed.metrics] == [1, 2]
+    assert resumed.metrics[1]["drift_max"] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"sampler": "host:8000"}, "expected learner, vllm, or addresses"),
+        ({"sampler": "http://a:1,http://a:1"}, "expected every server once"),
+        ({"sampler": "http://a:1", "serving": ServingConfig(weights="lora")}, "needs policy.lora_rank"),
+        ({"max_staleness": -1}, "max_staleness"),
+    ],
+)
+def test_what_cannot_be_is_said_before_any_work(settings: dict[str, Any], problem: str, config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        resolved(replace(config, **settings))
+
+
+def test_vllm_that_is_not_installed_is_asked_for_by_name(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(EnvConfigError, match="pip install vllm"):
+        resolved(replace(config, sampler="vllm"))
+
+
+def test_importance_is_weighted_where_what_samples_is_not_what_learns(config: TrainConfig) -> None:
+    assert resolved(config).loss.max_importance == 0.0
+    assert resolved(replace(config, max_staleness=1)).loss.max_importance == 2.0
+    assert resolved(replace(config, sampler="http://a:1")).loss.max_importance == 2.0
+    given = replace(config, loss=replace(config.loss, max_importance=5.0))
+    assert resolved(replace(given, max_staleness=1)).loss.max_importance == 5.0
