@@ -19,8 +19,10 @@ from axpo_benchmarks.evidence.comparing import (
     family_mean_difference,
     mean_of,
     question_difference,
+    values,
 )
 from axpo_benchmarks.evidence.looking import GREEDY, PAPER, SAMPLED
+from axpo_benchmarks.evidence.phase_map import grpo_state
 from axpo_benchmarks.evidence.rows import Row
 from axpo_benchmarks.evidence.statistics import Paired
 
@@ -70,15 +72,41 @@ def _verdict(found: Paired | None) -> str:
 def family_section(name: str, label: str, rows: Rows) -> str:
     """Every arm of a family: what it came to, and its difference to GRPO and to AXPO."""
     lines = [f"## {label}", "", f"![Training and held-out curves of {label}](figures/{name}.svg)", ""]
-    heads = (*(head for head, *_ in _COLUMNS), *(head for head, _ in _SPENT))
+    heads = (*(head for head, *_ in _COLUMNS), "seeds that lost the tool", *(head for head, _ in _SPENT))
     lines += [line("", "seeds", *heads), line("---", "---", *("---" for _ in heads))]
     arms = [arm for arm in (*_ORDER, *sorted(rows.keys() - set(_ORDER))) if arm in rows and arm != "grpo_longer"]
     for arm in arms:
         cells = [_mean(mean_of(rows, Point(arm=arm), metric, sampling)) for _, sampling, metric in _COLUMNS]
         spent = [_spent(list(rows[arm].values()), name) for _, name in _SPENT]
-        lines.append(line(arm_named(arm).label, str(len(rows[arm])), *cells, *spent))
-    lines += ["", "Differences after as many steps, paired by seed:", "", *_differences(rows, arms)]
+        lines.append(line(arm_named(arm).label, str(len(rows[arm])), *cells, _lost(list(rows[arm].values())), *spent))
+    lines += [
+        "",
+        *_by_seed(rows, arms),
+        "",
+        "Differences after as many steps, paired by seed:",
+        "",
+        *_differences(rows, arms),
+    ]
     return "\n".join(lines)
+
+
+def _by_seed(rows: Rows, arms: Sequence[str]) -> Iterator[str]:
+    """Every seed by itself: where some lose the tool and others find it, means say little."""
+    seeds = sorted({seed for arm in arms for seed in rows[arm]})
+    yield "Pass@1 (tool-attempt rate) by seed:"
+    yield ""
+    yield line("", *map(str, seeds))
+    yield line("---", *("---" for _ in seeds))
+    for arm in arms:
+        right, calls = (values(rows, Point(arm=arm), metric) for metric in ("pass1", "tool_attempt_rate"))
+        cells = (f"{right[seed]:.2f} ({calls[seed]:.2f})" if seed in right and seed in calls else "" for seed in seeds)
+        yield line(arm_named(arm).label, *cells)
+
+
+def _lost(rows: Sequence[Row]) -> str:
+    """How many seeds end with less than half of the start's tool-attempt rate, by their marks."""
+    known = [row for row in rows if row.get("marks")]
+    return f"{sum(grpo_state(row) == 'collapse' for row in known)} of {len(known)}" if known else ""
 
 
 def _differences(rows: Rows, arms: Sequence[str]) -> Iterator[str]:
@@ -211,7 +239,10 @@ def _interval(found: Estimate | None) -> str:
 def _mean(found: Estimate | None) -> str:
     if found is None:
         return ""
-    return f"{found.value:.3f}" + ("" if found.low is None else f" ({found.low:.3f} to {found.high:.3f})")
+    if found.low is None or found.high is None:
+        return f"{found.value:.3f}"
+    # All of them are shares, which Student's interval does not know.
+    return f"{found.value:.3f} ({max(found.low, 0):.3f} to {min(found.high, 1):.3f})"
 
 
 def _p(found: Paired | None) -> str:

@@ -43,7 +43,10 @@ def full(row: Callable[..., Row]) -> Callable[..., Row]:
                 "asked_steps": 120,
                 "evaluations": [{"at": "end", "step": 120, "sampling": "sampled", **looked}],
                 "curve": {**curve, "step": [30, 120]},
-                "marks": [{"step": 0, "pass1": 0.1}, {"step": 60, "pass1": pass1}],
+                "marks": [
+                    {"step": 0, "pass1": 0.1, "tool_attempt_rate": 0.3},
+                    {"step": 60, "pass1": pass1, "tool_attempt_rate": 0.14 + 0.01 * seed},
+                ],
                 "seconds": 9.0,
                 **dict.fromkeys(("machine", "commit", "start", "start_hash", "date"), "x"),
                 "workers": 1,
@@ -108,6 +111,9 @@ def test_a_page_says_what_holds_what_does_not_and_what_was_not_run(
     assert verdicts["AXPO beats ARPO"] == "not run"
     assert "Of 6 orderings that were measured: 3 hold, the reverse of 2, 1 open." in text
     assert "| AXPO | 3 | 0.810 (0.785 to 0.835) |" in text
+    assert "| GRPO | 0.50 (0.50) | 0.51 (0.51) | 0.52 (0.52) |" in text
+    # Marks end at 0.14, 0.15 and 0.16, the start's is 0.3.
+    assert "| 1 of 3 | 8 | 100 | 1 | 9 |" in text
     assert "- toy, cispo: seed 0, 1, 2" in text
     assert "- never, grpo: seed 0, 1, 2" in text
     assert (tmp_path / "figures" / "toy.svg").is_file()
