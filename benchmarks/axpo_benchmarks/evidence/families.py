@@ -38,7 +38,7 @@ VISUAL_ZOOM: Final = Family(
 
 MULTI_HOP_SEARCH: Final = Family(
     name="multi-hop-search",
-    label="MultiHopSearch, guessing succeeds on 60 %",
+    label="MultiHopSearch, guessing succeeds on 80 %",
     base=TrainConfig(
         env="axpo/MultiHopSearch-v0",
         env_args=(
@@ -48,7 +48,7 @@ MULTI_HOP_SEARCH: Final = Family(
             "kinds=bridge",
             "top_k=1",
             'answers=["currency", "continent", "quadrant"]',
-            "guess_rate=0.6",
+            "guess_rate=0.8",
         ),
         model="tiny-search",
         sampling=SamplingConfig(max_turn_tokens=32, max_episode_tokens=320),
@@ -58,10 +58,10 @@ MULTI_HOP_SEARCH: Final = Family(
 
 PYTHON_REASONING: Final = Family(
     name="python-reasoning",
-    label="PythonReasoning, guessing succeeds on 60 %",
+    label="PythonReasoning, guessing succeeds on 80 %",
     base=TrainConfig(
         env="axpo/PythonReasoning-v0",
-        env_args=("source=written", "python=expressions", "guess_rate=0.6"),
+        env_args=("source=written", "python=expressions", "guess_rate=0.8"),
         model="tiny-python",
         sampling=SamplingConfig(max_turn_tokens=32, max_episode_tokens=200),
     ),
