@@ -25,6 +25,10 @@ def code_of(page: str) -> str:
     return "\n".join(lines)
 
 
+WRITTEN = {"tables.md", "phase.md"}
+"""Pages that commands write."""
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_pages_code_runs_without_a_warning(page: Path, tmp_path: Path) -> None:
     # Under a page's own name it would stand in the way of a package of that name.
@@ -49,7 +53,7 @@ def test_the_pages_that_code_cites_exist() -> None:
         for file in (ROOT / folder).rglob("*.py"):
             cited |= set(re.findall(r"[\w-]+\.md\b", file.read_text(encoding="utf-8")))
     known = {page.name for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"))}
-    assert cited - known == set()
+    assert cited - known - WRITTEN == set()
 
 
 def test_the_paths_that_pages_name_exist() -> None:
