@@ -91,7 +91,7 @@ def run_evidence_report(config: EvidenceReportConfig) -> int:
     config = checked(config)
     out = Path(config.out)
     if out.suffix != ".md":
-        raise ConfigError(f"out: expected a file NAME.md; got {out}")
+        raise ConfigError(f"out: expected a file that ends in .md; got {out}")
     families = tuple(map(family_named, config.families)) if config.families else FAMILIES
     planned = plan(families, config.methods, seeds=config.seeds, steps=config.steps)
     rows = tuple(row for row in read_rows(Path(config.rows)) if row["asked_steps"] in (0, config.steps))
