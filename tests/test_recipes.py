@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import gymnasium
 import pytest
 import torch
 
@@ -19,7 +20,11 @@ MOST_LINES = 300
 
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("one_file_axpo", RECIPE)
+    return loaded("one_file_axpo", monkeypatch)
+
+
+def loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, RECIPE.with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -61,3 +66,23 @@ def test_the_file_uses_nothing_of_the_trainer() -> None:
         line.startswith(("import axpo\n", "from axpo ", "from axpo."))
         for line in RECIPE.read_text().splitlines(keepends=True)
     )
+
+
+def test_signs_are_drawn_on_photographs_and_the_reader_answers_what_it_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    signs = loaded("photo_signs", monkeypatch)
+    file = signs.write_questions(tmp_path, count=2)
+    splits = [gymnasium.make("axpo/ToolTask-v0", questions=str(file), split=name) for name in ("test", "train")]
+    env = splits[1].unwrapped
+    assert [split.unwrapped.questions.size for split in splits] == [1, 1]
+    observation, _ = env.reset(seed=0)
+    assert max(observation["images"][0].shape) == signs.SIDE
+    question = env.state.question
+    word = question.text.split()[4]
+    reader = signs.Reader()
+    assert '"ocr"' in reader.act(observation, env.state)
+    read = f"1. Zoo 99 (box [1, 2, 3, 4], confidence 1.00)\n2. {word} {question.answer} (box [1, 2, 3, 4])"
+    looked = SimpleNamespace(question=question, turns=(None,))
+    assert env.step(reader.act({"text": read}, looked))[1] == 1.0
+    assert "<answer>10</answer>" in reader.act({"text": "No text was found."}, looked)

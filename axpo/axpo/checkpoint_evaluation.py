@@ -130,7 +130,9 @@ def _decided(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalCon
     }
     open_ones = {name: value for name, value in defaults.items() if getattr(config, name) is None}
     own = train.policy if run is None else run.policy
-    policy = replace(config.policy, template_options=_merged(own.template_options, config.policy.template_options))
+    options = _merged(own.template_options, config.policy.template_options)
+    told = own.tell_images or config.policy.tell_images
+    policy = replace(config.policy, template_options=options, tell_images=told)
     return replace(config, **open_ones, policy=policy)
 
 

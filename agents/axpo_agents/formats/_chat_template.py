@@ -85,7 +85,10 @@ class ChatTemplate:
         """
         if not self.lists_content:
             if any(isinstance(part, ImageRef) for part in parts):
-                raise PolicyError("the environment shows images, but the model reads text only: it has no image tower")
+                raise PolicyError(
+                    "the environment shows images, but the model reads text only: it has no image tower "
+                    "(policy.tell_images tells it their sizes, for tools that read them)"
+                )
             return "".join(part for part in parts if isinstance(part, str))
         return [{"type": "image"} if isinstance(part, ImageRef) else {"type": "text", "text": part} for part in parts]
 

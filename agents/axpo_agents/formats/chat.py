@@ -56,14 +56,25 @@ class ChatFormat:
         template: the chat template (Jinja).
         stop_ids: ids that end generation according to the checkpoint's configs.
         image_token: the text of the image placeholder; None for a model that reads text only.
+        tells_images: whether a model that reads text only is told of images, which it is refused otherwise: a note of
+            the size stands in the place of each.
 
     Raises:
         PolicyError: the template cannot show tools and their results, asks for calls in a format that is not known, or
             has no token that ends a turn.
     """
 
-    def __init__(self, tokenizer: Any, template: str, stop_ids: Sequence[int], image_token: str | None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        template: str,
+        stop_ids: Sequence[int],
+        image_token: str | None,
+        *,
+        tells_images: bool = False,
+    ) -> None:
         self.tokenizer = tokenizer
+        self._tells_images = tells_images and image_token is None
         self._outside = OutsideText(tokenizer)
         self._template = ChatTemplate(tokenizer, template, image_token)
         self._image_id = None if image_token is None else tokenizer.convert_tokens_to_ids(image_token)
@@ -80,7 +91,7 @@ class ChatFormat:
         self, instructions: str, schemas: Sequence[Mapping[str, Any]], question: Parts
     ) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
         """Ids of an episode's opening, one placeholder per image, and the images in order."""
-        template = self._template
+        template, question = self._template, self._told(question)
         tools = [self._outside.mark_schema(schema) for schema in schemas]
         system = self._outside.mark(quote_text(instructions, RESPONSE_TAGS))
         if not template.tools_shown and tools:
@@ -97,6 +108,7 @@ class ChatFormat:
         self, observation: Parts, after: Sequence[int]
     ) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
         """Ids between the last sampled one in `after` and the next turn, one placeholder per image, and the images."""
+        observation = self._told(observation)
         results = [quote_parts(result, TAGS) for result in _results(observation)]
         template = self._template
         if template.results_as_tool and not template.results_tagged:
@@ -110,6 +122,7 @@ class ChatFormat:
 
     def encode_message(self, said: Parts, after: Sequence[int]) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
         """The same, where a user goes on with the conversation."""
+        said = self._told(said)
         return self._encode_answer([message("user", self._content(quote_parts(said, RESPONSE_TAGS)))], said, after)
 
     def write_call(self, call: ToolCall) -> str:
@@ -179,6 +192,12 @@ class ChatFormat:
             self._pieces[token] = piece
         return piece
 
+    def _told(self, parts: Parts) -> Parts:
+        """The parts as this model may be shown them."""
+        if not self._tells_images:
+            return parts
+        return tuple(part if isinstance(part, str) else _note_of(part) for part in parts)
+
     def _content(self, parts: Parts, before: str = "") -> str | list[dict[str, str]]:
         """Parts from outside as a template takes them, texts that follow each other as one.
 
@@ -229,6 +248,11 @@ class ChatFormat:
                 f"it writes {suffix[:40]!r}"
             )
         return int(ids[0])
+
+
+def _note_of(image: ImageRef) -> str:
+    width, height = image.size
+    return f"[image of {width} x {height} pixels]\n"
 
 
 def _results(observation: Parts) -> list[Parts]:

@@ -51,6 +51,8 @@ class LoadSettings:
     or `rows` (each padded to a row of its own)."""
     template_options: tuple[tuple[str, Any], ...] = ()
     """Name and value of variables that the chat template is rendered with, such as `("enable_thinking", False)`."""
+    tell_images: bool = False
+    """Whether a model that reads text alone is told of images by their sizes, in place of being refused them."""
     seed: int = 0
     """Seeds what no checkpoint holds: new adapters, and all weights of `tiny-random`."""
     cache_gib: float | None = None
@@ -81,7 +83,8 @@ def load_policy(model: str, settings: LoadSettings | None = None) -> Transformer
         images = checkpoint.image_settings() if checkpoint.shows_images else None
         image_token = tokenizer.convert_ids_to_tokens(checkpoint.config.image_token_id) if images else None
         template = with_options(tokenizer.chat_template, settings.template_options)
-        chat = ChatFormat(tokenizer, template, checkpoint.stop_ids(tokenizer), image_token)
+        stop_ids = checkpoint.stop_ids(tokenizer)
+        chat = ChatFormat(tokenizer, template, stop_ids, image_token, tells_images=settings.tell_images)
         network = load_model(checkpoint, _DTYPES[settings.dtype], device)
         files = checkpoint.image_files() if images else {}
     adapters = _prepare(network, settings)

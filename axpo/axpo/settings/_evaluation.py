@@ -53,7 +53,7 @@ class EvalConfig:
     """A rollout with a reward below it is wrong. By default the run's, 0.5 for other checkpoints."""
     policy: ModelConfig = field(default_factory=ModelConfig)
     """How the policy is loaded; of no effect with a server. A run's `template_options` hold unless others of their
-    names are given."""
+    names are given, and so does its `tell_images`."""
 
     @property
     def is_remote(self) -> bool:

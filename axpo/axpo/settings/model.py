@@ -30,6 +30,9 @@ class ModelConfig:
     """Recompute activations in the backward pass."""
     template_options: tuple[str, ...] = ()
     """Options of the model's chat template as NAME=VALUE, VALUE in JSON, such as `enable_thinking=false`."""
+    tell_images: bool = False
+    """Tell a model that reads text alone the sizes of images in their places; without it, it is refused environments
+    that show some. Tools such as `ocr` read them for it."""
     freeze_vision: bool = False
     """Keep the image tower as it is."""
     packing: Annotated[Literal["tree", "rows"], tyro.conf.arg(aliases=("--packing",))] = "tree"

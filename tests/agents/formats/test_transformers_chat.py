@@ -254,3 +254,19 @@ def test_the_shipped_start_acts_and_answers() -> None:
     rolled = [one for one in roll(policy, env, starts, sampling, seed=0) if isinstance(one, Rollout)]
     assert sum(one.reward > 0 for one in rolled) > 9
     assert sum(one.used_tool for one in rolled) > 4
+
+
+def test_a_text_model_that_is_told_of_images_reads_their_sizes(
+    family: Callable[[str], TransformersPolicy], kit: SimpleNamespace
+) -> None:
+    tokenizer = family("qwen3").tokenizer
+    told = ChatFormat(tokenizer, tokenizer.chat_template, (), None, tells_images=True)
+    image = kit.image(0)
+    note = f"[image of {image.width} x {image.height} pixels]\n"
+    for ids, images in (
+        told.encode_prompt("Look.", (), (image, "What?")),
+        told.encode_observation(("the crop:\n", image), after=()),
+        told.encode_message((image, "And here?"), after=()),
+    ):
+        assert images == ()
+        assert note in tokenizer.decode(ids)

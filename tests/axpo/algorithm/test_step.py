@@ -73,6 +73,15 @@ def test_phases_are_told_in_their_order_and_the_weights_change_after_the_last_tu
     assert not torch.equal(first, before)
 
 
+def test_what_is_trained_is_the_distribution_that_was_sampled_from(toy: Any, config: TrainConfig) -> None:
+    """Temperature, top-p and top-k included: on its first mini-batch every ratio is 1, and the KL to the start is 0."""
+    sampling = replace(config.sampling, temperature=0.7, top_p=0.8, top_k=20)
+    config = replace(config, sampling=sampling, optim=replace(config.optim, minibatches=1))
+    metrics = train_step(begun(toy, config)[0], 1).stats.metrics()
+    assert metrics["ratio"] == pytest.approx(1.0, abs=1e-5)
+    assert metrics["kl"] == pytest.approx(0.0, abs=1e-8)
+
+
 def test_an_unknown_method_is_refused_before_any_work(toy: Any, config: TrainConfig) -> None:
     with pytest.raises(ConfigError, match="method"):
         begun(toy, replace(config, method="nope"))
