@@ -71,7 +71,7 @@ class Optimizer:
         for parameter, master in self._copies():
             master.grad = None if parameter.grad is None else parameter.grad.float()
             parameter.grad = None
-        return float(torch.nn.utils.clip_grad_norm_(self._masters, self._config.max_grad_norm))
+        return float(self._clipped())
 
     def step(self) -> None:
         """Applies the gradients that `gradient_norm` has clipped."""
@@ -117,6 +117,10 @@ class Optimizer:
                     moments.setdefault(index, {})[kind] = tensor.clone()
         layout = self._inner.state_dict()
         self._inner.load_state_dict({"state": moments, "param_groups": layout["param_groups"]})
+
+    def _clipped(self) -> torch.Tensor:
+        """The norm of the gradients, which are clipped."""
+        return torch.nn.utils.clip_grad_norm_(self._masters, self._config.max_grad_norm)
 
     def _copies(self) -> list[tuple[torch.nn.Parameter, torch.Tensor]]:
         pairs = zip(self._parameters, self._masters, strict=True)
