@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from axpo.algorithm._eight_bit import EIGHT_BIT
 from axpo.algorithm.methods import method_named
 from axpo.algorithm.selection import prefix_budget
 from axpo.diagnostics.metrics import PASS_KS, TERM, rate_names
@@ -63,6 +64,8 @@ def resolved(config: TrainConfig) -> TrainConfig:
     check_model(config.model, config.policy)
     check_sampler(config)
     config = _with_importance(config)
+    if config.optim.algorithm is Algorithm.ADAMW_8BIT:
+        require_extra(EIGHT_BIT, "optim.algorithm adamw_8bit")
     if config.optim.lr is not None:
         return config
     return replace(config, optim=replace(config.optim, lr=TINY_LR if _is_tiny(config.model) else LR))

@@ -83,6 +83,8 @@ class Algorithm(StrEnum):
 
     ADAMW = "adamw"
     """Adam with decoupled weight decay: two moments per weight."""
+    ADAMW_8BIT = "adamw_8bit"
+    """AdamW whose moments are held in 8 bits, in blocks with a scale each (torchao): a quarter of their memory."""
     ADAFACTOR = "adafactor"
     """Adafactor (arXiv:1804.04235): a second moment by rows and columns; next to no memory beside the weights."""
     SGD = "sgd"
