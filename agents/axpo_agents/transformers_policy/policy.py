@@ -244,9 +244,11 @@ class TransformersPolicy(SamplerRole, Learner):
         }
         model, adapters = copy.deepcopy((self.model, self._adapters), dict(empty))
         network = Network(model, self._network.patchifier, self._network.vocabulary)
-        return TransformersPolicy(
+        made = TransformersPolicy(
             network=network, chat=self._chat, files=self._files, adapters=adapters, computing=self._computing
         )
+        made.advance_version(self._version)
+        return made
 
     def save(self, folder: str | Path) -> None:
         """Writes a checkpoint that `from_pretrained` loads; replaces one that is there.

@@ -67,12 +67,13 @@ class RunParts:
             ValueError: the optimizer's state does not fit the policy.
         """
         buffer, ahead, note = _sampled_ahead(config, checkpoint)
+        if checkpoint is not None:
+            policy.advance_version(checkpoint.progress.step)
         reference = make_reference(here(config, ranks), policy, resumed=checkpoint is not None)
         roles = placed(config, policy, reference, ranks)
         optimizer = make_optimizer(config, roles.learner.trainable_parameters(), ranks)
         if checkpoint is not None:
             optimizer.load_state(checkpoint.optimizer_state())
-            roles.learner.advance_version(checkpoint.progress.step)
         training = Training(
             config=config,
             env=worlds.training,

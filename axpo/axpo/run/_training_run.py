@@ -257,7 +257,13 @@ class TrainingRun:
 
         def saved() -> None:
             save_checkpoint(
-                checkpoints, self._parts.policy, state, self._progress, to_toml(self._config), memory=memory, ahead=ahead
+                checkpoints,
+                self._parts.policy,
+                state,
+                self._progress,
+                to_toml(self._config),
+                memory=memory,
+                ahead=ahead,
             )
             kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._evaluations.best_step())
             self._log.keep_checkpoints(kept)
