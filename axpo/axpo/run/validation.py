@@ -175,8 +175,8 @@ def check_ranks(config: TrainConfig, ranks: Ranks) -> None:
         return
     if config.sampler != LEARNER or config.max_staleness:
         raise ConfigError(
-            f"sampler: expected the learner itself, and max_staleness 0, on several processes; got {config.sampler} and "
-            f"{config.max_staleness}"
+            "sampler: expected the learner itself, and max_staleness 0, on several processes; got "
+            f"{config.sampler} and {config.max_staleness}"
         )
     if given.strategy == "fsdp" and config.optim.algorithm is Algorithm.ADAFACTOR:
         raise ConfigError(
