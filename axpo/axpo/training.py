@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 
+from axpo.distributed.joining import is_first_process
 from axpo.report._report import write_report
 from axpo.run import trainer
 from axpo.run.callbacks import Callback
@@ -104,5 +105,6 @@ def _shown(display: Display | None) -> Display:
 
 
 def _reported(result: RunResult) -> RunResult:
-    write_report(result.folder)
+    if is_first_process():
+        write_report(result.folder)
     return result

@@ -10,8 +10,8 @@ from typing import Final
 
 import tyro
 
-from axpo.cli import guarded
 from axpo.settings.config import ConfigError
+from axpo.terminal.guarding import guarded
 from axpo_envs.plumbing.extras import require_extra
 
 

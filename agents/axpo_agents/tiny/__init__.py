@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from axpo_envs.plumbing.extras import MissingExtraError
 
@@ -88,7 +88,7 @@ def save_random_tiny(folder: Path, *, seed: int = 0, model: str = Tiny.ZOOM) -> 
 def _save_with_eyes(folder: Path, seed: int) -> None:
     from axpo_agents.tiny.architecture import IMAGE_PROCESSOR, build_model, build_tokenizer
 
-    build_model(seed).save_pretrained(folder)
+    _write(build_model(seed), folder)
     build_tokenizer().save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(IMAGE_PROCESSOR, indent=2) + "\n", encoding="utf-8")
 
@@ -97,5 +97,11 @@ def _save_without(folder: Path, words: tuple[str, ...], seed: int) -> None:
     from axpo_agents.tiny.architecture import build_tokenizer
     from axpo_agents.tiny.text_architecture import build_text_model
 
-    build_text_model(words, seed).save_pretrained(folder)
+    _write(build_text_model(words, seed), folder)
     build_tokenizer(words).save_pretrained(folder)
+
+
+def _write(model: Any, folder: Path) -> None:
+    # The library lets only the first of several processes write; each of them writes a folder of its own here.
+    model.should_save_on_this_rank = lambda is_main_process: is_main_process
+    model.save_pretrained(folder)

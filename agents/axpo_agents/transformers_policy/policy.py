@@ -233,6 +233,23 @@ class TransformersPolicy(SamplerRole, Learner):
             raise PolicyError("expected a policy with LoRA adapters; this one trains its weights")
         self._adapters.save_pretrained(folder, save_embedding_layers=False)
 
+    def hollow(self) -> TransformersPolicy:
+        """A policy like this one, with weights of its own that are empty until they are given it.
+
+        The parameters of its model stand in the same order as this one's, frozen.
+        """
+        empty = {
+            id(own): torch.nn.Parameter(own.detach().new_empty(0), requires_grad=False)
+            for own in self.model.parameters()
+        }
+        model, adapters = copy.deepcopy((self.model, self._adapters), dict(empty))
+        network = Network(model, self._network.patchifier, self._network.vocabulary)
+        made = TransformersPolicy(
+            network=network, chat=self._chat, files=self._files, adapters=adapters, computing=self._computing
+        )
+        made.advance_version(self._version)
+        return made
+
     def save(self, folder: str | Path) -> None:
         """Writes a checkpoint that `from_pretrained` loads; replaces one that is there.
 

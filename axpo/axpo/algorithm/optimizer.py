@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from axpo.algorithm._eight_bit import load_moments, make_adamw, plain
 from axpo.algorithm._schedule import learning_rate
 from axpo.settings.config import Algorithm, OptimConfig
 from axpo_envs.plumbing.extras import requiring
@@ -59,7 +60,10 @@ class Optimizer:
     def set_lr(self, lr: float) -> None:
         """Sets the learning rate of the steps to come."""
         for group in self._inner.param_groups:
-            group["lr"] = lr
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""
@@ -71,7 +75,7 @@ class Optimizer:
         for parameter, master in self._copies():
             master.grad = None if parameter.grad is None else parameter.grad.float()
             parameter.grad = None
-        return float(torch.nn.utils.clip_grad_norm_(self._masters, self._config.max_grad_norm))
+        return float(self._clipped())
 
     def step(self) -> None:
         """Applies the gradients that `gradient_norm` has clipped."""
@@ -94,7 +98,7 @@ class Optimizer:
         for index, master in enumerate(self._masters):
             for name, value in self._inner.state.get(master, {}).items():
                 if value is not None:
-                    tensors[f"{index}.{name}"] = value
+                    tensors[f"{index}.{name}"] = plain(value, master) if self._is_eight_bit else value
         return {name: tensor.detach() for name, tensor in tensors.items()}
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -115,8 +119,19 @@ class Optimizer:
                     self._parameters[index].copy_(tensor)
                 else:
                     moments.setdefault(index, {})[kind] = tensor.clone()
+        if self._is_eight_bit:
+            load_moments(self._inner, self._masters, moments)
+            return
         layout = self._inner.state_dict()
         self._inner.load_state_dict({"state": moments, "param_groups": layout["param_groups"]})
+
+    @property
+    def _is_eight_bit(self) -> bool:
+        return self._config.algorithm is Algorithm.ADAMW_8BIT
+
+    def _clipped(self) -> torch.Tensor:
+        """The norm of the gradients, which are clipped."""
+        return torch.nn.utils.clip_grad_norm_(self._masters, self._config.max_grad_norm)
 
     def _copies(self) -> list[tuple[torch.nn.Parameter, torch.Tensor]]:
         pairs = zip(self._parameters, self._masters, strict=True)
@@ -143,6 +158,7 @@ def _sgd(weights: list[torch.Tensor], config: OptimConfig, lr: float) -> torch.o
 
 _ALGORITHMS: Final[dict[Algorithm, Callable[[list[torch.Tensor], OptimConfig, float], torch.optim.Optimizer]]] = {
     Algorithm.ADAMW: _adamw,
+    Algorithm.ADAMW_8BIT: make_adamw,
     Algorithm.ADAFACTOR: _adafactor,
     Algorithm.SGD: _sgd,
 }

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from axpo.algorithm.buffer import BufferSettings, GroupBuffer, Slot
 from axpo.algorithm.seeds import derive_seed
@@ -20,6 +20,11 @@ from axpo_envs.plumbing.web import Retries
 from axpo_envs.types import Question
 
 logger = logging.getLogger(__name__)
+
+Run: TypeAlias = Callable[[Sequence[Start]], list[Rollout | Lost]]
+"""Runs episodes to their ends, tools included; what becomes of one depends on its start alone."""
+Divided: TypeAlias = Callable[[Sequence[Start], Run], list[Rollout | Lost]]
+"""Has episodes run, some here and some on other processes; all of them in the order of the starts."""
 
 LONGEST_WAIT_S: Final = 30.0
 """No wait before a faulty turn is executed again is longer."""
@@ -187,7 +192,13 @@ def run_starts(
         attempts=config.fault_retries + 1, first_wait_s=config.fault_wait_s, longest_wait_s=LONGEST_WAIT_S
     )
     sampling = replace(sampling_of(config, policy), forbidden=forbidden)
-    return roll(policy, env, starts, sampling, seed=seed, retries=retries)
+
+    def run(own: Sequence[Start]) -> list[Rollout | Lost]:
+        return roll(policy, env, own, sampling, seed=seed, retries=retries)
+
+    # A policy on several processes runs some of the episodes on each (`axpo.distributed.episodes`).
+    divided: Divided | None = getattr(policy, "divided", None)
+    return run(starts) if divided is None else divided(starts, run)
 
 
 def _finish(

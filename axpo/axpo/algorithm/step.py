@@ -21,7 +21,7 @@ from axpo.algorithm.replay import ReplayMemory, recalled, remembered
 from axpo.algorithm.sampling import resample, sample_groups, sampling_of
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import BranchPoint, Group
-from axpo.algorithm.update import Objective, UpdateStats, seeded, update
+from axpo.algorithm.update import ALL_OF_IT, Objective, Sharing, UpdateStats, seeded, update
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.policy import Follower, Learner, Sampler, Scorer
 from axpo_agents.rolling import Lost
@@ -66,6 +66,9 @@ class Training:
     too stale."""
     memory: ReplayMemory = field(default_factory=ReplayMemory)
     """What is learned from again (`config.replay`)."""
+
+    sharing: Sharing = ALL_OF_IT
+    """Who computes what in the update, where several processes make it together."""
 
     @classmethod
     def of(cls, config: TrainConfig, env: ToolEnv, policy: LocalPolicy) -> Training:
@@ -246,7 +249,7 @@ def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unme
         if training.drifts:
             minibatches, drift = corrected(minibatches, learner, minimized)
         minimized = replace(minimized, loss=with_floor(minimized.loss, minibatches))
-        stats = update(learner, training.optimizer, minibatches, minimized)
+        stats = update(learner, training.optimizer, minibatches, minimized, sharing=training.sharing)
     staleness = _staleness(groups, learner.version) if isinstance(training.sampler, Follower) else ()
     learner.advance_version()
     if config.replay.steps:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from axpo.algorithm.batching import MiniBatch, TrainItem, make_targets
 from axpo.algorithm.loss import LossStats, policy_loss
@@ -40,6 +41,27 @@ class Objective:
     """What the KL is measured to; needed where its weight is above 0."""
     function: LossFunction | None = None
     """The loss; None is Eq. 5 and 6."""
+
+
+class Sharing(Protocol):
+    """Who computes what in an update, where several processes make it together."""
+
+    def micro_batches(self, minibatch: MiniBatch) -> Iterator[tuple[TrainItem, ...]]:
+        """The items of each pass that is made here; the block that they are yielded to makes it, forward and
+        backward. Items of which nothing is trained may be among them."""
+        ...
+
+    def total(self, loss: float, stats: UpdateStats) -> tuple[float, UpdateStats]:
+        """Loss and statistics of a mini-batch, from those of the passes that were made here."""
+        ...
+
+
+class _AllOfIt:
+    def micro_batches(self, minibatch: MiniBatch) -> Iterator[tuple[TrainItem, ...]]:
+        yield from minibatch.micro_batches
+
+    def total(self, loss: float, stats: UpdateStats) -> tuple[float, UpdateStats]:
+        return loss, stats
 
 
 def _nothing() -> LossStats:
@@ -78,7 +100,18 @@ class UpdateStats:
         return {"loss": _mean(self.losses), "grad_norm": _mean(self.gradient_norms), **self.totals.means()}
 
 
-def update(policy: Scorer, optimizer: Optimizer, minibatches: Sequence[MiniBatch], objective: Objective) -> UpdateStats:
+ALL_OF_IT: Final[Sharing] = _AllOfIt()
+"""One process makes the whole update."""
+
+
+def update(
+    policy: Scorer,
+    optimizer: Optimizer,
+    minibatches: Sequence[MiniBatch],
+    objective: Objective,
+    *,
+    sharing: Sharing = ALL_OF_IT,
+) -> UpdateStats:
     """One optimizer step per mini-batch, its gradient accumulated over micro-batches (Eq. 5, 6).
 
     Args:
@@ -86,13 +119,14 @@ def update(policy: Scorer, optimizer: Optimizer, minibatches: Sequence[MiniBatch
         optimizer: holds the policy's trainable parameters.
         minibatches: what to train; may be empty.
         objective: what is minimized.
+        sharing: who computes what.
 
     Raises:
         DivergenceError: something is no longer finite; the weights must not be saved.
     """
     stats = UpdateStats()
     for minibatch in minibatches:
-        stats += _optimizer_step(policy, optimizer, minibatch, objective)
+        stats += _optimizer_step(policy, optimizer, minibatch, objective, sharing)
     if minibatches:
         _check_weights(policy, optimizer, minibatches[-1].micro_batches[-1][-1], objective)
     return stats
@@ -106,14 +140,17 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _optimizer_step(policy: Scorer, optimizer: Optimizer, minibatch: MiniBatch, objective: Objective) -> UpdateStats:
+def _optimizer_step(
+    policy: Scorer, optimizer: Optimizer, minibatch: MiniBatch, objective: Objective, sharing: Sharing
+) -> UpdateStats:
     optimizer.zero_grad()
     loss = 0.0
     stats = UpdateStats(scored_tokens=minibatch.scored_tokens, sequence_tokens=minibatch.sequence_tokens)
-    for items in minibatch.micro_batches:
+    for items in sharing.micro_batches(minibatch):
         part, part_stats = _backward(policy, items, objective)
         loss += part
         stats += part_stats
+    loss, stats = sharing.total(loss, stats)
     norm = optimizer.gradient_norm()
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise DivergenceError(
@@ -137,9 +174,12 @@ def _backward(policy: Scorer, items: Sequence[TrainItem], objective: Objective) 
         seconds = time.perf_counter() - start
     logprobs = torch.cat(_logprobs(policy, sequences, objective))
     _check_logprobs(logprobs, items, "the policy")
-    targets = make_targets(items, device=logprobs.device)
-    minimized = objective.function or policy_loss
-    loss, totals = minimized(logprobs, targets, objective.loss, reference=reference)
+    if any(any(item.trained) for item in items):
+        targets = make_targets(items, device=logprobs.device)
+        minimized = objective.function or policy_loss
+        loss, totals = minimized(logprobs, targets, objective.loss, reference=reference)
+    else:
+        loss, totals = logprobs.sum() * 0.0, _nothing()
     torch.autograd.backward(loss)
     return float(loss.detach()), UpdateStats(totals=totals, seconds_reference=seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,14 @@ import tyro
 
 import axpo
 from axpo.commands.arguments import check_output, parse, path_option, write_json
+from axpo.distributed.errors import PeerFailed
+from axpo.distributed.joining import is_first_process
 from axpo.records._folder import CONFIG
 from axpo.run._resumption import differences
 from axpo.run.trainer import run_settings
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import checked, read_toml
+from axpo.terminal.guarding import FAILED, guarded
 from axpo.terminal.unfailing import tell
 
 
@@ -50,15 +54,26 @@ def run(arguments: Sequence[str]) -> int:
         settings = TrainConfig() if base is None else read_toml(base, TrainConfig, partial=True)
     parsed = parse(TrainArguments, "train", arguments, default=TrainArguments(settings=settings))
     check_output(parsed.json)
-    if folder is None:
-        result = axpo.train(parsed.settings)
-    else:
-        asked = differences(settings, checked(parsed.settings))
-        result = axpo.resume(folder, changes={name: after for name, (_, after) in asked.items()})
+    try:
+        if folder is None:
+            result = axpo.train(parsed.settings)
+        else:
+            asked = differences(settings, checked(parsed.settings))
+            result = axpo.resume(folder, changes={name: after for name, (_, after) in asked.items()})
+    except PeerFailed:
+        # The process that failed says why.
+        return FAILED
+    if not is_first_process():
+        return 0
     write_json(parsed.json, _summary(result))
     tell(f"run      {result.folder}")
     tell(f"model    {result.checkpoint}")
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `python -m axpo.commands.train`, which launchers start as often as there are processes."""
+    return guarded("axpo train", arguments, run)
 
 
 def _summary(result: axpo.RunResult) -> dict[str, object]:
@@ -71,3 +86,7 @@ def _summary(result: axpo.RunResult) -> dict[str, object]:
         "tokens": last["total_tokens"],
         "seconds": last["total_seconds"],
     }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

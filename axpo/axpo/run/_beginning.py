@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from axpo.algorithm.buffer import BufferSettings, GroupBuffer
-from axpo.algorithm.optimizer import Optimizer
 from axpo.algorithm.replay import ReplayMemory
 from axpo.algorithm.step import SampledStep, Training
+from axpo.distributed.placing import make_optimizer, placed
+from axpo.distributed.ranks import ALONE, Ranks
 from axpo.run._checkpoint import Checkpoint
 from axpo.run._policy_loading import make_reference
 from axpo.run._sampling_ahead import read_ahead
@@ -26,9 +28,14 @@ class RunParts:
     worlds: Worlds
     """The environment, in training and held out."""
     policy: TransformersPolicy
-    """What is trained."""
+    """What is trained, whole. Where several processes divide its weights, they are there once `assemble` was called,
+    until the next update."""
+    assemble: Callable[[], None]
+    """Gathers the weights of `policy`; all processes must call it."""
     training: Training
     """What its steps work on."""
+    ranks: Ranks
+    """The processes of the run."""
     ahead: tuple[SampledStep, ...] = ()
     """Steps that were sampled before the run was broken off; their groups lie in the buffer."""
     note: str = ""
@@ -43,6 +50,7 @@ class RunParts:
         checkpoint: Checkpoint | None = None,
         *,
         sampler: Sampler | None = None,
+        ranks: Ranks = ALONE,
     ) -> RunParts:
         """Begins with a policy as it was loaded, or goes on with that of a checkpoint.
 
@@ -59,23 +67,34 @@ class RunParts:
             ValueError: the optimizer's state does not fit the policy.
         """
         buffer, ahead, note = _sampled_ahead(config, checkpoint)
-        keeps_weights = config.policy.lora_rank > 0
-        parameters = policy.trainable_parameters()
-        optimizer = Optimizer(parameters, config.optim, steps=config.steps, keeps_weights=keeps_weights)
+        if checkpoint is not None:
+            policy.advance_version(checkpoint.progress.step)
+        reference = make_reference(here(config, ranks), policy, resumed=checkpoint is not None)
+        roles = placed(config, policy, reference, ranks)
+        optimizer = make_optimizer(config, roles.learner.trainable_parameters(), ranks)
         if checkpoint is not None:
             optimizer.load_state(checkpoint.optimizer_state())
-            policy.advance_version(checkpoint.progress.step)
         training = Training(
             config=config,
             env=worlds.training,
-            sampler=policy if sampler is None else sampler,
-            learner=policy,
-            reference=make_reference(config, policy, resumed=checkpoint is not None),
+            sampler=roles.sampler if sampler is None or ranks.count > 1 else sampler,
+            learner=roles.learner,
+            reference=roles.reference,
             optimizer=optimizer,
             memory=ReplayMemory() if checkpoint is None else checkpoint.memory(),
             buffer=buffer,
+            sharing=roles.sharing,
         )
-        return cls(config=config, worlds=worlds, policy=policy, training=training, ahead=ahead, note=note)
+        return cls(
+            config=config,
+            worlds=worlds,
+            policy=roles.whole,
+            assemble=roles.assemble,
+            training=training,
+            ranks=ranks,
+            ahead=ahead,
+            note=note,
+        )
 
 
 def _sampled_ahead(
@@ -90,3 +109,8 @@ def _sampled_ahead(
         return *read_ahead(data, settings), ""
     except ValueError as error:
         return GroupBuffer(settings), (), f"what was sampled ahead cannot be read, and is sampled anew: {error}"
+
+
+def here(config: TrainConfig, ranks: Ranks) -> TrainConfig:
+    """The configuration with the device of this process."""
+    return config if ranks.device is None else replace(config, policy=replace(config.policy, device=ranks.device))

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from axpo.algorithm.optimizer import Optimizer
 from axpo.algorithm.replay import ReplayMemory
 from axpo.records import _atomic as atomic
 from axpo.records._checked_json import DamagedFileError
@@ -125,7 +124,7 @@ def checkpoint_folders(checkpoints: Path) -> tuple[Path, ...]:
 def save_checkpoint(  # noqa: PLR0913  (what a run is made of)
     checkpoints: Path,
     policy: SavablePolicy,
-    optimizer: Optimizer,
+    optimizer: Mapping[str, torch.Tensor],
     progress: Progress,
     config_toml: str,
     *,
@@ -137,7 +136,7 @@ def save_checkpoint(  # noqa: PLR0913  (what a run is made of)
     Args:
         checkpoints: a run's `checkpoints` folder.
         policy: what is trained.
-        optimizer: its optimizer.
+        optimizer: its optimizer's state (`Optimizer.state`).
         progress: how far the run is.
         config_toml: the run's settings.
         memory: what it remembers for replay; None in a run that replays nothing.
@@ -154,7 +153,7 @@ def save_checkpoint(  # noqa: PLR0913  (what a run is made of)
         _remove_unfinished(checkpoints)
         with atomic.new_folder(target) as folder:
             policy.save(folder)
-            save_file({name: tensor.contiguous() for name, tensor in optimizer.state().items()}, folder / OPTIMIZER)
+            save_file({name: tensor.contiguous() for name, tensor in optimizer.items()}, folder / OPTIMIZER)
             (folder / PROGRESS).write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
             (folder / CONFIG).write_text(config_toml, encoding="utf-8")
             if memory is not None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from axpo.evaluation.evaluate import EvaluationPlan, evaluate
-from axpo.records.run_log import RunLog
 from axpo.run._beginning import RunParts
+from axpo.run._following import RunRecords
 from axpo.run._stopping import best_step, is_exhausted
 from axpo.run.countdown import Countdown
 from axpo.run.display import Display
@@ -22,7 +22,7 @@ class RunEvaluations:
         display: told how far an evaluation is, and its record.
     """
 
-    def __init__(self, parts: RunParts, log: RunLog, display: Display) -> None:
+    def __init__(self, parts: RunParts, log: RunRecords, display: Display) -> None:
         self._parts = parts
         self._plan = parts.config.log
         self._log = log
@@ -48,7 +48,7 @@ class RunEvaluations:
         self._display.phase("evaluation")
         left = Countdown()
         evaluation = evaluate(
-            self._parts.policy,
+            self._parts.training.sampler,
             worlds.held_out,
             EvaluationPlan(
                 questions=self._plan.eval_questions,
@@ -58,11 +58,11 @@ class RunEvaluations:
             ),
             progress=lambda share: self._display.phase(f"evaluation {left(share)}"),
         )
-        self._parts.policy.forget()
+        self._parts.training.sampler.forget()
         record = {"step": step, **evaluation.as_record()}
         if worlds.note:
             record["split_note"] = worlds.note
-        self._log.append_evaluation(record)
+        self._parts.ranks.together(lambda: self._log.append_evaluation(record))
         self._display.evaluation(record)
         return record
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
+from axpo.distributed.errors import Interrupted
+
+__all__ = ["STOPPING", "Interrupted", "Interrupts"]
+
 STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that ask a run to stop, as far as this platform has them."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop; what it had finished is saved."""
 
 
 class Interrupts:

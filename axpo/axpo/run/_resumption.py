@@ -39,6 +39,9 @@ CHANGEABLE: Final = (
     "policy.gradient_checkpointing",
     "policy.packing",
     "optim.micro_batch_tokens",
+    "ranks.strategy",
+    "ranks.cpu_offload",
+    "ranks.timeout_s",
 )
 """Settings that may change: how long a run is, what it keeps, where it is computed and sampled, in which portions."""
 

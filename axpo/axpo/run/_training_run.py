@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +15,13 @@ from axpo.algorithm.update import DivergenceError
 from axpo.diagnostics._collapse import tool_collapse
 from axpo.diagnostics._thresholds import threshold_problem
 from axpo.diagnostics.metrics import step_metrics
+from axpo.distributed.errors import PeerError
 from axpo.records._folder import CHECKPOINTS
-from axpo.records.run_log import RunLog
 from axpo.run._beginning import RunParts
 from axpo.run._checkpoint import CheckpointError, Progress, checkpoint_folder, kept_folders, prune, save_checkpoint
 from axpo.run._evaluations import RunEvaluations
-from axpo.run._interrupts import Interrupts
+from axpo.run._following import RunRecords
+from axpo.run._rank_interrupts import interrupts_of
 from axpo.run._sampling_ahead import SamplingAhead, write_ahead
 from axpo.run._step_record import step_measures, warnings_of
 from axpo.run._stopwatch import Stopwatch
@@ -57,19 +59,21 @@ class TrainingRun:
 
     Args:
         parts: what is trained, on what, and how.
-        log: the run's folder, with the records of the steps that are done.
+        log: the records of the steps that are done; on the first process the run's folder.
         audience: who is told.
         progress: how far the run is.
     """
 
-    def __init__(self, parts: RunParts, log: RunLog, audience: Audience, progress: Progress) -> None:
+    def __init__(self, parts: RunParts, log: RunRecords, audience: Audience, progress: Progress) -> None:
         self._parts = parts
+        self._ranks = parts.ranks
         self._config = parts.config
         self._log = log
         self._display, self._callbacks = audience
         self._evaluations = RunEvaluations(parts, log, self._display)
-        self._interrupts = Interrupts(
-            lambda: self._display.note("the step is being finished first; asked again, the run stops at once")
+        self._interrupts = interrupts_of(
+            parts.ranks,
+            lambda: self._display.note("the step is being finished first; asked again, the run stops at once"),
         )
         self._progress = progress
         self._history = log.steps()
@@ -89,6 +93,8 @@ class TrainingRun:
         """
         with self._interrupts.watched(), self._display:
             self._display.start(self._config, self._progress.step)
+            if self._ranks.count > 1:
+                self._display.note(f"{self._ranks.count} processes train as one ({self._config.ranks.strategy})")
             for note in filter(None, (self._parts.worlds.note, self._parts.note)):
                 self._display.note(note)
             try:
@@ -102,7 +108,7 @@ class TrainingRun:
                     f"most often; the run {self._log.folder} is saved up to step {self._saved}"
                 ) from error
             except BaseException as error:
-                self._stop_early(asked=isinstance(error, KeyboardInterrupt))
+                self._stop_early(error)
                 raise
         return self._result()
 
@@ -115,8 +121,7 @@ class TrainingRun:
                 step = self._progress.step + 1
                 self._doing = f"step {step}"
                 record = self._step(step)
-                for callback in self._callbacks:
-                    callback.after_step(self._moment(), record)
+                self._tell(partial(_after_step, record))
                 if step % log.checkpoint_every == 0 or step == steps:
                     if self._ahead is not None and step < steps:
                         # The next step's rollouts belong to the checkpoint: of younger weights they would be others.
@@ -134,6 +139,22 @@ class TrainingRun:
         self._ahead = SamplingAhead(self._parts.training, steps, self._parts.ahead)
         with self._ahead:
             yield
+
+    def _tell(self, tell: Callable[[Callback, RunMoment], None]) -> None:
+        """Calls the callbacks, which only the first process has; what one of them decides holds for all processes."""
+        moment = self._moment()
+
+        def told() -> str | None:
+            try:
+                for callback in self._callbacks:
+                    tell(callback, moment)
+            except StopRun as reason:
+                return str(reason)
+            return None
+
+        reason = self._ranks.first(told)
+        if reason is not None:
+            raise StopRun(reason)
 
     @contextmanager
     def _may_be_ended(self) -> Iterator[None]:
@@ -169,9 +190,14 @@ class TrainingRun:
         record: dict[str, Any] = {"step": step, **metrics, **measured, **self._progress.totals()}
         collapse = tool_collapse([*self._history, record])
         record |= {"tool_collapse": float(collapse is not None), "tool_collapse_kind": collapse}
-        if config.log.rollouts_every and step % config.log.rollouts_every == 0:
-            log.write_rollouts(step, groups, config.log.rollouts_per_step, self._parts.worlds.training.tools)
-        log.append_step(record)
+        tools_of, most = self._parts.worlds.training.tools, config.log.rollouts_per_step
+
+        def written() -> None:
+            if config.log.rollouts_every and step % config.log.rollouts_every == 0:
+                log.write_rollouts(step, groups, most, tools_of)
+            log.append_step(record)
+
+        self._ranks.together(written)
         for warning in warnings_of(record, self._history, questions=config.sampling.questions):
             self._display.note(warning)
         self._doubt_threshold(groups)
@@ -195,8 +221,7 @@ class TrainingRun:
         record = self._evaluations.make(step)
         if step > 0 and self._evaluations.best_step() == step:
             self._save_if_new()
-        for callback in self._callbacks:
-            callback.after_evaluation(self._moment(), record)
+        self._tell(lambda callback, moment: callback.after_evaluation(moment, record))
 
     def _is_exhausted(self) -> bool:
         done = self._evaluations.are_exhausted()
@@ -226,36 +251,46 @@ class TrainingRun:
         checkpoints, training = self._log.folder / CHECKPOINTS, self._parts.training
         ahead = None if self._ahead is None else write_ahead(self._ahead)
         self._display.phase("checkpoint")
-        folder = save_checkpoint(
-            checkpoints,
-            self._parts.policy,
-            training.optimizer,
-            self._progress,
-            to_toml(self._config),
-            memory=training.memory if self._config.replay.steps else None,
-            ahead=ahead,
-        )
-        kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._evaluations.best_step())
-        self._log.keep_checkpoints(kept)
-        prune(checkpoints, kept)
-        self._saved = self._progress.step
-        for callback in self._callbacks:
-            callback.after_checkpoint(self._moment(), folder)
+        self._parts.assemble()
+        state = training.optimizer.state()
+        memory = training.memory if self._config.replay.steps else None
 
-    def _stop_early(self, *, asked: bool) -> None:
-        """Saves what can be saved: the last finished step, unless its weights have already been changed."""
+        def saved() -> None:
+            save_checkpoint(
+                checkpoints,
+                self._parts.policy,
+                state,
+                self._progress,
+                to_toml(self._config),
+                memory=memory,
+                ahead=ahead,
+            )
+            kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._evaluations.best_step())
+            self._log.keep_checkpoints(kept)
+            prune(checkpoints, kept)
+
+        self._ranks.first(saved)
+        self._saved = self._progress.step
+        folder = checkpoint_folder(checkpoints, self._saved)
+        self._tell(lambda callback, moment: callback.after_checkpoint(moment, folder))
+
+    def _stop_early(self, error: BaseException) -> None:
+        """Saves what can be saved: the last finished step, unless its weights have already been changed, or other
+        processes that it takes to save it are elsewhere."""
+        asked = isinstance(error, KeyboardInterrupt)
         how = "Continue with:" if asked else "Once the cause is mended, it goes on with:"
-        if not self._torn:
+        if not self._torn and self._ranks.left_together(error):
             try:
                 with self._interrupts.deferred():
                     self._save_if_new()
-            except CheckpointError as error:
-                self._display.note(str(error))
+            except (CheckpointError, PeerError) as problem:
+                self._display.note(str(problem))
         self._display.note(
             f"stopped; the run is saved up to step {self._saved}. {how} axpo train --resume {self._log.folder}"
         )
 
     def _moment(self) -> RunMoment:
+        self._parts.assemble()
         return RunMoment(
             config=self._config, folder=self._log.folder, step=self._progress.step, policy=self._parts.policy
         )
@@ -276,3 +311,7 @@ class TrainingRun:
             checkpoint=checkpoint_folder(checkpoints, self._saved),
             best_checkpoint=None if best is None else checkpoint_folder(checkpoints, best),
         )
+
+
+def _after_step(record: Mapping[str, Any], callback: Callback, moment: RunMoment) -> None:
+    callback.after_step(moment, record)

@@ -8,14 +8,18 @@ that was killed and resumed from its newest checkpoint therefore repeats, bit fo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from axpo.distributed.joining import joined
+from axpo.distributed.ranks import Ranks
 from axpo.records._folder import CHECKPOINTS, CONFIG, RunLogError, is_checkpoint, is_sft_run
 from axpo.records.run_log import RunLog
-from axpo.run._beginning import RunParts
-from axpo.run._checkpoint import Progress, newest_checkpoint
+from axpo.run._beginning import RunParts, here
+from axpo.run._checkpoint import Checkpoint, Progress, newest_checkpoint
+from axpo.run._following import RunRecords, followed, opened
 from axpo.run._policy_loading import load_settings
 from axpo.run._question_filter import filtered
 from axpo.run._resumption import changed, differences
@@ -27,10 +31,10 @@ from axpo.run._training_run import Audience, RunResult, TrainingRun
 from axpo.run.callbacks import Callback
 from axpo.run.display import SILENT, Display
 from axpo.run.environments import Worlds, given_worlds, make_worlds, name_of_given
-from axpo.run.validation import check_new_folder, resolved
+from axpo.run.validation import check_new_folder, check_ranks, resolved
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import read_toml, to_toml
-from axpo_agents.transformers_policy import load_policy
+from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 from axpo_envs.env import ToolEnv
 
 __all__ = ["Given", "RunResult", "load_settings", "resume", "run_settings", "train"]
@@ -61,11 +65,12 @@ def train(
     Args:
         config: everything that decides the results.
         given: objects in place of what the settings name.
-        display: shows the run.
-        callbacks: called after steps, evaluations and checkpoints.
+        display: shows the run; on several processes that of the first one.
+        callbacks: called after steps, evaluations and checkpoints; likewise.
 
     Raises:
         ConfigError: a setting is unusable; nothing was done yet.
+        PeerError: another process of the run failed, or has gone.
         PolicyError: the model cannot be loaded, or cannot do what the environment needs.
         Interrupted: SIGINT, SIGTERM or SIGHUP arrived; a checkpoint was written, `resume` goes on from it.
         DivergenceError: loss, weights or logits are not finite; the checkpoints before are intact.
@@ -73,36 +78,53 @@ def train(
     """
     if given.env is not None:
         config = replace(config, env=name_of_given(given.env), env_args=())
-    audience = Audience(display, callbacks)
-    if given.model is None:
-        return _train(config, given.env, audience)
-    with written(given.model, given.tokenizer, beside=Path(config.out).absolute().parent) as start:
-        return _train(replace(config, model=str(start)), given.env, audience, start=start)
+    with joined(config.policy.device, timeout_s=config.ranks.timeout_s) as ranks:
+        audience = Audience(display, callbacks) if ranks.is_first else Audience(SILENT)
+        if given.model is None:
+            return _train(config, given.env, audience, ranks)
+        if ranks.count > 1:
+            raise ConfigError("model: expected a folder or an id on several processes; got a model in memory")
+        with written(given.model, given.tokenizer, beside=Path(config.out).absolute().parent) as start:
+            return _train(replace(config, model=str(start)), given.env, audience, ranks, start=start)
 
 
-def _train(config: TrainConfig, env: ToolEnv | None, audience: Audience, *, start: Path | None = None) -> RunResult:
+def _train(
+    config: TrainConfig, env: ToolEnv | None, audience: Audience, ranks: Ranks, *, start: Path | None = None
+) -> RunResult:
     """Trains from `config.model`; a model that was in memory is moved from `start` into the run's folder."""
-    config = resolved(config)
     folder = Path(config.out)
-    check_new_folder(folder)
-    worlds = _worlds_of(config, env)
-    policy = load_policy(config.model, load_settings(config.policy, seed=config.seed))
-    check_first_questions(config, worlds, policy)
-    policy.forget()
+
+    def prepared() -> tuple[TrainConfig, Worlds, TransformersPolicy]:
+        settled = resolved(config)
+        check_ranks(settled, ranks)
+        if ranks.is_first:
+            check_new_folder(folder)
+        worlds = _worlds_of(settled, env)
+        policy = load_policy(settled.model, load_settings(here(settled, ranks).policy, seed=settled.seed))
+        check_first_questions(settled, worlds, policy)
+        policy.forget()
+        return settled, worlds, policy
+
+    config, worlds, policy = ranks.each(prepared)
+    folder = Path(config.out)
     if start is not None:
         config = replace(config, model=str(folder.absolute() / START))
     with (
         opened_sampler(config, policy) as sampler,
-        RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard) as log,
+        opened(ranks, lambda: RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard)) as log,
     ):
         if start is not None:
             start.rename(folder / START)
-        return _run(RunParts.of(config, worlds, policy, sampler=sampler), log, audience, Progress())
+        parts = RunParts.of(config, worlds, policy, ranks=ranks, sampler=sampler)
+        return _run(parts, followed(ranks, log, folder), audience, Progress())
 
 
-def _run(parts: RunParts, log: RunLog, audience: Audience, progress: Progress) -> RunResult:
+def _run(parts: RunParts, log: RunRecords, audience: Audience, progress: Progress) -> RunResult:
     """Makes the steps that are left, with the trackers among those who are told."""
-    with tracked(parts.config, log.folder, audience.display.note) as trackers:
+    with ExitStack() as until_done:
+        trackers: tuple[Callback, ...] = ()
+        if parts.ranks.is_first:
+            trackers = until_done.enter_context(tracked(parts.config, log.folder, audience.display.note))
         told = Audience(audience.display, (*audience.callbacks, *trackers))
         return TrainingRun(parts, log, told, progress).run()
 
@@ -127,24 +149,62 @@ def resume(
         display: shows the run.
         callbacks: are told of every step, evaluation and checkpoint.
     """
-    before = run_settings(folder)
-    with RunLog.open(folder, tensorboard=before.log.tensorboard) as log:
-        checkpoint = newest_checkpoint(folder / CHECKPOINTS, warn=display.note, sealed=log.sealed_checkpoints())
-        step = 0 if checkpoint is None else checkpoint.progress.step
-        if (log.last_step or 0) < step:
-            raise RunLogError(f"the run {folder} has a checkpoint of step {step}, but records of {log.last_step} steps")
-        config = resolved(changed(before, changes or {}, done=log.last_step or 0))
-        worlds = _worlds_of(config, given.env)
+    before, changes = run_settings(folder), changes or {}
+    timeout_s = float(changes.get("ranks.timeout_s", before.ranks.timeout_s))
+    with joined(changes.get("policy.device", before.policy.device), timeout_s=timeout_s) as ranks:
+        audience = Audience(display, callbacks) if ranks.is_first else Audience(SILENT)
+        with opened(ranks, lambda: RunLog.open(folder, tensorboard=before.log.tensorboard)) as log:
+            return _resume(_Resumption(before=before, changes=changes, env=given.env), log, audience, ranks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resumption:
+    """What a resumed run is made of."""
+
+    before: TrainConfig
+    """Its settings, as they were."""
+    changes: Mapping[str, Any]
+    """New values of some of them."""
+    env: ToolEnv | None
+    """The environment, if one was given."""
+
+
+def _resume(what: _Resumption, log: RunLog | None, audience: Audience, ranks: Ranks) -> RunResult:
+    """Goes on from the newest whole checkpoint; the log is open on the first process."""
+    before, folder = what.before, Path(what.before.out)
+    config, checkpoint = ranks.first(lambda: _found(what, log, audience.display))
+    progress = Progress() if checkpoint is None else checkpoint.progress
+
+    def loaded() -> tuple[Worlds, TransformersPolicy]:
+        check_ranks(config, ranks)
+        worlds = _worlds_of(config, what.env)
         # Saving merges LoRA adapters into the weights they adapt; apart from them they are with the optimizer's state.
         model = config.model if checkpoint is None or config.policy.lora_rank else str(checkpoint.folder)
-        policy = load_policy(model, load_settings(config.policy, seed=config.seed))
-        with opened_sampler(config, policy) as sampler:
-            log.truncate_after(step)
+        return worlds, load_policy(model, load_settings(here(config, ranks).policy, seed=config.seed))
+
+    worlds, policy = ranks.each(loaded)
+
+    def shortened() -> None:
+        if log is not None:
+            log.truncate_after(progress.step)
             if different := differences(before, config):
-                log.change_config(to_toml(config), _change(step, different))
-            parts = RunParts.of(config, worlds, policy, checkpoint, sampler=sampler)
-            progress = Progress() if checkpoint is None else checkpoint.progress
-            return _run(parts, log, Audience(display, callbacks), progress)
+                log.change_config(to_toml(config), _change(progress.step, different))
+
+    with opened_sampler(config, policy) as sampler:
+        ranks.first(shortened)
+        parts = RunParts.of(config, worlds, policy, checkpoint, ranks=ranks, sampler=sampler)
+        return _run(parts, followed(ranks, log, folder), audience, progress)
+
+
+def _found(what: _Resumption, log: RunLog | None, display: Display) -> tuple[TrainConfig, Checkpoint | None]:
+    """The settings to go on with, and the checkpoint to go on from."""
+    assert log is not None
+    folder = log.folder
+    checkpoint = newest_checkpoint(folder / CHECKPOINTS, warn=display.note, sealed=log.sealed_checkpoints())
+    step = 0 if checkpoint is None else checkpoint.progress.step
+    if (log.last_step or 0) < step:
+        raise RunLogError(f"the run {folder} has a checkpoint of step {step}, but records of {log.last_step} steps")
+    return resolved(changed(what.before, what.changes, done=log.last_step or 0)), checkpoint
 
 
 def run_settings(folder: Path) -> TrainConfig:

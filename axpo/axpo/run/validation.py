@@ -11,9 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from axpo.algorithm._eight_bit import EIGHT_BIT
 from axpo.algorithm.methods import method_named
 from axpo.algorithm.selection import prefix_budget
 from axpo.diagnostics.metrics import PASS_KS, TERM, rate_names
+from axpo.distributed.ranks import Ranks
 from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
@@ -21,7 +23,7 @@ from axpo.run._env_making import located_env, parse_env_args
 from axpo.run._samplers import check_sampler
 from axpo.run.trackers import make_tracker
 from axpo.settings._serving import LEARNER
-from axpo.settings.config import ConfigError, LogConfig, LossConfig, TrainConfig
+from axpo.settings.config import Algorithm, ConfigError, LogConfig, LossConfig, TrainConfig
 from axpo.settings.config_file import checked
 from axpo.settings.model import ModelConfig
 from axpo.settings.sft import SftConfig
@@ -62,6 +64,8 @@ def resolved(config: TrainConfig) -> TrainConfig:
     check_model(config.model, config.policy)
     check_sampler(config)
     config = _with_importance(config)
+    if config.optim.algorithm is Algorithm.ADAMW_8BIT:
+        require_extra(EIGHT_BIT, "optim.algorithm adamw_8bit")
     if config.optim.lr is not None:
         return config
     return replace(config, optim=replace(config.optim, lr=TINY_LR if _is_tiny(config.model) else LR))
@@ -156,6 +160,34 @@ def check_device(device: str) -> None:
     names = {*available, *(name.partition(":")[0] for name in available)}
     if device not in names:
         raise ConfigError(f"policy.device: expected one of {', '.join(available)}; got {device!r}")
+
+
+def check_ranks(config: TrainConfig, ranks: Ranks) -> None:
+    """Checks what only several processes, or only one, can do.
+
+    Raises:
+        ConfigError: settings that do not go together.
+    """
+    given = config.ranks
+    if given.cpu_offload and given.strategy != "fsdp":
+        raise ConfigError(f"ranks.cpu_offload: expected ranks.strategy fsdp beside it; got {given.strategy}")
+    if ranks.count == 1:
+        return
+    if config.sampler != LEARNER or config.max_staleness:
+        raise ConfigError(
+            "sampler: expected the learner itself, and max_staleness 0, on several processes; got "
+            f"{config.sampler} and {config.max_staleness}"
+        )
+    if given.strategy == "fsdp" and config.optim.algorithm is Algorithm.ADAFACTOR:
+        raise ConfigError(
+            "optim.algorithm: expected adamw or sgd with ranks.strategy fsdp; got adafactor, whose sums run over whole "
+            "weights"
+        )
+    if given.strategy != "fsdp" and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise ConfigError(
+            f"ranks.strategy: `accelerate launch` was asked for FSDP; expected --ranks.strategy fsdp, got "
+            f"{given.strategy}"
+        )
 
 
 def check_new_folder(folder: Path) -> None:

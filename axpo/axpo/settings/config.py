@@ -10,6 +10,7 @@ import tyro
 
 from axpo.settings._filter import FilterConfig
 from axpo.settings._learning import AdvantageConfig, Aggregation, KlEstimator, LossConfig, ReplayConfig
+from axpo.settings._ranks import RanksConfig
 from axpo.settings._serving import LEARNER, ServingConfig
 from axpo.settings.model import ModelSettings
 from axpo.settings.values import (
@@ -38,6 +39,7 @@ __all__ = [
     "LossConfig",
     "OptimConfig",
     "Ranking",
+    "RanksConfig",
     "ReplayConfig",
     "SamplingConfig",
     "Schedule",
@@ -81,6 +83,8 @@ class Algorithm(StrEnum):
 
     ADAMW = "adamw"
     """Adam with decoupled weight decay: two moments per weight."""
+    ADAMW_8BIT = "adamw_8bit"
+    """AdamW whose moments are held in 8 bits, in blocks with a scale each (torchao): a quarter of their memory."""
     ADAFACTOR = "adafactor"
     """Adafactor (arXiv:1804.04235): a second moment by rows and columns; next to no memory beside the weights."""
     SGD = "sgd"
@@ -250,5 +254,7 @@ class TrainConfig(ModelSettings):
     """The loss."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     """The optimizer."""
+    ranks: RanksConfig = field(default_factory=RanksConfig)
+    """How several processes train as one."""
     log: LogConfig = field(default_factory=LogConfig)
     """What a run keeps."""

@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from axpo.cli import guarded
 from axpo.records.run_log import RunLog
 from axpo.run.callbacks import Callback, RunMoment, StopRun
 from axpo.run.display import Silent
 from axpo.run.trainer import resume, train
 from axpo.settings.config import TrainConfig
+from axpo.terminal.guarding import guarded
 from axpo.terminal.unfailing import say
 from axpo_agents.transformers_policy import load_policy
 from axpo_benchmarks.evidence._job import COMMITS, CPU, END, EVALUATIONS, PROBE, ROW, RUN, TRAINED, Job, read_job

@@ -22,6 +22,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "dense": ("sentence_transformers",),
     "ocr": ("rapidocr", "onnxruntime", "cv2"),
     "train": _TRAIN,
+    "eight-bit": ("torchao", *_TRAIN),
     "lora": ("peft", *_TRAIN),
     "gguf": ("gguf",),
     "remote": ("httpx", "transformers", "tokenizers"),

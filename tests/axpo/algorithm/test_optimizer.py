@@ -72,7 +72,7 @@ class TestStep:
 
 
 class TestState:
-    @pytest.mark.parametrize("algorithm", Algorithm)
+    @pytest.mark.parametrize("algorithm", [Algorithm.ADAMW, Algorithm.ADAFACTOR, Algorithm.SGD])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     def test_training_goes_on_bit_for_bit_from_a_saved_state(self, dtype: torch.dtype, algorithm: Algorithm) -> None:
         config = replace(CONFIG, algorithm=algorithm)

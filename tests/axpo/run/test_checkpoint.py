@@ -49,7 +49,9 @@ def optimizer() -> Optimizer:
 
 
 def save(checkpoints: Path, optimizer: Optimizer, step: int, policy: Weights | None = None) -> Path:
-    return save_checkpoint(checkpoints, policy or Weights(), optimizer, replace(PROGRESS, step=step), "seed = 0\n")
+    return save_checkpoint(
+        checkpoints, policy or Weights(), optimizer.state(), replace(PROGRESS, step=step), "seed = 0\n"
+    )
 
 
 def test_reads_back_what_was_saved(tmp_path, optimizer):
