@@ -6,15 +6,17 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from axpo.audit.counts import MOST_PLACES, Counts
 from axpo.audit.fields import Fields, UnreadableError
 from axpo.audit.sample import rank_of
 from axpo.audit.sources import FORMATS
 from axpo.audit.stream import stream
-from axpo.audit.tally import Estimates, Question, Tally
+from axpo.audit.tally import Estimates, Question, Tally, estimates_of
+from axpo.audit.tool_tally import ToolTally
 from axpo.audit.turns import ToolNames, read_rollout
 from axpo.diagnostics.estimates import Estimate
 from axpo.settings.config import ConfigError
@@ -28,8 +30,23 @@ MOST_WORST: Final = 12
 """The worst questions that are kept."""
 MOST_HOPS: Final = 12
 """Numbers of needed calls that are told apart."""
-OUTCOMES: Final = ("ran", "failed", "malformed", "untold")
-"""What becomes of a call."""
+MOST_TOOLS: Final = 50
+"""Tools that are measured; of those beyond them, less often called, the calls are counted."""
+MOST_OVER_TIME: Final = 20
+"""Environments and tools that are measured over steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFindings:
+    """What was found of one tool."""
+
+    calls: int
+    """How often it was called."""
+    rollouts: int
+    """Rollouts that called it."""
+    metrics: Estimates
+    """`TOOL_METRICS` by name: of all rollouts those that call it; of these, whether calls are valid and succeed, and
+    answers are right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +77,8 @@ class AuditSettings:
     """The field that tells questions apart."""
     reward: str | None = None
     """The field that holds the reward."""
+    split_by: str | None = None
+    """The field that tells environments apart."""
     tools: tuple[str, ...] = ()
     """Names and aliases of tools beside those that records declare."""
     success_threshold: float = 0.5
@@ -88,12 +107,18 @@ class Findings:
     """The first of them: place and reason."""
     metrics: Estimates
     """By name, with 95 % intervals; None where nothing was observed."""
-    by_tool: Mapping[str, Mapping[str, Any]]
-    """Per tool: calls, the shares that were valid and succeeded, and Pass@1 of the rollouts that called it."""
+    by_environment: Mapping[str, Estimates]
+    """Per environment, those with the most rollouts first; empty where no record tells."""
+    by_tool: Mapping[str, ToolFindings]
+    """Per tool that was called or offered, the most often called first: at most `MOST_TOOLS`."""
+    uncalled: Estimates
+    """What is measured of a tool that nothing calls."""
     by_hops: Mapping[str, Estimates]
     """Per number of calls that a question needs; the most frequent of them."""
     over_time: Mapping[str, Estimates]
     """Per period of steps; empty where no step is told."""
+    environments_over_time: Mapping[str, Mapping[str, Estimates]]
+    """Per environment and period, of those with the most rollouts."""
     examples: Mapping[str, tuple[str, ...]]
     """Per kind of failure the places of some rollouts."""
     failures: Mapping[str, int]
@@ -106,8 +131,8 @@ class Findings:
     call_outcomes: Mapping[str, Mapping[str, int]]
     """Per tool: how many of its calls `ran`, `failed`, were `malformed` (unreadable, or of no offered tool), and of how
     many it is `untold`."""
-    tools_over_time: Mapping[str, Mapping[str, Estimate]]
-    """Per tool and period: the share of rollouts that called it, without interval."""
+    tools_over_time: Mapping[str, Mapping[str, Estimate | None]]
+    """Per tool and period: the share of rollouts that called it, of those most often called."""
     tool_users: Mapping[int, int]
     """How many questions have that many tool-using rollouts."""
 
@@ -116,11 +141,13 @@ def audit(paths: Sequence[Path], settings: AuditSettings) -> Findings:
     """Reads and counts the rollouts of files and folders.
 
     Raises:
-        ConfigError: a path does not exist, a file is of no known kind or format, or nothing in it can be read.
+        ConfigError: a path does not exist, a file is of no known kind or format, nothing in it can be read, or no
+            record has the field that is to tell environments apart.
     """
     counts = Counts(settings.success_threshold)
     files: dict[str, str] = {}
-    fields = Fields(group_by=settings.group_by, reward=settings.reward)
+    fields = Fields(group_by=settings.group_by, reward=settings.reward, split_by=settings.split_by)
+    counts.offer(settings.tools)
     tools = ToolNames(names=settings.tools)
     for seen in stream(paths, settings.format):
         files[str(seen.file)] = seen.format.name
@@ -132,30 +159,47 @@ def audit(paths: Sequence[Path], settings: AuditSettings) -> Findings:
             counts.refuse(seen.place, error)
         else:
             if transcript is not None:
+                counts.offer(transcript.tools)
                 counts.add(seen.number, seen.place, read_rollout(transcript, tools))
     if not counts.whole.rollouts:
         said = f"; {counts.problems[0][0]}: {counts.problems[0][1]}" if counts.problems else ""
         raise ConfigError(f"no rollout in {', '.join(map(str, paths))} could be read{said}")
+    if settings.split_by is not None and not counts.whole.environments:
+        raise ConfigError(f"split_by: expected words or numbers in the field {settings.split_by!r}; no record has any")
     return _findings(files, counts)
 
 
 def _findings(files: Mapping[str, str], counts: Counts) -> Findings:
-    users = Counter(question.acting for question in counts.whole.questions)
-    tools = sorted(counts.tools, key=lambda name: -counts.tools[name]["calls"])
+    whole = counts.whole
+    users = Counter(question.acting for question in whole.questions)
+    calls = {name: tool.calls for name, tool in counts.tools.items()}
+    tools = {name: counts.tools[name] for name in sorted(counts.tools, key=lambda name: -calls[name])}
+    measured = dict(islice(tools.items(), MOST_TOOLS))
+    asked = whole.asked()
     kept = {kind: counts.examples[kind].kept for kind in FAILURES if kind in counts.examples}
-    periods = _periods(counts.whole)
-    subgroups = [each.example for each in counts.whole.questions if each.scored_acting and not each.acting_right]
+    periods = _periods(whole)
+    environments = whole.environments
+    asked_in = whole.parts(lambda _, question: question.environment)
+    subgroups = [each.example for each in whole.questions if each.scored_acting and not each.acting_right]
     return Findings(
         files=dict(files),
-        rollouts=counts.whole.rollouts,
-        questions=len(counts.whole),
-        unscored=counts.whole.unscored,
+        rollouts=whole.rollouts,
+        questions=len(whole),
+        unscored=whole.unscored,
         unreadable=counts.unreadable,
         problems=tuple(counts.problems),
-        metrics=counts.whole.estimates(),
-        by_tool={name: _of_tool(counts.tools[name]) for name in tools},
-        by_hops=_by_hops(counts.whole),
-        over_time={name: counts.whole.estimates(steps=steps) for name, steps in periods.items()},
+        metrics=estimates_of(whole.questions),
+        by_environment={name: estimates_of(asked_in[name]) for name in environments},
+        by_tool={
+            name: ToolFindings(calls=calls[name], rollouts=tool.rollouts, metrics=tool.estimates(asked))
+            for name, tool in measured.items()
+        },
+        uncalled=ToolTally().estimates(asked),
+        by_hops=_by_hops(whole),
+        over_time=_over_time(whole, periods),
+        environments_over_time=_environments_over_time(whole, environments[:MOST_OVER_TIME], periods)
+        if periods
+        else {},
         examples={kind: tuple(each.place for each in sorted(sample)) for kind, sample in kept.items()},
         tool_users=dict(sorted(users.items())),
         failures={
@@ -166,52 +210,50 @@ def _findings(files: Mapping[str, str], counts: Counts) -> Findings:
             **{kind: tuple(each.number for each in sample) for kind, sample in kept.items()},
             **({SUBGROUP: tuple(heapq.nsmallest(MOST_PLACES, subgroups, key=rank_of))} if subgroups else {}),
         },
-        worst=_worst(counts.whole),
-        call_outcomes={name: {part: counts.tools[name][part] for part in OUTCOMES} for name in tools},
-        tools_over_time=_tools_over_time(counts, periods) if periods else {},
+        worst=_worst(whole),
+        call_outcomes={name: tool.outcomes() for name, tool in tools.items()},
+        tools_over_time=_tools_over_time(whole, dict(islice(tools.items(), MOST_OVER_TIME)), periods)
+        if periods
+        else {},
     )
 
 
-def _of_tool(counts: Counter[str]) -> dict[str, Any]:
-    def share(part: str, whole: str) -> float | None:
-        return counts[part] / counts[whole] if counts[whole] else None
-
-    return {
-        "calls": counts["calls"],
-        "rollouts": counts["rollouts"],
-        "valid": share("valid", "calls"),
-        "succeeded": share("succeeded", "told"),
-        "pass1": share("right", "scored"),
-    }
-
-
 def _by_hops(whole: Tally) -> dict[str, Estimates]:
-    found = Counter(question.hops for question in whole.questions if question.hops is not None)
-    return {str(number): whole.estimates(hops=number) for number, _ in sorted(found.most_common(MOST_HOPS))}
+    parts = whole.parts(lambda _, question: question.hops)
+    most = heapq.nlargest(MOST_HOPS, (each for each in parts if each is not None), key=lambda each: len(parts[each]))
+    return {str(number): estimates_of(parts[number]) for number in sorted(most)}
 
 
-def _periods(whole: Tally) -> dict[str, frozenset[int]]:
-    """Equally many steps a period."""
+def _periods(whole: Tally) -> dict[int, str]:
+    """The period of each step, in order; equally many steps a period."""
     order = sorted(whole.steps)
-    if not order:
-        return {}
-    size = -(-len(order) // PERIODS)
+    size = -(-len(order) // PERIODS) or 1
     parts = [order[start : start + size] for start in range(0, len(order), size)]
-    names = (str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
-    return {name: frozenset(part) for name, part in zip(names, parts, strict=True)}
+    return {step: str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts for step in part}
 
 
-def _tools_over_time(counts: Counts, periods: Mapping[str, frozenset[int]]) -> dict[str, dict[str, Estimate]]:
-    rollouts = counts.whole.rollouts_by_step()
-    wholes = {period: sum(rollouts[step] for step in steps) for period, steps in periods.items()}
+def _over_time(whole: Tally, periods: Mapping[int, str]) -> dict[str, Estimates]:
+    parts = whole.parts(lambda step, _: None if step is None else periods[step])
+    return {period: estimates_of(parts[period]) for period in dict.fromkeys(periods.values())}
+
+
+def _environments_over_time(
+    whole: Tally, environments: Sequence[str], periods: Mapping[int, str]
+) -> dict[str, dict[str, Estimates]]:
+    parts = whole.parts(lambda step, question: (question.environment, None if step is None else periods[step]))
+    order = dict.fromkeys(periods.values())
+    return {name: {period: estimates_of(parts.get((name, period), ())) for period in order} for name in environments}
+
+
+def _tools_over_time(
+    whole: Tally, tools: Mapping[str, ToolTally], periods: Mapping[int, str]
+) -> dict[str, dict[str, Estimate | None]]:
+    asked = {
+        period: whole.asked({step for step in periods if periods[step] == period})
+        for period in dict.fromkeys(periods.values())
+    }
     return {
-        name: {
-            period: Estimate(
-                value=sum(by_step[step] for step in steps) / wholes[period], n=wholes[period], low=None, high=None
-            )
-            for period, steps in periods.items()
-        }
-        for name, by_step in counts.steps.items()
+        name: {period: tool.attempts(questions) for period, questions in asked.items()} for name, tool in tools.items()
     }
 
 

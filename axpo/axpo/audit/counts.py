@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from axpo.audit.fields import UnreadableError
 from axpo.audit.record import Call, Rollout
 from axpo.audit.sample import Sample
-from axpo.audit.tally import Tally
+from axpo.audit.tally import QuestionKey, Tally
+from axpo.audit.tool_tally import ToolTally
 
 MOST_PLACES: Final = 20
 """Places of unreadable records, and examples of a kind of failure, that are kept."""
@@ -31,8 +32,7 @@ class Counts:
 
     threshold: float
     whole: Tally = field(init=False)
-    tools: dict[str, Counter[str]] = field(default_factory=dict)
-    steps: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    tools: dict[str, ToolTally] = field(default_factory=dict)
     examples: dict[str, Sample] = field(default_factory=lambda: defaultdict(lambda: Sample(MOST_PLACES)))
     problems: list[tuple[str, str]] = field(default_factory=list)
     unreadable: int = 0
@@ -46,6 +46,12 @@ class Counts:
         if len(self.problems) < MOST_PLACES:
             self.problems.append((place, str(error)))
 
+    def offer(self, tools: Iterable[str]) -> None:
+        """Tools that may be called: they are told of even if nothing calls them."""
+        for name in tools:
+            if len(self.tools) < _MOST_TOOLS:
+                self.tools.setdefault(name[:_LONGEST_NAME], ToolTally())
+
     def add(self, number: int, place: str, rollout: Rollout) -> None:
         """Counts one rollout.
 
@@ -54,44 +60,26 @@ class Counts:
             place: the same for people.
             rollout: what it did.
         """
-        self.whole.add(rollout, number)
+        key = self.whole.add(rollout, number)
         right = rollout.reward is not None and rollout.reward >= self.threshold
         if rollout.calls:
-            self._add_calls(rollout, right=right)
+            self._add_calls(rollout, key, right=None if rollout.reward is None else right)
         for kind in _failures(rollout, right=right):
             self.examples[kind].offer(number, place)
 
-    def _add_calls(self, rollout: Rollout, *, right: bool) -> None:
-        names = [self._name(call) for call in rollout.calls]
-        for name in dict.fromkeys(names):
-            self.tools[name]["rollouts"] += 1
-            self.tools[name]["scored"] += rollout.reward is not None
-            self.tools[name]["right"] += right
-            if rollout.step is not None:
-                self.steps[name][rollout.step] += 1
-        for name, call, known in zip(names, rollout.calls, rollout.known, strict=True):
-            counts = self.tools[name]
-            counts["calls"] += 1
-            counts["valid"] += known
-            counts["told"] += call.succeeded is not None
-            counts["succeeded"] += bool(call.succeeded)
-            counts[outcome_of(call, known=known)] += 1
+    def _add_calls(self, rollout: Rollout, key: QuestionKey, *, right: bool | None) -> None:
+        by_tool: dict[str, list[tuple[Call, bool]]] = {}
+        for call, known in zip(rollout.calls, rollout.known, strict=True):
+            by_tool.setdefault(self._name(call), []).append((call, known))
+        for name, calls in by_tool.items():
+            self.tools[name].add(key, calls, right=right)
 
     def _name(self, call: Call) -> str:
         name = call.name[:_LONGEST_NAME] or UNREADABLE_NAME
         if name not in self.tools:
             name = name if len(self.tools) < _MOST_TOOLS else OTHER_NAMES
-            self.tools.setdefault(name, Counter())
+            self.tools.setdefault(name, ToolTally())
         return name
-
-
-def outcome_of(call: Call, *, known: bool) -> str:
-    """What became of a call: `malformed`, `ran`, `failed`, or `untold` where the record does not say."""
-    if not known:
-        return "malformed"
-    if call.succeeded is None:
-        return "untold"
-    return "ran" if call.succeeded else "failed"
 
 
 def _failures(rollout: Rollout, *, right: bool) -> Iterator[str]:

@@ -55,7 +55,7 @@ def exhibits(paths: Sequence[Path], settings: AuditSettings, numbers: Collection
         ConfigError: a path does not exist any more, or a file is of no known kind or format.
     """
     wanted = set(numbers)
-    fields = Fields(group_by=settings.group_by, reward=settings.reward)
+    fields = Fields(group_by=settings.group_by, reward=settings.reward, split_by=settings.split_by)
     tools = ToolNames(names=settings.tools)
     found: dict[int, Exhibit] = {}
     if not wanted:

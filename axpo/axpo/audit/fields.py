@@ -30,7 +30,13 @@ QUESTIONS: Final = (
 _LARGEST: Final = 1e100
 """The square of a larger number, over many records, may be no float."""
 HOPS: Final = ("hops", "num_hops", "required_hops", "needed_hops")
+ENVIRONMENTS: Final = (
+    *("environment", "env", "env_id", "data_source", "family", "dataset"),
+    *("extra_info.data_source", "info.env_id", "info.data_source", "metadata.environment"),
+)
+"""Where stacks say which environment or data set a question is from."""
 _LONGEST_KEY: Final = 4000
+_LONGEST_NAME: Final = 80
 
 
 class UnreadableError(ValueError):
@@ -45,6 +51,8 @@ class Fields:
     """The field whose value tells questions apart; dots go deeper."""
     reward: str | None = None
     """The field that holds the reward; dots go deeper."""
+    split_by: str | None = None
+    """The field that tells environments apart; dots go deeper."""
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -109,6 +117,15 @@ def key_of(value: Any) -> str:
     """A value as a key: itself, or a digest where it is long."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
     return text if len(text) <= _LONGEST_KEY else f"{text[:200]}#{hash(text):x}"
+
+
+def environment_of(record: Mapping[str, Any], fields: Fields, names: Iterable[str] = ENVIRONMENTS) -> str | None:
+    """The environment that the record's question is from; None where no field says so in a word or number."""
+    for path in names if fields.split_by is None else (fields.split_by,):
+        value = at(record, path)
+        if isinstance(value, str | int) and value != "":
+            return str(value)[:_LONGEST_NAME]
+    return None
 
 
 def count_of(record: Mapping[str, Any], names: Iterable[str]) -> int | None:

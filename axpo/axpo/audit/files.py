@@ -22,6 +22,8 @@ _LONGEST_LINE: Final = 64 << 20
 """Bytes of a line; a longer one is skipped and counted."""
 _WRAPPERS: Final = ("samples", "rollouts", "results", "data", "records")
 _LARGEST_SAMPLE: Final = 256 << 20
+_HEADERS: Final = ("header.json", "_journal/start.json")
+"""Where a log says what it is of: at its end, and, while it is written, at its beginning."""
 _ZSTANDARD: Final = 93
 """How inspect_ai compresses its logs; a method that zipfile knows from Python 3.14 on."""
 
@@ -116,13 +118,16 @@ def _json(file: Path) -> Iterator[Placed]:
             yield from _lines(file)
             return
         raise ConfigError(f"{file}: expected JSON; {error}") from None
+    task = _task(found)
     if isinstance(found, dict):
         found = next((found[name] for name in _WRAPPERS if isinstance(found.get(name), list)), [found])
     if not isinstance(found, list):
         raise ConfigError(f"{file}: expected a list of records; got {type(found).__name__}")
     for number, record in enumerate(found):
         what = (
-            record if isinstance(record, dict) else UnreadableError(f"expected an object; got {type(record).__name__}")
+            _of_task(record, task)
+            if isinstance(record, dict)
+            else UnreadableError(f"expected an object; got {type(record).__name__}")
         )
         yield Placed(f"{file}[{number}]", what)
 
@@ -149,13 +154,32 @@ def _samples(file: Path) -> Iterator[Placed]:
     except (zipfile.BadZipFile, OSError) as error:
         raise ConfigError(f"{file}: expected a log of inspect_ai (a zip file); {error}") from None
     with archive:
-        samples = [
-            info
-            for info in archive.infolist()
-            if info.filename.startswith("samples/") and info.filename.endswith(".json")
-        ]
+        infos = archive.infolist()
+    samples = [info for info in infos if info.filename.startswith("samples/") and info.filename.endswith(".json")]
     with _opened(file, [info.compress_type for info in samples]) as archive:
-        yield from (Placed(f"{file}!{info.filename}", _sample(archive, info)) for info in samples)
+        task = next((found for name in _HEADERS if (found := _header_task(archive, name)) is not None), None)
+        for info in samples:
+            record = _sample(archive, info)
+            placed = record if isinstance(record, UnreadableError) else _of_task(record, task)
+            yield Placed(f"{file}!{info.filename}", placed)
+
+
+def _header_task(archive: zipfile.ZipFile, name: str) -> str | None:
+    if name not in archive.namelist():
+        return None
+    header = _sample(archive, archive.getinfo(name))
+    return None if isinstance(header, UnreadableError) else _task(header)
+
+
+def _task(log: Any) -> str | None:
+    """The task that a log of inspect_ai is of; its samples do not say."""
+    about = log.get("eval") if isinstance(log, dict) else None
+    task = about.get("task") if isinstance(about, dict) else None
+    return task if isinstance(task, str) else None
+
+
+def _of_task(record: Mapping[str, Any], task: str | None) -> Mapping[str, Any]:
+    return record if task is None else {"task": task, **record}
 
 
 def _opened(file: Path, methods: Sequence[int]) -> zipfile.ZipFile:

@@ -54,6 +54,8 @@ class Transcript:
     """`must_act`, `must_not_act`."""
     cut_off: bool | None = None
     """Whether it ran into a token limit; None where the record does not tell."""
+    environment: str | None = None
+    """The environment, data set or family that the question is from; None where the record does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,8 @@ class Rollout:
     labels: tuple[str, ...]
     """As in `Transcript`."""
     cut_off: bool | None
+    """As in `Transcript`."""
+    environment: str | None
     """As in `Transcript`."""
 
     @property

@@ -6,12 +6,13 @@ Only counts are kept, one small row a question and step: a million rollouts fit 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Callable, Collection, Container, Hashable, Iterable, Iterator, Mapping
+from typing import Final, TypeAlias, TypeVar
 
 from axpo.audit.record import Rollout
 from axpo.diagnostics.estimates import Estimate, estimate_ratio, pass_at_k
 
+Part = TypeVar("Part", bound=Hashable)
 Estimates: TypeAlias = dict[str, Estimate | None]
 
 
@@ -19,15 +20,16 @@ class Question:
     """What was counted of one question's rollouts of one step."""
 
     __slots__ = (
-        *("acting", "acting_right", "calls", "cut_off", "cut_off_known", "example", "hops", "idle_right"),
-        *("labels", "mentions", "mentions_known"),
+        *("acting", "acting_right", "calls", "cut_off", "cut_off_known", "environment", "example", "hops"),
+        *("idle_right", "labels", "mentions", "mentions_known"),
         *("premature", "reward_high", "reward_low", "reward_sum", "rollouts", "scored", "scored_acting", "succeeded"),
         *("succeeded_known", "thinking", "valid"),
     )
 
-    def __init__(self, hops: int | None, labels: tuple[str, ...]) -> None:
+    def __init__(self, hops: int | None, labels: tuple[str, ...], environment: str | None) -> None:
         self.hops = hops
         self.labels = labels
+        self.environment = environment
         self.rollouts = self.acting = self.scored = self.scored_acting = self.acting_right = self.idle_right = 0
         self.calls = self.valid = self.succeeded = self.succeeded_known = 0
         self.thinking = self.mentions = self.mentions_known = self.premature = self.cut_off = self.cut_off_known = 0
@@ -119,6 +121,11 @@ METRICS: Final[Mapping[str, Counted]] = {
 with at least the success threshold; `no_signal_at_calls`, questions whose calls nothing speaks for: no rollout that
 called a tool is right, or all rollouts are worth the same."""
 PASS_KS: Final = (4,)
+QuestionKey: TypeAlias = tuple[int, int | None]
+"""A question of a step: what tells it from others, as a hash, and the step."""
+_MOST_ENVIRONMENTS: Final = 200
+OTHER_ENVIRONMENTS: Final = "(other environments)"
+"""Under what is counted of environments beyond those: a field that was meant to tell them may tell records apart."""
 
 
 class Tally:
@@ -130,19 +137,33 @@ class Tally:
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
-        self._questions: dict[tuple[int, int | None], Question] = {}
+        self._questions: dict[QuestionKey, Question] = {}
+        self._environments: dict[str, str] = {}
         self.rollouts = 0
         self.unscored = 0
 
-    def add(self, rollout: Rollout, number: int) -> None:
-        """Counts one rollout, whose record has this number."""
-        key = (hash(rollout.question), rollout.step)
+    def add(self, rollout: Rollout, number: int) -> QuestionKey:
+        """Counts one rollout, whose record has this number; returns the key of its question.
+
+        Environments number their questions alike, so that equal questions of two of them are two.
+        """
+        environment = self._environment(rollout.environment)
+        asked = rollout.question if environment is None else (environment, rollout.question)
+        key = (hash(asked), rollout.step)
         question = self._questions.get(key)
         if question is None:
-            question = self._questions[key] = Question(rollout.hops, rollout.labels)
+            question = self._questions[key] = Question(rollout.hops, rollout.labels, environment)
         question.add(rollout, self._threshold, number)
         self.rollouts += 1
         self.unscored += rollout.reward is None
+        return key
+
+    def _environment(self, name: str | None) -> str | None:
+        """The name, one object of it for all questions."""
+        if name is None or name in self._environments:
+            return name if name is None else self._environments[name]
+        known = name if len(self._environments) < _MOST_ENVIRONMENTS else OTHER_ENVIRONMENTS
+        return self._environments.setdefault(known, known)
 
     @property
     def steps(self) -> set[int]:
@@ -150,43 +171,46 @@ class Tally:
         return {step for _, step in self._questions if step is not None}
 
     @property
-    def questions(self) -> Iterable[Question]:
+    def questions(self) -> Collection[Question]:
         """What was counted, by question and step."""
         return self._questions.values()
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The environments that rollouts told, those with the most rollouts first."""
+        found: Counter[str] = Counter()
+        for question in self.questions:
+            if question.environment is not None:
+                found[question.environment] += question.rollouts
+        return tuple(name for name, _ in found.most_common())
+
+    def asked(self, steps: Container[int] | None = None) -> dict[QuestionKey, int]:
+        """How many rollouts each question has; of some steps, or of all."""
+        return {key: question.rollouts for key, question in self._questions.items() if steps is None or key[1] in steps}
 
     def by_step(self) -> Iterator[tuple[int | None, Question]]:
         """The same with the step of each."""
         return ((step, question) for (_, step), question in self._questions.items())
 
-    def rollouts_by_step(self) -> Counter[int]:
-        """How many rollouts each step has."""
-        found: Counter[int] = Counter()
-        for step, question in self.by_step():
-            if step is not None:
-                found[step] += question.rollouts
-        return found
-
     def __len__(self) -> int:
         return len(self._questions)
 
-    def estimates(self, *, steps: Container[int] | None = None, hops: int | None = None) -> Estimates:
-        """Every metric with its 95 % interval over questions; None where nothing was observed.
-
-        Args:
-            steps: the steps whose questions count; None for all.
-            hops: the number of calls that these need; None for any.
-        """
-        questions = [
-            question
-            for (_, step), question in self._questions.items()
-            if (steps is None or step in steps) and (hops is None or question.hops == hops)
-        ]
-        found: Estimates = {name: _estimate(questions, counted) for name, counted in METRICS.items()}
-        for k in PASS_KS:
-            enough = [q for q in questions if q.scored >= k]
-            scores = [pass_at_k(q.scored, q.acting_right + q.idle_right, k) for q in enough]
-            found[f"pass{k}"] = estimate_ratio(scores, [1] * len(scores), observations=sum(q.scored for q in enough))
+    def parts(self, part_of: Callable[[int | None, Question], Part]) -> dict[Part, list[Question]]:
+        """What was counted, apart by what a question's step and its counts give."""
+        found: dict[Part, list[Question]] = {}
+        for (_, step), question in self._questions.items():
+            found.setdefault(part_of(step, question), []).append(question)
         return found
+
+
+def estimates_of(questions: Collection[Question]) -> Estimates:
+    """Every metric of some questions with its 95 % interval over them; None where nothing was observed."""
+    found: Estimates = {name: _estimate(questions, counted) for name, counted in METRICS.items()}
+    for k in PASS_KS:
+        enough = [q for q in questions if q.scored >= k]
+        scores = [pass_at_k(q.scored, q.acting_right + q.idle_right, k) for q in enough]
+        found[f"pass{k}"] = estimate_ratio(scores, [1] * len(scores), observations=sum(q.scored for q in enough))
+    return found
 
 
 def _estimate(questions: Iterable[Question], counted: Counted) -> Estimate | None:

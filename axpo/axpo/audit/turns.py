@@ -75,6 +75,7 @@ def read_rollout(transcript: Transcript, tools: ToolNames) -> Rollout:
         hops=transcript.hops,
         labels=transcript.labels,
         cut_off=transcript.cut_off,
+        environment=transcript.environment,
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from axpo.audit.audit import Findings
+from axpo.audit.tally import Estimates
 from axpo.diagnostics.estimates import Estimate
+from axpo_envs.plumbing.printable import printable
 
 _MUCH: Final = 0.25
 _SOME: Final = 0.1
 _RARE: Final = 0.2
 _ENOUGH: Final = 20
+_MOST: Final = 3
+"""Environments that are told of by name."""
 
 
 def verdict(findings: Findings) -> tuple[str, ...]:
@@ -27,6 +31,27 @@ def _no_calls(findings: Findings) -> Iterator[str]:
             f"No rollout of {rate.n} calls a tool. Rates of calls are undefined, not perfect: nothing is learned about "
             "acting, and a reward that only looks at answers cannot bring it back."
         )
+
+
+def _environments(findings: Findings) -> Iterator[str]:
+    """What the whole hides: environments in which no tool is called, or in which calling collapsed."""
+    rate = findings.metrics["tool_attempt_rate"]
+    if rate is None or rate.value == 0 or len(findings.by_environment) < 2:
+        return
+    idle = [
+        (name, found["tool_attempt_rate"])
+        for name, found in findings.by_environment.items()
+        if (found["tool_attempt_rate"] or rate).value == 0
+    ]
+    for name, none in idle[:_MOST]:
+        yield f"In {_named(name)} no rollout of {0 if none is None else none.n} calls a tool, though others call some."
+    if len(idle) > _MOST:
+        yield f"The same is true of {len(idle) - _MOST} further environments."
+    whole = _fall(findings.over_time)
+    for name, periods in findings.environments_over_time.items():
+        fall = _fall(periods)
+        if fall is not None and whole is None:
+            yield f"In {_named(name)} {fall}"
 
 
 def _no_signal(findings: Findings) -> Iterator[str]:
@@ -80,18 +105,25 @@ def _acting_pays(findings: Findings) -> Iterator[str]:
 
 
 def _falls(findings: Findings) -> Iterator[str]:
-    rates = [(name, found["tool_attempt_rate"]) for name, found in findings.over_time.items()]
+    fall = _fall(findings.over_time)
+    if fall is not None:
+        yield f"{fall[:1].upper()}{fall[1:]}"
+
+
+def _fall(over_time: Mapping[str, Estimates]) -> str | None:
+    rates = [(name, found["tool_attempt_rate"]) for name, found in over_time.items()]
     known = [(name, rate) for name, rate in rates if rate is not None]
     if len(known) < 3:
-        return
+        return None
     best, top = max(known, key=lambda item: item[1].value)
     latest, last = known[-1]
     certain = last.high is not None and top.low is not None and last.high < top.low
-    if certain and last.value < 0.5 * top.value:
-        yield (
-            f"Tool use collapsed: {_percent(top)} of the rollouts called a tool in steps {best}, {_percent(last)} in "
-            f"steps {latest}."
-        )
+    if not certain or last.value >= 0.5 * top.value:
+        return None
+    return (
+        f"tool use collapsed: {_percent(top)} of the rollouts called a tool in steps {best}, {_percent(last)} in "
+        f"steps {latest}."
+    )
 
 
 def _invalid(findings: Findings) -> Iterator[str]:
@@ -112,10 +144,26 @@ def _declines(findings: Findings) -> Iterator[str]:
         yield f"{_percent(failed)} of the rollouts of questions that demand a call make none."
 
 
+def _named(environment: str) -> str:
+    return printable(environment)
+
+
 def _percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.0f} %"
 
 
 _CHECKS: Final[tuple[Callable[[Findings], Iterator[str]], ...]] = (
-    *(_no_calls, _falls, _no_signal, _acting_pays, _mentions, _premature, _dead, _declines, _invalid, _failing),
+    *(
+        _no_calls,
+        _falls,
+        _environments,
+        _no_signal,
+        _acting_pays,
+        _mentions,
+        _premature,
+        _dead,
+        _declines,
+        _invalid,
+        _failing,
+    ),
 )

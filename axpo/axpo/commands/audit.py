@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from axpo.audit.audit import AuditSettings, Findings, audit
-from axpo.audit.conditions import Change, Expression, fell
+from axpo.audit.conditions import Change, Expression, Measured, fell
+from axpo.audit.figures import figures, measured_of
 from axpo.audit.sources import FORMATS
 from axpo.audit.tally import METRICS, PASS_KS
 from axpo.audit.verdict import verdict
+from axpo.commands._measuring import part_tables
 from axpo.commands.arguments import check_output, parse, write_json
+from axpo.diagnostics.estimates import Estimate
 from axpo.settings.config import ConfigError
 from axpo.terminal.fitting_table import FittingTable
 from axpo.terminal.unfailing import Unfailing
@@ -25,7 +28,6 @@ from axpo_envs.plumbing.printable import printable
 
 _CONDITION_HOLDS: Final = 3
 """Exit code where `--fail-if` holds, or something surely fell against the baseline."""
-_MOST_TOOLS: Final = 12
 _KNOWN: Final = dict.fromkeys((*METRICS, *(f"pass{k}" for k in PASS_KS)))
 
 
@@ -45,6 +47,8 @@ class AuditArguments:
     """Field whose value tells questions apart (dots go deeper); by default an id, else the prompt."""
     reward: str | None = None
     """Field that holds the reward (dots go deeper)."""
+    split_by: str | None = None
+    """Field that tells environments apart (dots go deeper); by default `environment`, `data_source` and their like."""
     tools: tuple[str, ...] = ()
     """Names and aliases of tools, beside those that records declare."""
     success_threshold: float = 0.5
@@ -54,7 +58,8 @@ class AuditArguments:
     html: Path | None = None
     """Write a page with charts and example rollouts to this file; it opens offline."""
     fail_if: tuple[str, ...] = ()
-    """Exit with 3 where this holds, such as 'tool_attempt_rate<0.2 or dead_groups.low>0.5'."""
+    """Exit with 3 where this holds, such as 'tool_attempt_rate<0.2 or dead_groups.low>0.5'; of a part, such as
+    'pass1[environment=maps]<0.5', 'tool_attempt_rate[tool=search]<0.1', [hops=2] or [steps=last]; * is any part."""
     against: Path | None = None
     """A file that `--json` wrote: say what fell since, and exit with 3 where the intervals do not overlap."""
 
@@ -68,67 +73,47 @@ def run(arguments: Sequence[str]) -> int:
         format=given.format,
         group_by=given.group_by,
         reward=given.reward,
+        split_by=given.split_by,
         tools=tuple(name for text in given.tools for name in text.split(",") if name),
         success_threshold=given.success_threshold,
     )
     baseline = None if given.against is None else _baseline(given.against)
     expressions = [Expression.read(text, _KNOWN) for text in given.fail_if]
     findings = audit(given.files, settings)
-    record = _record(findings, settings)
-    metrics = record["metrics"]
-    changes = () if baseline is None else fell(baseline, metrics)
+    record = figures(findings, settings)
+    measured = measured_of(record)
+    broken = [expression.text for expression in expressions if expression.holds(measured)]
+    changes = () if baseline is None else fell(baseline, measured)
     write_json(given.json, {**record, "fell": [_change(change) for change in changes]})
     if given.html is not None:
         # Charts and pages take a while to import.
         from axpo.report._audit_page import write_audit
 
         write_audit(given.html, given.files, settings, findings)
-    broken = [expression.text for expression in expressions if expression.holds(metrics)]
-    Unfailing()(_show, findings, changes, broken, compared=baseline is not None)
+    judged = [*_fallen(changes, compared=baseline is not None), *(f"--fail-if holds: {text}" for text in broken)]
+    Unfailing()(_show, findings, record, judged)
     return _CONDITION_HOLDS if broken or any(change.is_certain for change in changes) else 0
 
 
-def _baseline(path: Path) -> Mapping[str, Any]:
+def _baseline(path: Path) -> Measured:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        metrics = found["metrics"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"against: expected a file that `axpo audit --json` wrote; {path}: {error!r}") from None
-    if not isinstance(metrics, dict):
-        raise ConfigError(f"against: expected metrics by name in {path}; got {type(metrics).__name__}")
-    return metrics
-
-
-def _record(findings: Findings, settings: AuditSettings) -> dict[str, Any]:
-    def values(estimates: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: None if found is None else found.as_dict() for name, found in estimates.items()}
-
-    return {
-        "files": dict(findings.files),
-        "rollouts": findings.rollouts,
-        "questions": findings.questions,
-        "unscored": findings.unscored,
-        "unreadable": findings.unreadable,
-        "problems": [{"place": place, "reason": reason} for place, reason in findings.problems],
-        "verdict": list(verdict(findings)),
-        "metrics": values(findings.metrics),
-        "by_tool": {name: dict(found) for name, found in findings.by_tool.items()},
-        "by_hops": {name: values(found) for name, found in findings.by_hops.items()},
-        "over_time": {name: values(found) for name, found in findings.over_time.items()},
-        "call_outcomes": {name: dict(found) for name, found in findings.call_outcomes.items()},
-        "tools_over_time": {name: values(found) for name, found in findings.tools_over_time.items()},
-        "failures": dict(findings.failures),
-        "tool_users_per_question": {str(users): count for users, count in findings.tool_users.items()},
-        "examples": {kind: list(places) for kind, places in findings.examples.items()},
-        "settings": {"success_threshold": settings.success_threshold, "tools": list(settings.tools)},
-    }
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return measured_of(record if isinstance(record, dict) else {})
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"against: expected a file that `axpo audit --json` wrote; {path}: {error}") from None
 
 
 def _change(change: Change) -> dict[str, Any]:
-    return {"metric": change.metric, "before": change.before, "after": change.after, "certain": change.is_certain}
+    return {
+        "metric": change.metric,
+        "part": change.part,
+        "before": change.before,
+        "after": change.after,
+        "certain": change.is_certain,
+    }
 
 
-def _show(findings: Findings, changes: Sequence[Change], broken: Sequence[str], *, compared: bool) -> None:
+def _show(findings: Findings, record: Mapping[str, Any], judged: Sequence[str]) -> None:
     console = Console()
     formats = ", ".join(sorted({FORMATS[name].label for name in findings.files.values()}))
     console.print(f"{findings.rollouts} rollouts of {findings.questions} questions ({formats})", highlight=False)
@@ -143,30 +128,25 @@ def _show(findings: Findings, changes: Sequence[Change], broken: Sequence[str], 
         console.print(Text(f"* {sentence}"))
     for kind, places in findings.examples.items():
         console.print(Text(printable(f"  {kind}, for example: {', '.join(places[:2])}")))
-    rows = ((name, None if found is None else found.as_dict()) for name, found in findings.metrics.items())
-    columns = ("value", "95\u00a0% interval", "n")
-    console.print(FittingTable(title="", columns=columns, rows=tuple((name, *_cells(found)) for name, found in rows)))
-    if findings.by_tool:
-        console.print(_tools(findings))
+    rows = tuple((name, *_cells(found)) for name, found in findings.metrics.items())
+    console.print(FittingTable(title="", columns=("value", "95\u00a0% interval", "n"), rows=rows))
+    for table in part_tables(record):
+        console.print(table)
+    for sentence in judged:
+        console.print(Text(printable(sentence)))
+
+
+def _fallen(changes: Sequence[Change], *, compared: bool) -> Iterator[str]:
     for change in changes:
         sure = "fell" if change.is_certain else "may have fallen"
-        console.print(f"{change.metric} {sure}: {change.before:.3f} before, {change.after:.3f} now", highlight=False)
+        name = f"{change.metric}[{change.part}]" if change.part else change.metric
+        yield f"{name} {sure}: {change.before:.3f} before, {change.after:.3f} now"
     if compared and not changes:
-        console.print("Nothing fell against the baseline.")
-    for text in broken:
-        console.print(Text(printable(f"--fail-if holds: {text}")))
+        yield "Nothing fell against the baseline."
 
 
-def _tools(findings: Findings) -> FittingTable:
-    rows = []
-    for name, found in list(findings.by_tool.items())[:_MOST_TOOLS]:
-        shares = ("-" if found[part] is None else f"{found[part]:.2f}" for part in ("valid", "succeeded", "pass1"))
-        rows.append((name, str(found["calls"]), *shares))
-    return FittingTable(title="per tool", columns=("calls", "valid", "succeeded", "Pass@1"), rows=tuple(rows))
-
-
-def _cells(found: Mapping[str, Any] | None) -> tuple[str, str, str]:
+def _cells(found: Estimate | None) -> tuple[str, str, str]:
     if found is None:
         return "-", "", "0"
-    interval = "" if found["low"] is None else f"{found['low']:.3f} to {found['high']:.3f}"
-    return f"{found['value']:.3f}", interval, str(found["n"])
+    interval = "" if found.low is None else f"{found.low:.3f} to {found.high:.3f}"
+    return f"{found.value:.3f}", interval, str(found.n)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import axpo
 from axpo.commands import eval_benchmarks
-from axpo.commands._measuring import measured_table, measuring
+from axpo.commands._measuring import measured_table, measuring, part_tables
 from axpo.commands.arguments import check_output, parse, write_json
 from axpo.records.solved import write_solved
 from axpo.settings._evaluation import EvalConfig
@@ -53,8 +53,6 @@ def run(arguments: Sequence[str]) -> int:
     write_json(parsed.json, record)
     if parsed.solved is not None:
         write_solved(parsed.solved, evaluation.solved)
-    Unfailing()(
-        Console().print,
-        measured_table(record["metrics"], title=f"{config.checkpoint} in {config.env}, split {record['split']}"),
-    )
+    title = f"{config.checkpoint} in {config.env}, split {record['split']}"
+    Unfailing()(Console().print, measured_table(record["metrics"], title=title), *part_tables(record))
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from axpo.algorithm.questions import held_out_questions
@@ -15,6 +15,7 @@ from axpo.algorithm.types import Group
 from axpo.diagnostics._thresholds import threshold_problem
 from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.metrics import PASS_KS, evaluation_metrics, has_no_room, step_metrics
+from axpo.diagnostics.parts import Parts, evaluation_parts
 from axpo.records.solved import Solved
 from axpo.records.tried import Tried, shared_by_tokens, tried_of
 from axpo.settings.config import ConfigError, SamplingConfig
@@ -67,6 +68,8 @@ class Evaluation:
     """Wall-clock time, the drawing of questions included."""
     split: str
     """What the questions are called."""
+    parts: Parts = field(default_factory=dict)
+    """The same per environment, per tool and per number of needed calls."""
     solved: tuple[Solved, ...] = ()
     """How often each question was solved, in the order in which they were asked; not in the record."""
     tried: tuple[Tried, ...] = ()
@@ -76,6 +79,13 @@ class Evaluation:
         """The form in which JSON files hold it."""
         return {
             "metrics": {name: as_metric(estimate) for name, estimate in self.metrics.items()},
+            **{
+                kind: {
+                    part: {name: as_metric(estimate) for name, estimate in found.items()}
+                    for part, found in parts.items()
+                }
+                for kind, parts in self.parts.items()
+            },
             "split": self.split,
             "questions": self.questions,
             "rollouts": self.rollouts,
@@ -199,6 +209,7 @@ def _measured(sampled: HeldOut, env: ToolEnv, plan: EvaluationPlan, started: flo
     counts = step_metrics(groups, tools=tools, success_threshold=threshold)
     return Evaluation(
         metrics=evaluation_metrics(groups, ks=ks, tools=tools, success_threshold=threshold),
+        parts=evaluation_parts(groups, ks=ks, tools=tools, success_threshold=threshold),
         questions=len(groups),
         rollouts=int(counts["rollouts"] or 0),
         tokens=int(counts["tokens"] or 0),

@@ -10,7 +10,7 @@ from axpo.audit.audit import Findings
 from axpo.audit.exhibits import clipped
 from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.registry import metric_named
-from axpo.report._live_charts import ROLES, Curve, LiveChart, Topic, Value, live_chart
+from axpo.report._live_charts import ROLES, Curve, LiveChart, Topic, live_chart, value_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,29 @@ def charts_over_time(findings: Findings) -> tuple[LiveChart, ...]:
     return (*_charts("step", findings.over_time), *_tools(findings)) if len(findings.over_time) > 1 else ()
 
 
+def charts_by_environment(findings: Findings) -> tuple[LiveChart, ...]:
+    """Tool use and success of the environments over the steps; none where there is one, or one period."""
+    most = list(findings.environments_over_time)[: len(ROLES)]
+    if len(findings.by_environment) < 2 or len(findings.over_time) < 2:
+        return ()
+    charts = (
+        live_chart(
+            Topic(
+                title=f"{metric_named(metric).title}, by environment",
+                caption=metric_named(metric).meaning,
+                axis="step",
+                places=tuple(findings.over_time),
+            ),
+            [
+                _curve(clipped(name, 40), [each[metric] for each in findings.environments_over_time[name].values()])
+                for name in most
+            ],
+        )
+        for metric in ("tool_attempt_rate", "pass1")
+    )
+    return tuple(chart for chart in charts if chart is not None)
+
+
 def charts_by_hops(findings: Findings) -> tuple[LiveChart, ...]:
     """Metrics over the number of calls that questions need."""
     return _charts("calls needed:", findings.by_hops)
@@ -84,9 +107,4 @@ def _tools(findings: Findings) -> tuple[LiveChart, ...]:
 
 
 def _curve(label: str, found: Sequence[Estimate | None]) -> Curve:
-    return Curve(
-        label=label,
-        values=tuple(
-            None if each is None else Value(value=each.value, low=each.low, high=each.high, n=each.n) for each in found
-        ),
-    )
+    return Curve(label=label, values=tuple(map(value_of, found)))

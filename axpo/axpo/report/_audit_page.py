@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from axpo.audit.audit import OUTCOMES, SUBGROUP, AuditSettings, Findings
+from axpo.audit.audit import SUBGROUP, AuditSettings, Findings
 from axpo.audit.exhibits import clipped, exhibits
 from axpo.audit.sources import FORMATS
+from axpo.audit.tool_tally import OUTCOMES
 from axpo.audit.verdict import verdict
 from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.metric import Unit
 from axpo.diagnostics.registry import metric_named
 from axpo.records import _atomic as atomic
-from axpo.report._audit_charts import charts_by_hops, charts_over_time
+from axpo.report._audit_charts import charts_by_environment, charts_by_hops, charts_over_time
 from axpo.report._audit_examples import Example, example
 from axpo.report._dates import moment
-from axpo.report._live_charts import LiveChart, Value, told
+from axpo.report._live_charts import LiveChart, Value, told, value_of
 from axpo.report._page import render_template
 
 EXAMPLES: Final = 3
 """Rollouts shown of a kind of failure."""
 _MOST_TOOLS: Final = 20
+_MOST_PARTS: Final = 50
+HEADLINES: Final = ("tool_attempt_rate", "pass1", "tool_pass1", "no_tool_pass1", "no_signal_at_calls")
+"""What is shown of each environment."""
 _MOST_FILES: Final = 200
 _CLASSES: Final = {
     "mention_without_call": (
@@ -81,8 +86,20 @@ class ToolRow:
     """Rollouts that called it."""
     outcomes: Mapping[str, int]
     """How many of the calls ended how."""
-    pass1: float | None
-    """The share of these rollouts that is right."""
+    attempts: Value | None
+    """The share of all rollouts that call it; None where it was not measured."""
+    pass1: Value | None
+    """The share of these rollouts that is right; None where nothing was scored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRow:
+    """A part of the rollouts."""
+
+    name: str
+    """What it is called."""
+    values: tuple[Value | None, ...]
+    """Its headline metrics, in the order of the page's; None where nothing was observed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +148,14 @@ class AuditPage:
     """The tools most often called."""
     more_tools: int
     """Names beside these."""
+    headlines: tuple[str, ...]
+    """Labels of the metrics that are shown of parts."""
+    environments: tuple[PartRow, ...]
+    """The environments, where there are several."""
+    more_environments: int
+    """Environments beside these."""
+    by_environment: tuple[LiveChart, ...]
+    """Curves of the environments over steps."""
     over_time: tuple[LiveChart, ...]
     """Curves over steps; empty where no step is told."""
     by_hops: tuple[LiveChart, ...]
@@ -185,7 +210,11 @@ def audit_page(paths: Sequence[Path], settings: AuditSettings, findings: Finding
         summary=verdict(findings),
         metrics=tuple(_metric_row(name, found) for name, found in findings.metrics.items()),
         tools=tuple(_tool_row(name, findings) for name in tools[:_MOST_TOOLS]),
-        more_tools=max(0, len(tools) - _MOST_TOOLS),
+        more_tools=max(0, len(findings.call_outcomes) - _MOST_TOOLS),
+        headlines=tuple(metric_named(name).title for name in HEADLINES),
+        environments=_environments(findings),
+        more_environments=max(0, len(findings.by_environment) - _MOST_PARTS),
+        by_environment=charts_by_environment(findings),
         over_time=charts_over_time(findings),
         by_hops=charts_by_hops(findings),
         worst=_worst(findings, shown),
@@ -213,7 +242,7 @@ def _facts(findings: Findings) -> tuple[str, ...]:
 def _metric_row(name: str, found: Estimate | None) -> MetricRow:
     metric = metric_named(name)
     share = metric.unit is Unit.SHARE
-    value = None if found is None else Value(value=found.value, low=found.low, high=found.high, n=found.n)
+    value = value_of(found)
     text, _, n = told(value, share=share).partition(", n ")
     number, _, interval = text.partition(" (")
     return MetricRow(
@@ -233,10 +262,20 @@ def _tool_row(name: str, findings: Findings) -> ToolRow:
     outcomes = findings.call_outcomes[name]
     return ToolRow(
         name=clipped(name, 80),
-        calls=found["calls"],
-        rollouts=found["rollouts"],
+        calls=found.calls,
+        rollouts=found.rollouts,
         outcomes={kind: outcomes[kind] for kind in OUTCOMES},
-        pass1=found["pass1"],
+        attempts=value_of(found.metrics["tool_attempt_rate"]),
+        pass1=value_of(found.metrics["tool_pass1"]),
+    )
+
+
+def _environments(findings: Findings) -> tuple[PartRow, ...]:
+    if len(findings.by_environment) < 2:
+        return ()
+    return tuple(
+        PartRow(name=clipped(name, 80), values=tuple(value_of(found[metric]) for metric in HEADLINES))
+        for name, found in islice(findings.by_environment.items(), _MOST_PARTS)
     )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from axpo.diagnostics.estimates import Estimate
+
 T = TypeVar("T")
 
 WIDTH: Final = 460
@@ -36,6 +38,13 @@ class Value:
     """Upper end of its interval."""
     n: int | None
     """How many things were counted; None where that says nothing of the value."""
+
+
+def value_of(estimate: Estimate | None) -> Value | None:
+    """An estimate as charts and tables take it; None where nothing was observed."""
+    if estimate is None:
+        return None
+    return Value(value=estimate.value, low=estimate.low, high=estimate.high, n=estimate.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

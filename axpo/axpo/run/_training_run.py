@@ -15,6 +15,7 @@ from axpo.algorithm.update import DivergenceError
 from axpo.diagnostics._collapse import tool_collapse
 from axpo.diagnostics._thresholds import threshold_problem
 from axpo.diagnostics.metrics import step_metrics
+from axpo.diagnostics.parts import step_parts
 from axpo.distributed.errors import PeerError
 from axpo.records._folder import CHECKPOINTS
 from axpo.run._beginning import RunParts
@@ -186,8 +187,9 @@ class TrainingRun:
         config, log = self._config, self._log
         tools = [tool.name for tool in self._parts.worlds.training.tools]
         metrics = step_metrics(groups, tools=tools, success_threshold=config.success_threshold)
+        parts = step_parts(groups, tools=tools, success_threshold=config.success_threshold)
         self._progress = self._progress.after(step, {**metrics, **measured})
-        record: dict[str, Any] = {"step": step, **metrics, **measured, **self._progress.totals()}
+        record: dict[str, Any] = {"step": step, **metrics, **parts, **measured, **self._progress.totals()}
         collapse = tool_collapse([*self._history, record])
         record |= {"tool_collapse": float(collapse is not None), "tool_collapse_kind": collapse}
         tools_of, most = self._parts.worlds.training.tools, config.log.rollouts_per_step

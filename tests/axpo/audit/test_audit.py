@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axpo.audit.audit import AuditSettings, Findings, audit
-from axpo.audit.conditions import Expression, fell
+from axpo.audit.conditions import Expression, Measured, fell
 from axpo.audit.fields import Fields, UnreadableError
 from axpo.audit.record import Transcript
 from axpo.audit.sources import FORMATS
@@ -96,7 +96,15 @@ def test_counts_of_chat_messages_are_those_made_by_hand(tmp_path: Path) -> None:
     assert {name: value(findings, name) for name in expected} == {
         name: None if pair is None else pytest.approx(pair) for name, pair in expected.items()
     }
-    assert findings.by_tool["search"] == {"calls": 4, "rollouts": 4, "valid": 1.0, "succeeded": 0.75, "pass1": 0.25}
+    search = findings.by_tool["search"]
+    assert (search.calls, search.rollouts) == (4, 4)
+    assert {name: found and (found.value, found.n) for name, found in search.metrics.items()} == {
+        "tool_attempt_rate": (pytest.approx(4 / 7), 7),
+        "tool_call_valid_rate": (1.0, 4),
+        "tool_success_rate": (3 / 4, 4),
+        "tool_pass1": (1 / 4, 4),
+        "all_wrong_tool_subgroups": (1 / 2, 2),
+    }
     assert findings.tool_users == {0: 1, 2: 2}
     assert findings.examples["mention_without_call"] == (f"{tmp_path / 'rows.jsonl'}:6",)
 
@@ -360,7 +368,7 @@ class TestConditions:
         ],
     )
     def test_conditions_hold_or_do_not(self, text: str, holds: bool) -> None:
-        assert Expression.read(text, self.METRICS).holds(self.METRICS) is holds
+        assert Expression.read(text, self.METRICS).holds(Measured(whole=self.METRICS)) is holds
 
     @pytest.mark.parametrize(
         ("text", "message"), [("nope<1", "nope"), ("tool_pass1", "METRIC<NUMBER"), ("tool_pass1<x", "METRIC")]
@@ -378,9 +386,9 @@ class TestConditions:
             "tool_attempt_rate": {"value": 0.1, "low": 0.0, "high": 0.2},
             "dead_groups": {"value": 0.2, "low": 0.1, "high": 0.4},
         }
-        found = {change.metric: change.is_certain for change in fell(before, after)}
+        found = {change.metric: change.is_certain for change in fell(Measured(whole=before), Measured(whole=after))}
         assert found == {"tool_attempt_rate": True, "dead_groups": False}
-        assert fell(after, before) == ()
+        assert fell(Measured(whole=after), Measured(whole=before)) == ()
 
 
 def test_the_command_writes_what_it_found_and_fails_a_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from axpo.audit.fields import Fields, UnreadableError, at, key_of, mapping
+from axpo.audit.fields import ENVIRONMENTS, Fields, UnreadableError, at, environment_of, key_of, mapping
 from axpo.audit.record import AssistantTurn, Call, Transcript
 
 _VALID = ("executed", "over_limit", "withheld")
+_SOURCE: Final = re.compile(r"([a-z_]+)-\d+/")
+"""How the fingerprints begin of the sources that the suite's environments draw from."""
 
 
 def matches(record: Mapping[str, Any]) -> bool:
@@ -36,7 +39,17 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript | None:
         hops=question["hops"] if isinstance(question.get("hops"), int) else None,
         labels=tuple(map(str, labels)) if isinstance(labels, list) else (),
         cut_off=mapping(episode).get("stop") == "max_tokens",
+        environment=_environment(record, question, fields),
     )
+
+
+def _environment(record: Mapping[str, Any], question: Mapping[str, Any], fields: Fields) -> str | None:
+    """The family of a mixture's question, or what its row says; else which of the suite's sources it is from."""
+    if fields.split_by:
+        return environment_of(record, fields)
+    told = environment_of(mapping(question.get("extra")), fields, ("family", *ENVIRONMENTS))
+    source = _SOURCE.match(str(question.get("source")))
+    return told or (source[1] if source else None)
 
 
 def _turn(turn: Mapping[str, Any]) -> AssistantTurn:

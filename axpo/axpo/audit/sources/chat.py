@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from axpo.audit.fields import HOPS, Fields, UnreadableError, count_of, labels_of, question_of, reward_of
+from axpo.audit.fields import (
+    HOPS,
+    Fields,
+    UnreadableError,
+    count_of,
+    environment_of,
+    labels_of,
+    question_of,
+    reward_of,
+)
 from axpo.audit.messages import tool_names, turns_of
 from axpo.audit.record import Transcript
 
@@ -32,6 +41,7 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
         hops=count_of(record, HOPS),
         labels=labels_of(record),
         cut_off=None if finish is None else finish == "length",
+        environment=environment_of(record, fields),
     )
 
 

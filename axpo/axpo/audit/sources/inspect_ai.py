@@ -10,6 +10,7 @@ from axpo.audit.fields import (
     Fields,
     UnreadableError,
     count_of,
+    environment_of,
     key_of,
     labels_of,
     mapping,
@@ -40,6 +41,7 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
         hops=count_of(extra, HOPS),
         labels=labels_of(extra),
         cut_off=_cut_off(record),
+        environment=environment_of(record, fields, ("task",)),
     )
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from axpo.audit.fields import HOPS, Fields, UnreadableError, count_of, labels_of, question_of, reward_of
+from axpo.audit.fields import (
+    HOPS,
+    Fields,
+    UnreadableError,
+    count_of,
+    environment_of,
+    labels_of,
+    question_of,
+    reward_of,
+)
 from axpo.audit.record import Transcript
 from axpo.audit.texts import turns_of_text
 
@@ -29,4 +38,5 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
         step=count_of(record, ("step", "global_step")),
         hops=count_of(record, HOPS),
         labels=labels_of(record),
+        environment=environment_of(record, fields),
     )

@@ -6,12 +6,25 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from axpo.audit.fields import HOPS, Fields, UnreadableError, count_of, key_of, labels_of, question_of, reward_of
+from axpo.audit.fields import (
+    ENVIRONMENTS,
+    HOPS,
+    Fields,
+    UnreadableError,
+    count_of,
+    environment_of,
+    key_of,
+    labels_of,
+    question_of,
+    reward_of,
+)
 from axpo.audit.messages import tool_names, turns_of
 from axpo.audit.record import Transcript
 from axpo.audit.texts import turns_of_text
 
-_KNOWN: Final = frozenset({"step", "prompt", "completion", "advantage", "index", "image", "images", "tools", *HOPS})
+_KNOWN: Final = frozenset(
+    {"step", "prompt", "completion", "advantage", "index", "image", "images", "tools", *HOPS, *ENVIRONMENTS}
+)
 
 
 def matches(record: Mapping[str, Any]) -> bool:
@@ -27,20 +40,22 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
     return Transcript(
         question=question_of(record, fields) if fields.group_by else key_of(record.get("prompt")),
         turns=turns_of_text(completion) if isinstance(completion, str) else turns_of(completion),
-        reward=reward_of(record, fields) if fields.reward else _sum(record),
+        reward=reward_of(record, fields) if fields.reward else _sum(record, fields),
         step=count_of(record, ("step",)),
         tools=tool_names(record.get("tools")),
         hops=count_of(record, HOPS),
         labels=labels_of(record),
+        environment=environment_of(record, fields),
     )
 
 
-def _sum(record: Mapping[str, Any]) -> float | None:
+def _sum(record: Mapping[str, Any], fields: Fields) -> float | None:
     """A reward function that does not apply logs NaN."""
     numbers = [
         float(value)
         for name, value in record.items()
         if name not in _KNOWN
+        and name != fields.split_by
         and isinstance(value, int | float)
         and not isinstance(value, bool)
         and math.isfinite(value)

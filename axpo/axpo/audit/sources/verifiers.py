@@ -12,6 +12,7 @@ from axpo.audit.fields import (
     UnreadableError,
     at,
     count_of,
+    environment_of,
     key_of,
     labels_of,
     mapping,
@@ -43,8 +44,8 @@ def parts(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     traces = record.get("traces")
     if "nodes" in record or not isinstance(traces, list) or not traces:
         return (record,)
-    work = at(record, "run.work")
-    return [{"work": work, **trace} if isinstance(trace, Mapping) else {"nodes": trace} for trace in traces]
+    shared = {"work": at(record, "run.work"), "env": record.get("env")}
+    return [{**shared, **trace} if isinstance(trace, Mapping) else {"nodes": trace} for trace in traces]
 
 
 def read(record: Mapping[str, Any], fields: Fields) -> Transcript | None:
@@ -68,6 +69,7 @@ def _result(record: Mapping[str, Any], fields: Fields) -> Transcript:
         hops=count_of(record, HOPS),
         labels=labels_of(record),
         cut_off=record["is_truncated"] if isinstance(record.get("is_truncated"), bool) else None,
+        environment=environment_of(record, fields),
     )
 
 
@@ -90,6 +92,7 @@ def _trace(record: Mapping[str, Any], fields: Fields) -> Transcript:
         hops=count_of(info, HOPS) or count_of(mapping(at(record, "task.data")), HOPS),
         labels=labels_of(info),
         cut_off=_cut_off(record),
+        environment=environment_of(record, fields, ("env.id", "env", "env_id")),
     )
 
 

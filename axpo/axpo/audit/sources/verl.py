@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from axpo.audit.fields import HOPS, Fields, UnreadableError, count_of, labels_of, question_of, reward_of
+from axpo.audit.fields import (
+    HOPS,
+    Fields,
+    UnreadableError,
+    count_of,
+    environment_of,
+    key_of,
+    labels_of,
+    question_of,
+    reward_of,
+)
 from axpo.audit.record import AssistantTurn, Transcript
 from axpo.audit.texts import turns_of_text
+
+_ROLLOUT_ID: Final = re.compile(r"(.+)_\d+_\d+")
+"""What verl's trainer of 0.9 writes as `uid`: the question's, the rollout's number, and the output's within it."""
 
 
 def matches(record: Mapping[str, Any]) -> bool:
@@ -22,10 +36,18 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
         raise UnreadableError(f"expected text in the field 'output'; got {type(output).__name__}")
     turns: tuple[AssistantTurn, ...] = turns_of_text(output)
     return Transcript(
-        question=question_of(record, fields, ("uid", "input")),
+        question=_question(record, fields),
         turns=turns,
         reward=reward_of(record, fields, ("score", "reward", "acc")),
         step=count_of(record, ("step", "global_step")),
         hops=count_of(record, HOPS),
         labels=labels_of(record),
+        environment=environment_of(record, fields),
     )
+
+
+def _question(record: Mapping[str, Any], fields: Fields) -> str:
+    found = question_of(record, fields, ("uid", "input"))
+    numbered = None if fields.group_by else _ROLLOUT_ID.fullmatch(found)
+    # What went in is added, for a user's own ids may look the same and tell questions apart.
+    return found if numbered is None else key_of([numbered[1], record.get("input")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,6 +13,8 @@ from axpo.run.trackers._tracker import Tracked
 
 _LONGEST: Final = 500
 """Characters of a setting: what every server takes."""
+_REFUSED: Final = re.compile(r"[^\w./: -]")
+"""What names of metrics must not hold; those of tools and environments are anybody's."""
 
 
 class MlflowTracker:
@@ -45,7 +48,9 @@ class MlflowTracker:
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Numbers of a step; those of repeated steps stand there twice."""
         now = int(time.time() * 1000)
-        metrics = [self._mlflow.entities.Metric(key, value, now, step) for key, value in values.items()]
+        metrics = [
+            self._mlflow.entities.Metric(_REFUSED.sub("_", key), value, now, step) for key, value in values.items()
+        ]
         self._client.log_batch(self._id, metrics=metrics)
 
     def end(self, *, finished: bool) -> None:
