@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,11 @@ _PROMPTS: Final = (
     *("rollout.episode.question.prompt", "prompt", "messages", "conversations", "conversation", "input", "question"),
     *("problem", "query", "task.data", "nodes"),
 )
+_USER: Final = re.compile(
+    r"(?:\A|\n)(?:<\|im_start\|>)?user\n((?:(?!\nuser\n).)*?)(?:<\|im_end\|>)?\n(?:<\|im_start\|>)?assistant\n",
+    re.DOTALL,
+)
+"""What a user says in a rendered prompt, behind what declares tools."""
 _ASKED_BY: Final = ("user", "human", None)
 
 
@@ -139,7 +145,8 @@ def _prompt(record: Mapping[str, Any]) -> str:
 
 def _asked(value: Any) -> str:
     if isinstance(value, str):
-        return value
+        asked = _USER.search(value)
+        return value if asked is None else asked[1]
     if isinstance(value, Mapping):
         return next((_asked(value[name]) for name in ("question", "prompt", "input") if value.get(name)), "")
     if not isinstance(value, list):

@@ -51,7 +51,7 @@ def _environments(findings: Findings) -> Iterator[str]:
     for name, periods in findings.environments_over_time.items():
         fall = _fall(periods)
         if fall is not None and whole is None:
-            yield f"In {_named(name)} {fall}"
+            yield f"In {_named(name)} tool use collapsed: {fall}"
 
 
 def _no_signal(findings: Findings) -> Iterator[str]:
@@ -107,7 +107,7 @@ def _acting_pays(findings: Findings) -> Iterator[str]:
 def _falls(findings: Findings) -> Iterator[str]:
     fall = _fall(findings.over_time)
     if fall is not None:
-        yield f"{fall[:1].upper()}{fall[1:]}"
+        yield f"Tool use collapsed: {fall}"
 
 
 def _fall(over_time: Mapping[str, Estimates]) -> str | None:
@@ -120,10 +120,7 @@ def _fall(over_time: Mapping[str, Estimates]) -> str | None:
     certain = last.high is not None and top.low is not None and last.high < top.low
     if not certain or last.value >= 0.5 * top.value:
         return None
-    return (
-        f"tool use collapsed: {_percent(top)} of the rollouts called a tool in steps {best}, {_percent(last)} in "
-        f"steps {latest}."
-    )
+    return f"{_percent(top)} of the rollouts called a tool in steps {best}, {_percent(last)} in steps {latest}."
 
 
 def _invalid(findings: Findings) -> Iterator[str]:

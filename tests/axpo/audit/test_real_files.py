@@ -46,6 +46,26 @@ def test_what_trl_itself_logged_is_read() -> None:
     assert list(findings.over_time) == ["1"]
 
 
+@pytest.mark.parametrize("name", ["verl_rollouts", "verl_rollouts_v1", "verl_validation"])
+def test_what_verl_itself_dumped_is_read_whatever_its_uid_tells_apart(name: str) -> None:
+    findings = read(f"{name}.jsonl")
+    assert list(findings.files.values()) == ["verl"]
+    assert (findings.rollouts, findings.questions, findings.unscored, findings.unreadable) == (4, 2, 0, 0)
+    # What went in declares the tool.
+    names = ("pass1", "tool_attempt_rate", "tool_pass1", "tool_success_rate", "mention_without_call")
+    assert values(findings, *names) == [(1 / 2, 4), (1 / 2, 4), (1 / 2, 2), (1 / 2, 2), (1 / 4, 4)]
+    assert findings.call_outcomes == {"lookup": {"ran": 1, "failed": 1, "malformed": 0, "untold": 0}}
+    assert list(findings.by_environment) == (["capitals"] if name == "verl_rollouts" else [])
+    shown = exhibits([HERE / f"{name}.jsonl"], AuditSettings(), [0])[0]
+    assert shown.prompt == "What is the capital of Peru?"
+    assert [turn.results for turn in shown.transcript.turns] == [("Lima",), ()]
+
+
+def test_an_own_id_that_looks_like_that_of_verl_tells_questions_apart(tmp_path: Path) -> None:
+    rows = [{"input": f"q{n}", "output": "x", "score": 1.0, "uid": f"math_{n}_0"} for n in range(3)]
+    assert audit([write(tmp_path / "rows.jsonl", rows)], AuditSettings()).questions == 3
+
+
 def test_episodes_of_verifiers_are_read_trace_by_trace() -> None:
     findings = read("verifiers_traces.jsonl")
     assert list(findings.files.values()) == ["verifiers"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from axpo.audit.fields import (
@@ -17,11 +18,15 @@ from axpo.audit.fields import (
     question_of,
     reward_of,
 )
+from axpo.audit.messages import tool_names
 from axpo.audit.record import AssistantTurn, Transcript
 from axpo.audit.texts import turns_of_text
 
 _ROLLOUT_ID: Final = re.compile(r"(.+)_\d+_\d+")
 """What verl's trainer of 0.9 writes as `uid`: the question's, the rollout's number, and the output's within it."""
+
+_TOOLS: Final = re.compile(r"<tools>\n(.*?)\n</tools>", re.DOTALL)
+"""How the chat templates of Qwen and Hermes declare tools, a line each, in what went in."""
 
 
 def matches(record: Mapping[str, Any]) -> bool:
@@ -40,6 +45,7 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
         turns=turns,
         reward=reward_of(record, fields, ("score", "reward", "acc")),
         step=count_of(record, ("step", "global_step")),
+        tools=_offered(str(record.get("input"))),
         hops=count_of(record, HOPS),
         labels=labels_of(record),
         environment=environment_of(record, fields),
@@ -51,3 +57,14 @@ def _question(record: Mapping[str, Any], fields: Fields) -> str:
     numbered = None if fields.group_by else _ROLLOUT_ID.fullmatch(found)
     # What went in is added, for a user's own ids may look the same and tell questions apart.
     return found if numbered is None else key_of([numbered[1], record.get("input")])
+
+
+def _offered(given: str) -> tuple[str, ...]:
+    declared = _TOOLS.search(given) if "<tools>" in given else None
+    return () if declared is None else _names(declared[1])
+
+
+@lru_cache(maxsize=64)
+def _names(block: str) -> tuple[str, ...]:
+    """The names of the tools that a block declares; lines that are no JSON declare none."""
+    return tuple(name for line in block.splitlines() for name in tool_names(f"[{line}]"))
