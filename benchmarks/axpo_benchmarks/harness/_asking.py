@@ -16,9 +16,9 @@ from axpo.settings.benchmark_evaluation import ALL, BenchmarkEvalConfig, Protoco
 from axpo.settings.config import ConfigError
 from axpo_benchmarks import scorers
 from axpo_benchmarks.environment import BenchmarkEnv, sites_of
+from axpo_benchmarks.harness._judging import NamedJudge
 from axpo_benchmarks.loaders import BENCHMARKS, Benchmark, BenchmarkQuestions, Kind, count_differences, find_benchmark
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.plumbing.named_object import load_named
 from axpo_envs.types import Question
 
 TOOLS: Final = "tools"
@@ -88,15 +88,19 @@ class Asked:
         )
 
 
-def find_asked(config: BenchmarkEvalConfig) -> tuple[Asked, ...]:
+def find_asked(config: BenchmarkEvalConfig, judge: NamedJudge | None = None) -> tuple[Asked, ...]:
     """The benchmarks of an evaluation; nothing is asked yet.
+
+    Args:
+        config: what is evaluated, and how.
+        judge: decides where rules do not.
 
     Raises:
         ConfigError: a benchmark is unknown, its files are not found or unusable, or a tool cannot be made.
     """
     try:
         homes = _homes(config)
-        return tuple(_asked(config, benchmark, home) for benchmark, home in homes)
+        return tuple(_asked(config, benchmark, home, judge) for benchmark, home in homes)
     except EnvConfigError as error:
         raise ConfigError(str(error)) from error
 
@@ -127,7 +131,7 @@ def _spelled(folder: str) -> str:
         return ""
 
 
-def _asked(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path) -> Asked:
+def _asked(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path, judge: NamedJudge | None) -> Asked:
     protocol = config.protocol
     if benchmark.kind is Kind.SEARCH and protocol.search is None and "paper" in protocol.tools:
         raise ConfigError(
@@ -139,7 +143,8 @@ def _asked(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path) -> Ask
         arms[NO_TOOLS] = ("none",)
     if protocol.unseen_tools:
         arms[UNSEEN_TOOLS] = (*protocol.tools, *protocol.unseen_tools)
-    made = {arm: _env(config, benchmark, home, tools) for arm, tools in arms.items()}
+    scorer = scorer_of(benchmark.name, judge)
+    made = {arm: _env(config, benchmark, home, tools=tools, scorer=scorer) for arm, tools in arms.items()}
     size = next(iter(made.values())).asked.size
     return Asked(
         benchmark=benchmark,
@@ -147,11 +152,13 @@ def _asked(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path) -> Ask
         slice=config.slice or benchmark.default,
         count=size if config.questions is None else min(size, config.questions),
         arms=made,
-        judge=config.judge if benchmark.name in _JUDGED else None,
+        judge=judge.name if judge is not None and takes_judge(benchmark.name) else None,
     )
 
 
-def _env(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path, tools: Sequence[str]) -> BenchmarkEnv:
+def _env(
+    config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path, *, tools: Sequence[str], scorer: scorers.Scorer
+) -> BenchmarkEnv:
     protocol: ProtocolConfig = config.protocol
     searches = any(name in ("paper", "search") for name in tools)
     return BenchmarkEnv(
@@ -160,21 +167,22 @@ def _env(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path, tools: S
         slice=config.slice,
         tools=list(tools),
         search=protocol.search if searches else None,
-        scorer=scorer_of(benchmark.name, config.judge),
+        scorer=scorer,
         max_turns=protocol.max_turns,
         view_size=protocol.view_size,
     )
 
 
-def scorer_of(benchmark: str, judge: str | None) -> scorers.Scorer:
-    """The scorer of a benchmark, with the judge of that name where it takes one.
+def takes_judge(benchmark: str) -> bool:
+    """Whether a judge decides anything there."""
+    return benchmark in _JUDGED
 
-    Raises:
-        EnvConfigError: there is no such judge.
-    """
-    if judge is None or benchmark not in _JUDGED:
+
+def scorer_of(benchmark: str, judge: NamedJudge | None) -> scorers.Scorer:
+    """The scorer of a benchmark, with the judge where it takes one."""
+    if judge is None or not takes_judge(benchmark):
         return scorers.SCORERS[benchmark]()
-    return _JUDGED[benchmark](load_named(judge, "judge"))
+    return _JUDGED[benchmark](judge.judge)
 
 
 def asked_question(benchmark: Benchmark, question: Question, *, part: str, images: int) -> AskedQuestion:

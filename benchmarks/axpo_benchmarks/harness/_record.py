@@ -17,6 +17,7 @@ from axpo_benchmarks.harness._figures import (
     by_question,
     categories,
     cost,
+    judging,
     mean_of,
     paired,
     success,
@@ -58,6 +59,7 @@ def _benchmark(folder: EvaluationFolder, name: str, asked: BenchmarkProvenance) 
     for arm, rollouts in groups.items():
         made = sum(map(len, rollouts.values()))
         figures = {**success(questions, rollouts), **acting(questions, rollouts), **cost(questions, rollouts)}
+        figures |= {} if asked.judge is None else judging(questions, rollouts)
         published = PUBLISHED.get(name)
         figures |= {} if published is None else published(questions, rollouts)
         arms[arm] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -34,6 +34,8 @@ class Entry:
     """Its place there."""
     part: str
     """The part of the benchmark it belongs to, by which figures are reported."""
+    shared: object = None
+    """Kept for as long as the entry: what it shares with others."""
 
     def question(self) -> Question:
         """The question, its images decoded; nothing of them is kept here."""
@@ -183,7 +185,7 @@ class BenchmarkQuestions:
                 return self._kept[index]
             question = replace(self._entries[index].question(), source=self._fingerprint)
             self._kept[index] = question
-            while len(self._kept) > 1 and sum(map(_decoded_bytes, self._kept.values())) > _DECODED_BYTES:
+            while len(self._kept) > 1 and _decoded_bytes(self._kept.values()) > _DECODED_BYTES:
                 self._kept.popitem(last=False)
             return question
 
@@ -197,8 +199,9 @@ class BenchmarkQuestions:
         return self._entries[index].part
 
 
-def _decoded_bytes(question: Question) -> int:
-    return sum(image.pixels.nbytes for image in question.images)
+def _decoded_bytes(questions: Iterable[Question]) -> int:
+    """Bytes of their pixels; those of an image that several of them show count once."""
+    return sum({id(image): image.pixels.nbytes for one in questions for image in one.images}.values())
 
 
 def count_differences(expected: Expected, counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from axpo_benchmarks.testing import (
     write_tsv,
     write_visual_probe,
 )
-from axpo_envs import EnvConfigError, ExactMatch, ToolEnv, ToolEnvSpec
+from axpo_envs import EnvConfigError, ExactMatch, ImageRef, ToolEnv, ToolEnvSpec
 
 ROOT = Path(__file__).parents[3]
 REAL = ROOT.parent / "shared" / "data" / "mathvision"
@@ -91,6 +91,34 @@ def test_hr_bench_groups_the_cyclic_rows_of_a_question(tmp_path: Path, size: str
     assert sorted(Counter(question.extra["group"] for question in questions).values()) == [4, 4]
     assert {question.options["ABCD".index(question.answer)] for question in questions} == {"green"}
     assert questions[0].text.startswith('What colour is\tsign 0, "left"?\nA. red\nB. green')
+
+
+def test_hr_bench_reads_and_decodes_an_image_once_however_many_rows_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    decoded: list[int] = []
+    b64decode, from_bytes = base64.b64decode, ImageRef.from_bytes
+
+    def reading(text: str, **settings: Any) -> bytes:
+        read.append(len(text))
+        return b64decode(text, **settings)
+
+    def decoding(data: bytes, **settings: Any) -> ImageRef:
+        decoded.append(len(data))
+        return from_bytes(data, **settings)
+
+    monkeypatch.setattr(base64, "b64decode", reading)
+    monkeypatch.setattr(ImageRef, "from_bytes", decoding)
+    # Sizes that no other test shows: pixels are shared for as long as someone has them.
+    rows = [*hr_bench_rows(80), *hr_bench_rows(81)]
+    write_tsv(tmp_path / "hr_bench_4k.tsv", [*rows[::2], *rows[1::2]])
+    source = BENCHMARKS["hr-bench-4k"].source(tmp_path)
+    assert (len(read), len(decoded)) == (2, 0)
+    questions = [source.question(index) for index in range(8)]
+    assert len(decoded) == 2
+    assert len({id(question.images[0]) for question in questions}) == 2
+    assert {question.images[0].width for question in questions} == {86, 87}
 
 
 def test_hr_bench_reads_parquet_and_refuses_other_answers_and_images(tmp_path: Path) -> None:
