@@ -103,12 +103,12 @@ def _open_jobs(folder: EvaluationFolder, asked: Sequence[Asked], samples: int) -
     for one in asked:
         name = one.benchmark.name
         ids = [question.id for question in folder.questions(name)]
-        for arm, env in one.arms.items():
+        for arm in one.arms:
             there = {(rollout.question, rollout.sample) for rollout in folder.rollouts(name, arm)}
             for index, question in enumerate(ids):
                 left = tuple(sample for sample in range(samples) if (question, sample) not in there)
                 if left:
-                    jobs.append(Job(benchmark=name, arm=arm, env=env, index=index, samples=left))
+                    jobs.append(Job(benchmark=name, arm=arm, env=one.env(arm, index), index=index, samples=left))
     return jobs
 
 

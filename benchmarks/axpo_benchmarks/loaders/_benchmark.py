@@ -36,12 +36,15 @@ class Entry:
     """The part of the benchmark it belongs to, by which figures are reported."""
     shared: object = None
     """Kept for as long as the entry: what it shares with others."""
+    finish: Callable[[Question], Question] | None = None
+    """Makes the question of the decoded one, such as slices of a tall image; None leaves it as it is."""
 
     def question(self) -> Question:
         """The question, its images decoded; nothing of them is kept here."""
         # A source keeps what it decoded last, which for one row each would be every image of a benchmark.
         source = copy(self.source) if self.source.size == 1 else self.source
-        return source.question(self.index)
+        question = source.question(self.index)
+        return question if self.finish is None else self.finish(question)
 
 
 Reader: TypeAlias = Callable[[Path, str], Iterator[Entry]]
@@ -85,6 +88,8 @@ class Benchmark:
     """Reads a slice."""
     kind: Kind
     """What it asks for, as the paper groups them."""
+    single_turn: tuple[str, ...] = ()
+    """Parts that are answered in one turn, without tools."""
     sites: tuple[str, ...] = ()
     """Its own pages, beside those that carry any data set: hosts, or hosts with the beginning of a path."""
 

@@ -17,14 +17,15 @@ from axpo.settings.benchmark_evaluation import BenchmarkEvalConfig, ProtocolConf
 from axpo.settings.config import ConfigError
 from axpo_benchmarks.harness import evaluate_benchmarks, rescore
 from axpo_benchmarks.testing import visual_probe_row, write_visual_probe
-from axpo_envs.errors import EnvConfigError, InfrastructureFault
+from axpo_envs.errors import InfrastructureFault, RewardFault
+from axpo_envs.plumbing.web import Retries
 from axpo_envs.types import Question
 
 SAID = ("17", "seventeen", "71", "a bus")
 AGENT = f"""
 class Four:
     def act(self, observation, state):
-        return "<answer>" + {SAID!r}[int(state.question.id) % 4] + "</answer>"
+        return "<answer>" + {SAID!r}[int(state.question.id[-1])] + "</answer>"
 
 
 def decides(question, answer):
@@ -99,7 +100,7 @@ def test_it_decides_is_counted_and_is_held_against_the_rule(server: JudgeServer,
     record = evaluate_benchmarks(config(server.url))
     folder = EvaluationFolder(here / "out")
     judged = {one.question: one.judged for one in folder.rollouts("visual-probe", "tools")}
-    assert [(judged[str(n)].outcome, judged[str(n)].rule, judged[str(n)].judge) for n in range(4)] == [
+    assert [(judged[f"hard/{n}"].outcome, judged[f"hard/{n}"].rule, judged[f"hard/{n}"].judge) for n in range(4)] == [
         ("right", "right", "wrong"),
         ("right", "wrong", "right"),
         ("wrong", "wrong", "wrong"),
@@ -107,7 +108,7 @@ def test_it_decides_is_counted_and_is_held_against_the_rule(server: JudgeServer,
     ]
     found = record["metrics"]
     assert found["judge_agreement"]["value"] == pytest.approx(1 / 3)
-    assert found["judge_agreement"]["n"] == 3
+    assert found["judge_agreement"]["n"] == 6
     assert {"low", "high"} <= found["judge_agreement"].keys()
     assert found["judge_accepts"]["value"] == pytest.approx(1 / 2)
     assert found["judge_rejects"]["value"] == 1.0
@@ -138,13 +139,13 @@ def test_what_it_said_is_kept_for_later_processes(server: JudgeServer) -> None:
 def test_a_judge_that_is_gone_scores_nothing(
     server: JudgeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    monkeypatch.setattr(Retries, "wait_s", lambda *_: 0.0)
     server.status = 503
     with pytest.raises(InfrastructureFault, match="answered 503"):
         evaluate_benchmarks(config(server.url))
     assert EvaluationFolder("out").rollouts("visual-probe", "tools") == ()
     server.status = 401
-    with pytest.raises(EnvConfigError, match="check the key"):
+    with pytest.raises(RewardFault, match="check the key"):
         evaluate_benchmarks(config(server.url))
     evaluate_benchmarks(replace(config(None, None), out="plain"))
     before = EvaluationFolder("plain").rollouts("visual-probe", "tools")
