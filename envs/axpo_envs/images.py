@@ -40,7 +40,7 @@ class ImageRef:
         ValueError: the array is not uint8 of shape (H, W, 3) with H, W >= 1, or has too many pixels.
     """
 
-    __slots__ = ("_digest", "pixels")
+    __slots__ = ("__weakref__", "_digest", "pixels")
 
     pixels: Final[Pixels]
 

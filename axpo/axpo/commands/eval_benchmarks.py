@@ -49,7 +49,12 @@ class RescoreArguments:
     rescore: Path
     """The evaluation's folder."""
     judge: Name | None = None
-    """`package.module:name` of a function of question and answer that decides where rules do not; it sees no images."""
+    """Decides where rules do not, without images: the address of an OpenAI-compatible server such as
+    `http://host:8000/v1`, or `package.module:name` of a function of question and answer."""
+    judge_model: Name | None = None
+    """With a judge's address: the model's name there."""
+    judge_key_variable: Name | None = None
+    """With a judge's address: the environment variable that holds its key."""
     json: Path | None = None
     """Write the results to this file, too."""
 
@@ -75,7 +80,13 @@ def run(arguments: Sequence[str]) -> int:
 def _rescore(harness: Any, arguments: Sequence[str]) -> int:
     parsed = parse(RescoreArguments, "eval", arguments)
     check_output(parsed.json)
-    record, changed = harness.rescore(parsed.rescore, judge=parsed.judge, warn=_warn)
+    record, changed = harness.rescore(
+        parsed.rescore,
+        judge=parsed.judge,
+        judge_model=parsed.judge_model,
+        judge_key_variable=parsed.judge_key_variable,
+        warn=_warn,
+    )
     say(f"axpo: {changed} of {record['rollouts']} verdicts changed")
     _finish(harness, record, parsed.rescore, parsed.json)
     return 0

@@ -5,6 +5,7 @@ FOLDER/
   evaluation.json                what was evaluated, and how: `Provenance`, with a checksum; written first
   BENCHMARK/questions.jsonl      one `AskedQuestion` a line
   BENCHMARK/ARM/rollouts.jsonl   one `EvaluatedRollout` a line, in the order in which they ended
+  judgements.jsonl               what a judge behind a server said of each answer, where there is one
 ```
 
 Lines carry checksums (`JsonLines`): one that a kill left half-written does not count, one that was changed is found.
@@ -36,6 +37,8 @@ FORMAT: Final = 1
 PROVENANCE: Final = "evaluation.json"
 QUESTIONS: Final = "questions.jsonl"
 ROLLOUTS: Final = "rollouts.jsonl"
+
+JUDGEMENTS: Final = "judgements.jsonl"
 
 R = TypeVar("R")
 
@@ -131,6 +134,10 @@ class Judged:
     """What it is worth; graded by MMSearch (F1), else 0 or 1."""
     cut: bool
     """Whether a token limit cut the response."""
+    rule: Annotated[str, Field(pattern="^(right|wrong|unparsable)$")] | None = None
+    """The outcome by rules alone; None where no judge was asked."""
+    judge: Annotated[str, Field(pattern="^(right|wrong|unreadable)$")] | None = None
+    """What the judge said; None where none was asked."""
 
     @property
     def right(self) -> bool:
@@ -209,7 +216,8 @@ class BenchmarkProvenance:
     scorer: Name
     """Hash of the scorers' source."""
     judge: str | None
-    """What decides where rules do not, as it was named; None for rules alone."""
+    """What decides where rules do not: `package.module:name`, or a model and the hash of what it is told; None for
+    rules alone."""
     prompts: Mapping[str, Name]
     """By arm: hash of the instructions and of the tools as the policy is told of them."""
     tools: Mapping[str, tuple[str, ...]]
@@ -362,6 +370,31 @@ class EvaluationFolder:
     def replace_provenance(self, provenance: Provenance) -> None:
         """Writes anew what was evaluated, as another scorer judged it."""
         checked_json.write(self.path / PROVENANCE, json.loads(json.dumps(asdict(provenance))))
+
+    def judgements(self) -> dict[str, bool]:
+        """What a judge said so far, by the codes of what it was asked.
+
+        Raises:
+            DamagedFileError: a line is not what was written.
+        """
+        return {str(record["code"]): bool(record["right"]) for record in self._judgements().read()}
+
+    def add_judgement(self, code: str, *, right: bool, **told: str) -> None:
+        """Adds what a judge said; when this returns, it is on the disk.
+
+        Args:
+            code: tells what was asked of whom.
+            right: what the judge said.
+            told: what a person should see beside it.
+
+        Raises:
+            OSError: the disk is full or the file cannot be written; what was there is untouched.
+            DamagedFileError: the file was changed.
+        """
+        self._judgements().append({"code": code, **told, "right": right})
+
+    def _judgements(self) -> JsonLines:
+        return self._logs.setdefault(("", JUDGEMENTS), JsonLines(self.path / JUDGEMENTS))
 
     def arms(self, benchmark: str) -> tuple[str, ...]:
         """The arms of a benchmark: `tools`, `no_tools`, `unseen_tools`; those that were asked for."""

@@ -90,8 +90,13 @@ class BenchmarkEvalConfig:
     revision: Name | None = None
     """What tells the model's weights, for a server's model."""
     judge: Name | None = None
-    """`package.module:name` of a function of question and answer that decides where rules do not (VisualProbe,
-    HR-MMSearch, Math-VR); without one their figures are lower bounds."""
+    """Decides where rules do not (VisualProbe, HR-MMSearch, Math-VR): the address of an OpenAI-compatible server, as
+    `http://host:8000/v1`, or `package.module:name` of a function of question and answer; without one their figures are
+    lower bounds."""
+    judge_model: Name | None = None
+    """With a judge's address: the model's name there."""
+    judge_key_variable: Name | None = None
+    """With a judge's address: the environment variable that holds its key."""
     workers: Count = 16
     """Questions that a server is asked at a time."""
     at_a_time: Count = 16

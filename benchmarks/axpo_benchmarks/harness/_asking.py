@@ -16,9 +16,17 @@ from axpo.settings.benchmark_evaluation import ALL, BenchmarkEvalConfig, Protoco
 from axpo.settings.config import ConfigError
 from axpo_benchmarks import scorers
 from axpo_benchmarks.environment import BenchmarkEnv, sites_of
-from axpo_benchmarks.loaders import BENCHMARKS, Benchmark, BenchmarkQuestions, Kind, count_differences, find_benchmark
+from axpo_benchmarks.harness._judging import NamedJudge
+from axpo_benchmarks.loaders import (
+    BENCHMARKS,
+    Benchmark,
+    BenchmarkQuestions,
+    Kind,
+    count_differences,
+    find_benchmark,
+)
+from axpo_benchmarks.loaders._benchmark import FULL
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.plumbing.named_object import load_named
 from axpo_envs.types import Question
 
 TOOLS: Final = "tools"
@@ -28,6 +36,10 @@ NO_TOOLS: Final = "no_tools"
 UNSEEN_TOOLS: Final = "unseen_tools"
 """The arm with further tools."""
 
+_SINGLE_TURN: Final = (
+    "Do what is asked. Write what you find, and nothing else, in a box between answer tags: "
+    "<answer>\\boxed{...}</answer>"
+)
 _LONGEST_KIND: Final = 40
 _CLUSTERS: Final = {"hr-bench-4k": "group", "hr-bench-8k": "group", "dynamath": "seed"}
 """The column that tells which questions are not independent."""
@@ -52,6 +64,8 @@ class Asked:
     """Questions that are asked, the first ones."""
     arms: Mapping[str, BenchmarkEnv]
     """By arm."""
+    single: BenchmarkEnv | None
+    """Asks what is answered in one turn, without tools, in every arm; None where there is nothing such."""
     judge: str | None
     """The judge's name."""
 
@@ -59,6 +73,12 @@ class Asked:
     def source(self) -> BenchmarkQuestions:
         """The questions, shared by all arms."""
         return next(iter(self.arms.values())).asked
+
+    def env(self, arm: str, index: int) -> BenchmarkEnv:
+        """What asks the question at that place."""
+        if self.single is not None and self.source.part(index) in self.benchmark.single_turn:
+            return self.single
+        return self.arms[arm]
 
     def questions(self) -> tuple[AskedQuestion, ...]:
         """The questions as records hold them; no image is decoded for it."""
@@ -88,15 +108,19 @@ class Asked:
         )
 
 
-def find_asked(config: BenchmarkEvalConfig) -> tuple[Asked, ...]:
+def find_asked(config: BenchmarkEvalConfig, judge: NamedJudge | None = None) -> tuple[Asked, ...]:
     """The benchmarks of an evaluation; nothing is asked yet.
+
+    Args:
+        config: what is evaluated, and how.
+        judge: decides where rules do not.
 
     Raises:
         ConfigError: a benchmark is unknown, its files are not found or unusable, or a tool cannot be made.
     """
     try:
         homes = _homes(config)
-        return tuple(_asked(config, benchmark, home) for benchmark, home in homes)
+        return tuple(_asked(config, benchmark, home, judge) for benchmark, home in homes)
     except EnvConfigError as error:
         raise ConfigError(str(error)) from error
 
@@ -127,9 +151,11 @@ def _spelled(folder: str) -> str:
         return ""
 
 
-def _asked(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path) -> Asked:
+def _asked(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path, judge: NamedJudge | None) -> Asked:
     protocol = config.protocol
-    if benchmark.kind is Kind.SEARCH and protocol.search is None and "paper" in protocol.tools:
+    slice_name = config.slice or benchmark.default
+    searches = benchmark.kind is Kind.SEARCH and slice_name not in benchmark.single_turn
+    if searches and protocol.search is None and "paper" in protocol.tools:
         raise ConfigError(
             f"search: {benchmark.name} asks for what stands on the web: say what is searched, or leave the search out "
             "by --tools python image_zoom_in"
@@ -139,19 +165,26 @@ def _asked(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path) -> Ask
         arms[NO_TOOLS] = ("none",)
     if protocol.unseen_tools:
         arms[UNSEEN_TOOLS] = (*protocol.tools, *protocol.unseen_tools)
-    made = {arm: _env(config, benchmark, home, tools) for arm, tools in arms.items()}
+    scorer = scorer_of(benchmark.name, judge)
+    single = None
+    if slice_name in (FULL, *benchmark.single_turn) and benchmark.single_turn:
+        single = _env(config, benchmark, home, tools=("none",), scorer=scorer, instructions=_SINGLE_TURN)
+    made = {arm: _env(config, benchmark, home, tools=tools, scorer=scorer) for arm, tools in arms.items()}
     size = next(iter(made.values())).asked.size
     return Asked(
         benchmark=benchmark,
         path=home,
-        slice=config.slice or benchmark.default,
+        slice=slice_name,
         count=size if config.questions is None else min(size, config.questions),
         arms=made,
-        judge=config.judge if benchmark.name in _JUDGED else None,
+        single=single,
+        judge=judge.name if judge is not None and takes_judge(benchmark.name) else None,
     )
 
 
-def _env(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path, tools: Sequence[str]) -> BenchmarkEnv:
+def _env(
+    config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path, *, tools: Sequence[str], **more: Any
+) -> BenchmarkEnv:
     protocol: ProtocolConfig = config.protocol
     searches = any(name in ("paper", "search") for name in tools)
     return BenchmarkEnv(
@@ -160,21 +193,22 @@ def _env(config: BenchmarkEvalConfig, benchmark: Benchmark, home: Path, tools: S
         slice=config.slice,
         tools=list(tools),
         search=protocol.search if searches else None,
-        scorer=scorer_of(benchmark.name, config.judge),
         max_turns=protocol.max_turns,
         view_size=protocol.view_size,
+        **more,
     )
 
 
-def scorer_of(benchmark: str, judge: str | None) -> scorers.Scorer:
-    """The scorer of a benchmark, with the judge of that name where it takes one.
+def takes_judge(benchmark: str) -> bool:
+    """Whether a judge decides anything there."""
+    return benchmark in _JUDGED
 
-    Raises:
-        EnvConfigError: there is no such judge.
-    """
-    if judge is None or benchmark not in _JUDGED:
+
+def scorer_of(benchmark: str, judge: NamedJudge | None) -> scorers.Scorer:
+    """The scorer of a benchmark, with the judge where it takes one."""
+    if judge is None or not takes_judge(benchmark):
         return scorers.SCORERS[benchmark]()
-    return _JUDGED[benchmark](load_named(judge, "judge"))
+    return _JUDGED[benchmark](judge.judge)
 
 
 def asked_question(benchmark: Benchmark, question: Question, *, part: str, images: int) -> AskedQuestion:

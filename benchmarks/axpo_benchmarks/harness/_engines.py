@@ -14,12 +14,13 @@ from typing import Protocol
 
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import Group
-from axpo.records.evaluation_folder import EvaluatedRollout, Judged, said_turns
+from axpo.records.evaluation_folder import EvaluatedRollout, said_turns
 from axpo.records.tried import shared_by_tokens, tried_of
 from axpo_agents.policy import Sampler
 from axpo_agents.rolling import Lost, Start, roll
 from axpo_agents.types import Rollout, Sampling
 from axpo_benchmarks.environment import BenchmarkEnv
+from axpo_benchmarks.harness._judging import judged_by
 from axpo_benchmarks.harness._said import Played, Speaker, play
 from axpo_benchmarks.harness._threads import side_by_side
 from axpo_envs.errors import InfrastructureFault
@@ -163,7 +164,7 @@ def _evaluated(job: Job, sample: int, played: Played, seconds: float) -> Evaluat
         sample=sample,
         stop=episode.stop,
         turns=said_turns(episode),
-        judged=Judged(outcome=verdict.outcome.value, reason=verdict.reason, score=verdict.score, cut=verdict.cut),
+        judged=judged_by(verdict),
         written=played.written,
         read=played.read,
         reread=played.reread,

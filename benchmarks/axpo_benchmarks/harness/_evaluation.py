@@ -14,15 +14,15 @@ from typing import Any, Final
 from axpo.records.evaluation_folder import (
     EvaluatedRollout,
     EvaluationFolder,
-    Judged,
     Provenance,
 )
 from axpo.settings.benchmark_evaluation import BenchmarkEvalConfig
 from axpo.settings.config import ConfigError
 from axpo.settings.config_file import checked
 from axpo_benchmarks.environment import ScorerReward
-from axpo_benchmarks.harness._asking import Asked, find_asked, scorer_hash, scorer_of
+from axpo_benchmarks.harness._asking import Asked, find_asked, scorer_hash, scorer_of, takes_judge
 from axpo_benchmarks.harness._engines import Engine, Job
+from axpo_benchmarks.harness._judging import NamedJudge, judged_by, open_judge
 from axpo_benchmarks.harness._models import open_engine
 from axpo_benchmarks.harness._record import record_of
 from axpo_envs.types import Question
@@ -59,11 +59,14 @@ def evaluate_benchmarks(
     """
     config = checked(config)
     folder = EvaluationFolder(folder_of(config))
-    asked = find_asked(config)
-    for one in asked:
-        for difference in one.differences():
-            warn(f"{one.benchmark.name}: {difference}")
-    with open_engine(config, warn=warn) as (engine, revision):
+    with (
+        open_judge(config.judge, config.judge_model, config.judge_key_variable, folder=folder) as judge,
+        open_engine(config, warn=warn) as (engine, revision),
+    ):
+        asked = find_asked(config, judge)
+        for one in asked:
+            for difference in one.differences():
+                warn(f"{one.benchmark.name}: {difference}")
         folder.begin(_provenance(config, asked, revision))
         for one in asked:
             folder.write_questions(one.benchmark.name, one.questions())
@@ -100,12 +103,12 @@ def _open_jobs(folder: EvaluationFolder, asked: Sequence[Asked], samples: int) -
     for one in asked:
         name = one.benchmark.name
         ids = [question.id for question in folder.questions(name)]
-        for arm, env in one.arms.items():
+        for arm in one.arms:
             there = {(rollout.question, rollout.sample) for rollout in folder.rollouts(name, arm)}
             for index, question in enumerate(ids):
                 left = tuple(sample for sample in range(samples) if (question, sample) not in there)
                 if left:
-                    jobs.append(Job(benchmark=name, arm=arm, env=env, index=index, samples=left))
+                    jobs.append(Job(benchmark=name, arm=arm, env=one.env(arm, index), index=index, samples=left))
     return jobs
 
 
@@ -140,7 +143,12 @@ def _make(
 
 
 def rescore(
-    path: str | Path, *, judge: str | None = None, warn: Callable[[str], None] = _nothing
+    path: str | Path,
+    *,
+    judge: str | None = None,
+    judge_model: str | None = None,
+    judge_key_variable: str | None = None,
+    warn: Callable[[str], None] = _nothing,
 ) -> tuple[dict[str, Any], int]:
     """Scores the responses of an evaluation again, by the rules of now, without asking the model.
 
@@ -148,7 +156,9 @@ def rescore(
 
     Args:
         path: the evaluation's folder.
-        judge: `package.module:name` of a judge; None for rules alone.
+        judge: `package.module:name` of a judge, or the address of its server; None for rules alone.
+        judge_model: with an address, the model's name there.
+        judge_key_variable: with an address, the environment variable that holds its key.
         warn: told what a person should know.
 
     Returns:
@@ -157,10 +167,24 @@ def rescore(
     Raises:
         ConfigError: it is no evaluation.
         DamagedFileError: a file was changed.
+        InfrastructureFault: the judge stays unreachable; what it said is kept, and nothing is replaced.
     """
     folder = EvaluationFolder(path)
     provenance = folder.provenance()
-    changed = 0
+    with open_judge(judge, judge_model, judge_key_variable, folder=folder) as opened:
+        changed = _rescored(folder, opened, warn)
+    named = None if opened is None else opened.name
+    benchmarks = {
+        name: replace(one, scorer=scorer_hash(), judge=named if takes_judge(name) else None)
+        for name, one in provenance.benchmarks.items()
+    }
+    folder.replace_provenance(replace(provenance, benchmarks=benchmarks))
+    return record_of(folder), changed
+
+
+def _rescored(folder: EvaluationFolder, judge: NamedJudge | None, warn: Callable[[str], None]) -> int:
+    """Scores everything before anything is replaced; returns how many verdicts changed."""
+    replaced = []
     for name, arm in folder:
         asked = {question.id: question.question for question in folder.questions(name)}
         scoring = ScorerReward(scorer_of(name, judge))
@@ -168,21 +192,18 @@ def rescore(
         after = tuple(_judged_again(rollout, asked, scoring) for rollout in before)
         different = sum(one.judged != other.judged for one, other in zip(before, after, strict=True))
         if different:
-            folder.replace_rollouts(name, arm, after)
-            warn(f"{name}, {arm}: {different} of {len(after)} verdicts changed")
-        changed += different
-    benchmarks = {name: replace(one, scorer=scorer_hash(), judge=judge) for name, one in provenance.benchmarks.items()}
-    folder.replace_provenance(replace(provenance, benchmarks=benchmarks))
-    return record_of(folder), changed
+            replaced.append((name, arm, after, different))
+    for name, arm, after, different in replaced:
+        folder.replace_rollouts(name, arm, after)
+        warn(f"{name}, {arm}: {different} of {len(after)} verdicts changed")
+    return sum(different for *_, different in replaced)
 
 
 def _judged_again(rollout: EvaluatedRollout, asked: dict[str, Question], scoring: ScorerReward) -> EvaluatedRollout:
     if rollout.question not in asked:
         raise ConfigError(f"expected a question of the evaluation; got a rollout of {rollout.question!r}")
     last = rollout.turns[-1].text if rollout.turns else ""
-    verdict = scoring.verdict(asked[rollout.question], last, rollout.stop)
-    judged = Judged(outcome=verdict.outcome.value, reason=verdict.reason, score=verdict.score, cut=verdict.cut)
-    return replace(rollout, judged=judged)
+    return replace(rollout, judged=judged_by(scoring.verdict(asked[rollout.question], last, rollout.stop)))
 
 
 __all__ = ["evaluate_benchmarks", "folder_of", "rescore"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from statistics import fmean
 from typing import Final, TypeAlias
 
@@ -24,6 +25,9 @@ Groups: TypeAlias = Mapping[str, Sequence[EvaluatedRollout]]
 
 MOST_KINDS: Final = 40
 """A column with more values than this is no category."""
+
+
+_DECIDED: Final = ("right", "wrong")
 
 
 def by_question(rollouts: Iterable[EvaluatedRollout]) -> dict[str, list[EvaluatedRollout]]:
@@ -86,17 +90,25 @@ def success(questions: Sequence[AskedQuestion], groups: Groups) -> Figures:
     }
 
 
+def _share(
+    questions: Sequence[AskedQuestion],
+    groups: Groups,
+    kept: Callable[[EvaluatedRollout], bool],
+    of: Callable[[EvaluatedRollout], bool] = _any,
+) -> Estimate | None:
+    """The share of rollouts, among those of a kind, that are of another."""
+
+    def counted(question: AskedQuestion) -> tuple[float, int]:
+        found = [one for one in groups.get(question.id, ()) if of(one)]
+        return float(sum(map(kept, found))), len(found)
+
+    return _ratio(questions, counted)
+
+
 def acting(questions: Sequence[AskedQuestion], groups: Groups) -> Figures:
     """How tools were used, and what became of responses."""
 
-    def share(
-        kept: Callable[[EvaluatedRollout], bool], of: Callable[[EvaluatedRollout], bool] = _any
-    ) -> Estimate | None:
-        def counted(question: AskedQuestion) -> tuple[float, int]:
-            found = [one for one in groups.get(question.id, ()) if of(one)]
-            return float(sum(map(kept, found))), len(found)
-
-        return _ratio(questions, counted)
+    share = partial(_share, questions, groups)
 
     def calls(kept: Callable[[EvaluatedRollout], int]) -> Estimate | None:
         def counted(question: AskedQuestion) -> tuple[float, int]:
@@ -113,6 +125,28 @@ def acting(questions: Sequence[AskedQuestion], groups: Groups) -> Figures:
         "no_tool_pass1": share(lambda one: one.judged.right, lambda one: not one.used_tool),
         "unparsable_rate": share(lambda one: one.judged.outcome == "unparsable"),
         "cut_rate": share(lambda one: one.judged.cut),
+    }
+
+
+def judging(questions: Sequence[AskedQuestion], groups: Groups) -> Figures:
+    """How far a judge agrees with the rules, where both say right or wrong, and how often it cannot be read."""
+
+    share = partial(_share, questions, groups)
+
+    def both(one: EvaluatedRollout) -> bool:
+        return one.judged.rule in _DECIDED and one.judged.judge in _DECIDED
+
+    return {
+        "judge_agreement": share(lambda one: one.judged.rule == one.judged.judge, both),
+        "judge_accepts": share(
+            lambda one: one.judged.judge == "right", lambda one: both(one) and one.judged.rule == "wrong"
+        ),
+        "judge_rejects": share(
+            lambda one: one.judged.judge == "wrong", lambda one: both(one) and one.judged.rule == "right"
+        ),
+        "judge_unreadable_rate": share(
+            lambda one: one.judged.judge == "unreadable", lambda one: one.judged.judge is not None
+        ),
     }
 
 

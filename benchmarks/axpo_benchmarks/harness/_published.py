@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from axpo.diagnostics.estimates import Estimate
 from axpo.records.evaluation_folder import AskedQuestion
 from axpo_benchmarks.harness._figures import Figures, Groups, all_right, mean_of, success
+from axpo_benchmarks.scorers import MMSearchStages
+
+_STAGES: Final = {"end_to_end": "end2end", "requery": "requery", "rerank": "rerank", "summary": "summarization"}
 
 
 def _hr_bench(questions: Sequence[AskedQuestion], groups: Groups) -> Figures:
@@ -33,18 +38,35 @@ def _dynamath(questions: Sequence[AskedQuestion], groups: Groups) -> Figures:
 
 
 def _mmsearch(questions: Sequence[AskedQuestion], groups: Groups) -> Figures:
-    """The stages that end in an answer; requery and rerank are not asked, so neither is the final score known."""
+    """The stages that were asked, and what they weigh together, of one response and of the best of four."""
 
-    def stage(name: str) -> Figures:
-        return success([one for one in questions if one.kinds.get("stage") == name], groups)
+    def stages(figure: str) -> dict[str, Estimate | None]:
+        return {
+            name: success([one for one in questions if one.kinds.get("stage") == stage], groups)[figure]
+            for name, stage in _STAGES.items()
+        }
 
-    stages = {
-        "end_to_end": stage("end2end")["score"],
-        "requery": None,
-        "rerank": None,
-        "summary": stage("summarization")["score"],
-    }
-    return {**stages, "final": None}
+    means = stages("score")
+    return {**means, "final": _weighed(means), "final_best_of_4": _weighed(stages("best_of_4_score"))}
+
+
+def _weighed(stages: Mapping[str, Estimate | None]) -> Estimate | None:
+    """The final score of MMSearch; None unless all stages are there. Its interval takes them for independent."""
+    known = {name: one for name, one in stages.items() if one is not None}
+    if len(known) < len(stages):
+        return None
+    value = MMSearchStages(**{name: min(one.value, 1.0) for name, one in known.items()}).final
+    weights = {name: MMSearchStages(**{each: float(each == name) for each in known}).final for name in known}
+    n = sum(one.n for one in known.values())
+    halves = [
+        weights[name] * (one.high - one.low) / 2
+        for name, one in known.items()
+        if one.low is not None and one.high is not None
+    ]
+    if len(halves) < len(known):
+        return Estimate(value=value, n=n, low=None, high=None)
+    half = math.hypot(*halves)
+    return Estimate(value=value, n=n, low=value - half, high=value + half)
 
 
 PUBLISHED: Final[Mapping[str, Callable[[Sequence[AskedQuestion], Groups], Figures]]] = {

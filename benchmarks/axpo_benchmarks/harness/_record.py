@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from axpo.diagnostics.estimates import Estimate
 from axpo.evaluation.evaluate import as_metric
@@ -17,11 +17,15 @@ from axpo_benchmarks.harness._figures import (
     by_question,
     categories,
     cost,
+    judging,
     mean_of,
     paired,
     success,
 )
 from axpo_benchmarks.harness._published import GRADED, PUBLISHED
+from axpo_benchmarks.loaders import BENCHMARKS
+
+_UNKNOWN: Final[Mapping[str, Any]] = {"value": None}
 
 
 def record_of(folder: EvaluationFolder) -> dict[str, Any]:
@@ -58,6 +62,7 @@ def _benchmark(folder: EvaluationFolder, name: str, asked: BenchmarkProvenance) 
     for arm, rollouts in groups.items():
         made = sum(map(len, rollouts.values()))
         figures = {**success(questions, rollouts), **acting(questions, rollouts), **cost(questions, rollouts)}
+        figures |= {} if asked.judge is None else judging(questions, rollouts)
         published = PUBLISHED.get(name)
         figures |= {} if published is None else published(questions, rollouts)
         arms[arm] = {
@@ -70,10 +75,12 @@ def _benchmark(folder: EvaluationFolder, name: str, asked: BenchmarkProvenance) 
             "missing": len(questions) * samples - made,
         }
     between: Figures = {}
+    # Stages that are asked without tools in every arm say nothing of tools.
+    acted = [one for one in questions if one.part not in BENCHMARKS[name].single_turn]
     if NO_TOOLS in groups:
-        between |= paired(questions, groups[TOOLS], groups[NO_TOOLS], prefix="tool")
+        between |= paired(acted, groups[TOOLS], groups[NO_TOOLS], prefix="tool")
     if UNSEEN_TOOLS in groups:
-        between |= paired(questions, groups[UNSEEN_TOOLS], groups[TOOLS], prefix="unseen_tool")
+        between |= paired(acted, groups[UNSEEN_TOOLS], groups[TOOLS], prefix="unseen_tool")
     return {
         "slice": asked.slice,
         "questions": len(questions),
@@ -86,10 +93,14 @@ def _benchmark(folder: EvaluationFolder, name: str, asked: BenchmarkProvenance) 
 def headline(name: str, metrics: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """What the paper's tables show of a benchmark: Pass@1 and Pass@4, of graded ones mean score and best of four.
 
+    Where all stages of MMSearch were asked, both are what they weigh together.
+
     Args:
         name: the benchmark's name.
         metrics: its metrics as JSON holds them.
     """
+    if metrics.get("final", _UNKNOWN)["value"] is not None:
+        return metrics["final"], metrics["final_best_of_4"]
     if name in GRADED:
         return metrics["score"], metrics["best_of_4_score"]
     return metrics["pass1"], metrics["any_of_4"]

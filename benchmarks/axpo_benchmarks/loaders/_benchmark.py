@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -34,12 +34,17 @@ class Entry:
     """Its place there."""
     part: str
     """The part of the benchmark it belongs to, by which figures are reported."""
+    shared: object = None
+    """Kept for as long as the entry: what it shares with others."""
+    finish: Callable[[Question], Question] | None = None
+    """Makes the question of the decoded one, such as slices of a tall image; None leaves it as it is."""
 
     def question(self) -> Question:
         """The question, its images decoded; nothing of them is kept here."""
         # A source keeps what it decoded last, which for one row each would be every image of a benchmark.
         source = copy(self.source) if self.source.size == 1 else self.source
-        return source.question(self.index)
+        question = source.question(self.index)
+        return question if self.finish is None else self.finish(question)
 
 
 Reader: TypeAlias = Callable[[Path, str], Iterator[Entry]]
@@ -83,6 +88,8 @@ class Benchmark:
     """Reads a slice."""
     kind: Kind
     """What it asks for, as the paper groups them."""
+    single_turn: tuple[str, ...] = ()
+    """Parts that are answered in one turn, without tools."""
     sites: tuple[str, ...] = ()
     """Its own pages, beside those that carry any data set: hosts, or hosts with the beginning of a path."""
 
@@ -183,7 +190,7 @@ class BenchmarkQuestions:
                 return self._kept[index]
             question = replace(self._entries[index].question(), source=self._fingerprint)
             self._kept[index] = question
-            while len(self._kept) > 1 and sum(map(_decoded_bytes, self._kept.values())) > _DECODED_BYTES:
+            while len(self._kept) > 1 and _decoded_bytes(self._kept.values()) > _DECODED_BYTES:
                 self._kept.popitem(last=False)
             return question
 
@@ -197,8 +204,9 @@ class BenchmarkQuestions:
         return self._entries[index].part
 
 
-def _decoded_bytes(question: Question) -> int:
-    return sum(image.pixels.nbytes for image in question.images)
+def _decoded_bytes(questions: Iterable[Question]) -> int:
+    """Bytes of their pixels; those of an image that several of them show count once."""
+    return sum({id(image): image.pixels.nbytes for one in questions for image in one.images}.values())
 
 
 def count_differences(expected: Expected, counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@
 | `image` | the image in base64 |
 
 The further column `group` is equal in the rows of one question: a hash of its text, its image and its options' set.
+The image that they show is read from base64, kept and decoded once.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from axpo_benchmarks.loaders._benchmark import FULL, Benchmark, Entry, Expected, Kind, Reader, entry_of
 from axpo_benchmarks.loaders._files import Row, files_of, rows_of
@@ -47,37 +50,64 @@ def image_bytes(value: Any, where: str) -> bytes:
         raise EnvConfigError(f"{where}: expected an image in base64; {error}") from None
 
 
+class _Encoded:
+    """The bytes of an image, for as long as an entry needs them."""
+
+    __slots__ = ("__weakref__", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class _EncodedImages:
+    """The images of rows in base64; equal ones are one."""
+
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[bytes, _Encoded] = WeakValueDictionary()
+
+    def of(self, value: Any, where: str) -> _Encoded:
+        """As `image_bytes`."""
+        if not isinstance(value, str):
+            return _Encoded(image_bytes(value, where))
+        code = hashlib.blake2b(value.encode(), digest_size=16).digest()
+        known = self._known.get(code)
+        if known is None:
+            self._known[code] = known = _Encoded(image_bytes(value, where))
+        return known
+
+
 def _group(row: Row, image: bytes) -> str:
     options = sorted(str(row.get(letter)) for letter in LETTERS)
     parts = (str(row.get("question")), *options)
     return hashlib.blake2b(b"\0".join((*(part.encode() for part in parts), image)), digest_size=8).hexdigest()
 
 
-def _entry(where: str, row: Row) -> Entry:
+def _entry(where: str, row: Row, images: _EncodedImages) -> Entry:
     answer = str(row.get("answer")).strip()
     if answer not in LETTERS:
         raise EnvConfigError(f"{where}, column 'answer': expected one of A, B, C, D; got {row.get('answer')!r}")
-    image = image_bytes(row.get("image"), where)
+    image = images.of(row.get("image"), where)
     given = {
         "id": str(row.get("index")),
         "prompt": row.get("question"),
         "answer": answer,
-        "images": image,
+        "images": image.data,
         "options": [row.get(letter) for letter in LETTERS],
         "category": row.get("category"),
         "cycle_category": str(row.get("cycle_category")),
-        "group": _group(row, image),
+        "group": _group(row, image.data),
     }
-    return entry_of(given, where=where, part=str(row.get("category")))
+    return replace(entry_of(given, where=where, part=str(row.get("category"))), shared=image)
 
 
 def _reader(size: str) -> Reader:
     patterns = (f"hr_bench_{size}", f"hr_bench_{size}*", f"hrbench_{size}*")
 
     def read(path: Path, _slice: str) -> Iterator[Entry]:
+        images = _EncodedImages()
         for file in files_of(path, patterns, f"HR-Bench {size.upper()}"):
             for where, row in rows_of(file):
-                yield _entry(where, row)
+                yield _entry(where, row, images)
 
     return read
 

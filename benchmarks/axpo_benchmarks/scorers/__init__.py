@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from axpo_benchmarks.scorers._self_test import Misjudged, near_misses, phrasings, self_test
-from axpo_benchmarks.scorers._verdict import CUT, Judge, Outcome, Scorer, Tally, Verdict, score_response
+from axpo_benchmarks.scorers._verdict import CUT, Judge, Opinion, Outcome, Scorer, Tally, Verdict, score_response
 from axpo_benchmarks.scorers.dynamath import DynaMathReport, dynamath_report, score_dynamath
 from axpo_benchmarks.scorers.hr_bench import HRBenchReport, hr_bench_report, score_hr_bench
 from axpo_benchmarks.scorers.hr_mmsearch import HRMMSearchScorer
@@ -45,6 +45,7 @@ __all__ = [
     "MathVRScorer",
     "MathVisionScorer",
     "Misjudged",
+    "Opinion",
     "Outcome",
     "Scorer",
     "Tally",

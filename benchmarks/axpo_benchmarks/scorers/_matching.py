@@ -2,8 +2,9 @@
 
 The answer is found as `final_answer` says. It is right where it equals a gold by the reward `ExactMatch`: case, white
 space, quotation marks, emphasis and sentence marks at the end aside. Anything else is wrong, unless a judge is given:
-then the judge decides, and a judgement that cannot be read makes the answer unparsable. Without a judge the figures are
-lower bounds of those with one.
+then the judge decides, and a judgement that cannot be read makes the answer unparsable. A judge is asked of every
+answer, that of equal ones, too: it decides nothing there, but tells how far it agrees with the rule. Without a judge
+the figures are lower bounds of those with one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from axpo_benchmarks.scorers._final_answer import final_answer
-from axpo_benchmarks.scorers._verdict import Judge, Verdict, blank_state, right, unparsable, wrong
+from axpo_benchmarks.scorers._verdict import Judge, Verdict, blank_state, right, unparsable, with_judge, wrong
 from axpo_envs.rewards import ExactMatch
 from axpo_envs.types import Question
 
@@ -25,16 +26,17 @@ def score_match(question: Question, response: str | None, judge: Judge | None) -
         question: the question with its golds.
         response: the response.
         judge: decides what equality does not; None for equality alone.
+
+    Raises:
+        InfrastructureFault: the judge stays unreachable.
     """
     found = final_answer(response)
     if found.text is None:
         return unparsable(found.rule)
     if _EXACT(question, found.text, blank_state(question))[0].value == 1.0:
-        return right(f"{found.rule} equals a gold: {found.text[:80]!r}")
-    said = f"{found.rule} equals no gold: {found.text[:80]!r}"
-    if judge is None:
-        return wrong(f"{said}; no judge was asked")
-    judged = judge(question, found.text)
-    if judged is None:
-        return unparsable(f"{said}; the judgement cannot be read")
-    return (right if judged else wrong)(f"{said}; the judge calls it {'right' if judged else 'wrong'}")
+        verdict = right(f"{found.rule} equals a gold: {found.text[:80]!r}")
+    else:
+        verdict = wrong(f"{found.rule} equals no gold: {found.text[:80]!r}")
+    if judge is not None:
+        return with_judge(verdict, judge(question, found.text))
+    return verdict if verdict.score else wrong(f"{verdict.reason}; no judge was asked")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol, TypeAlias
 
@@ -21,6 +21,17 @@ class Outcome(StrEnum):
     """No answer could be read from it. It counts as not right, and is counted apart."""
 
 
+class Opinion(StrEnum):
+    """What a judge says of an answer."""
+
+    RIGHT = "right"
+    """It is right."""
+    WRONG = "wrong"
+    """It is wrong."""
+    UNREADABLE = "unreadable"
+    """The judgement cannot be read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What a scorer says of one response."""
@@ -33,6 +44,10 @@ class Verdict:
     """What it is worth, 0 to 1; scorers that grade say so."""
     cut: bool = False
     """Whether a token limit cut the response."""
+    rule: Outcome | None = None
+    """What the rules alone say; None where no judge was asked."""
+    judge: Opinion | None = None
+    """What the judge says; None where none was asked."""
 
 
 def right(reason: str) -> Verdict:
@@ -55,6 +70,27 @@ CUT: Final = Verdict(outcome=Outcome.UNPARSABLE, reason="cut by the token limit"
 
 Judge: TypeAlias = Callable[[Question, str], bool | None]
 """Tells whether an answer to a question is right; None where its judgement cannot be read."""
+
+
+def with_judge(by_rules: Verdict, judged: bool | None) -> Verdict:
+    """The verdict of rules and a judge: right by rules stays right, anything else is what the judge says.
+
+    A judgement that cannot be read makes an answer unparsable that is not right by rules.
+
+    Args:
+        by_rules: the verdict of the rules alone.
+        judged: what the judge says.
+    """
+    opinion = Opinion.UNREADABLE if judged is None else Opinion.RIGHT if judged else Opinion.WRONG
+    told = "the judgement cannot be read" if judged is None else f"the judge calls it {opinion}"
+    reason = f"{by_rules.reason}; {told}"
+    if by_rules.outcome is Outcome.RIGHT:
+        decided = right(reason)
+    elif judged is None:
+        decided = unparsable(reason)
+    else:
+        decided = (right if judged else wrong)(reason)
+    return replace(decided, rule=by_rules.outcome, judge=opinion)
 
 
 class Scorer(Protocol):

@@ -4,7 +4,7 @@ Answer correctness by rules: a question with one gold is answered by what `final
 is answered by as many `\boxed{...}` in their order (the last ones), else by a list parted by semicolons, commas or
 lines; each must equal its gold, as text (`ExactMatch`) or mathematically (`math_verify`), without a denial (`not 5`).
 Fewer or more answers than golds are unparsable. A judge, where asked for, decides what these rules call wrong or
-unparsable.
+unparsable; it is asked of every answer, to tell how far it agrees with them.
 
 The process score needs a judge's points: 1 where the answer is right, else 0.7 times the share of points. A judgement
 that cannot be read counts as 0 and stays in the denominator. Languages, and text and multimodal questions, are
@@ -21,7 +21,7 @@ from statistics import fmean
 from typing import Final
 
 from axpo_benchmarks.scorers._final_answer import boxed, final_answer, final_text
-from axpo_benchmarks.scorers._verdict import Judge, Verdict, blank_state, right, unparsable, wrong
+from axpo_benchmarks.scorers._verdict import Judge, Verdict, blank_state, right, unparsable, with_judge, wrong
 from axpo_envs.rewards import ExactMatch, Reward, make_reward
 from axpo_envs.rewards.denials import denied
 from axpo_envs.types import Question
@@ -50,12 +50,9 @@ class MathVRScorer:
         """The verdict."""
         verdict = self._by_rules(question, response)
         found = final_text(response)
-        if verdict.score == 1.0 or self.judge is None or found.text is None:
+        if self.judge is None or found.text is None:
             return verdict
-        judged = self.judge(question, found.text)
-        if judged is None:
-            return unparsable(f"{verdict.reason}; the judgement cannot be read")
-        return (right if judged else wrong)(f"{verdict.reason}; the judge calls it {'right' if judged else 'wrong'}")
+        return with_judge(verdict, self.judge(question, found.text))
 
     def _by_rules(self, question: Question, response: str | None) -> Verdict:
         golds: tuple[str, ...] = question.extra["golds"]

@@ -126,6 +126,22 @@ def mmsearch_row(number: int, **changes: Any) -> dict[str, Any]:
     return {**row, **golds, "area": "news", "subfield": "sport", "timestamp": "2024-08-01", **changes}
 
 
+def mmsearch_rerank_row(number: int, **changes: Any) -> dict[str, Any]:
+    """A row of MMSearch's stage rerank: its second website helps, its third may."""
+    sites: dict[str, Any] = {}
+    for site in range(8):
+        sites[f"website{site}_info"] = {"title": f"Page {site}", "snippet": "It says <image>.", "url": "http://a.org"}
+        sites[f"website{site}_head_screenshot"] = held_image(20 + site)
+    return mmsearch_row(number, **sites, valid=[1], not_sure=[2], invalid=[0, 3, 4, 5, 6, 7], **changes)
+
+
+def mmsearch_summary_row(number: int, **changes: Any) -> dict[str, Any]:
+    """A row of MMSearch's stage summarization, whose page is 1,200 pixels high."""
+    page = {"bytes": picture(3, 1200), "path": "page.png"}
+    told = {"website_title": "Sports", "website_snippet": "Results", "website_retrieved_content": "Lee won."}
+    return mmsearch_row(number, **told, website_fullpage_screenshot=page, **changes)
+
+
 def hr_mmsearch_row(number: int, **changes: Any) -> dict[str, Any]:
     """A row of HR-MMSearch."""
     row = {"sample_id": number, "query": "Which year?", "query_image": held_image(13), "ground_truth": ["1998"]}
@@ -163,7 +179,11 @@ def write_layouts(folder: Path, *, rows: int = 2) -> dict[str, Path]:
         shown = [row for n in numbers for row in hr_bench_rows(n, ("single", "cross")[n % 2])]
         write_tsv(folder / f"hr-bench-{size}" / f"hr_bench_{size}.tsv", shown)
     write_parquet(folder / "hr-mmsearch" / "data" / f"train-{first}", [hr_mmsearch_row(n) for n in numbers])
-    for stage in ("end2end", "summarization"):
-        asked = [mmsearch_row(n, query_image=held_image(9)) for n in numbers]
+    for stage, row in (
+        ("end2end", mmsearch_row),
+        ("rerank", mmsearch_rerank_row),
+        ("summarization", mmsearch_summary_row),
+    ):
+        asked = [row(n, query_image=held_image(9), image_search_result=held_image(10)) for n in numbers]
         write_parquet(folder / "mmsearch" / stage / f"{stage}-{first}", asked)
     return {home.name: home for home in sorted(folder.iterdir())}

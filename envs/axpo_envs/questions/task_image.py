@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
+from weakref import WeakValueDictionary
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,9 @@ _KINDS: Final = (
     "a file's path, a file's bytes, a Pillow image, a uint8 array (H, W), (H, W, 3) or (H, W, 4), an ImageRef or a "
     "data: URL"
 )
+
+# Rows that show one image, such as the four of a question of HR-Bench, share its pixels while someone has them.
+_DECODED: Final[WeakValueDictionary[str, ImageRef]] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +102,13 @@ class TaskImage:
         """
         if isinstance(self.content, ImageRef):
             return self.content
+        held = isinstance(self.content, bytes)
+        if held and (known := _DECODED.get(self.identity)) is not None:
+            return known
         data = self.content if isinstance(self.content, bytes) else self._read_again(self.content)
         try:
-            return ImageRef.from_bytes(data, background=self.background)
+            image = ImageRef.from_bytes(data, background=self.background)
+            return _DECODED.setdefault(self.identity, image) if held else image
         except ImageProblemError as error:
             what = "the bytes" if isinstance(self.content, bytes) else f"the image file {self.content}"
             raise EnvConfigError(f"{what} cannot be decoded: {error}") from None

@@ -21,7 +21,7 @@ REWARDS: Final[dict[str, str]] = {
     "multiple_choice": "axpo_envs.rewards._multiple_choice:MultipleChoice",
     "token_f1": "axpo_envs.rewards._token_f1:TokenF1",
     "math_verify": "axpo_envs.rewards._math_equality:MathVerify",
-    "llm_judge": "axpo_envs.rewards._llm_judge:LLMJudge",
+    "llm_judge": "axpo_envs.rewards.llm_judge:LLMJudge",
 }
 """Name and `module:class` of every reward that has a name; a class is imported when it is first used."""
 

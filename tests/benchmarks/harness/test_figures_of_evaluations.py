@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from axpo.diagnostics.estimates import Estimate
@@ -12,6 +14,7 @@ from axpo_benchmarks.harness._figures import (
     by_question,
     categories,
     cost,
+    judging,
     mean_of,
     paired,
     success,
@@ -134,11 +137,41 @@ def test_dynamath_has_a_worst_case_over_variants_alone() -> None:
     assert PUBLISHED["dynamath"](several[::2], groups)["worst_case"] is None
 
 
-def test_mmsearch_reports_the_stages_that_it_asks() -> None:
-    questions = [question("a", stage="end2end"), question("b", stage="summarization")]
-    groups = by_question([*made("a", 0, score=0.5), *made("b", 1, score=1.0)])
+def test_mmsearch_weighs_its_stages_where_all_of_them_were_asked() -> None:
+    stages = {"a": "end2end", "b": "requery", "c": "rerank", "d": "summarization"}
+    questions = [question(name, stage=stage) for name, stage in stages.items()]
+    # Scores of number, 2 x number, ...: means .25, .5, .125, 1, and the best of four .4, .8, .2, 1.
+    worth = {"a": 0.1, "b": 0.2, "c": 0.05}
+    groups = by_question(
+        [*made("d", 1, 1, 1, 1), *(one for name, score in worth.items() for one in made(name, 0, 0, 0, 0, score=score))]
+    )
     found = {name: value(one) for name, one in PUBLISHED["mmsearch"](questions, groups).items()}
-    assert found == {"end_to_end": 0.5, "requery": None, "rerank": None, "summary": 1.0, "final": None}
+    means = {"end_to_end": 0.25, "requery": 0.5, "rerank": 0.125, "summary": 1.0}
+    assert {name: found[name] for name in means} == pytest.approx(means)
+    assert found["final"] == pytest.approx(0.75 * 0.25 + 0.05 * 0.5 + 0.1 * 0.125 + 0.1)
+    assert found["final_best_of_4"] == pytest.approx(0.75 * 0.4 + 0.05 * 0.8 + 0.1 * 0.2 + 0.1)
+    some = PUBLISHED["mmsearch"](questions[:3], groups)
+    assert (value(some["rerank"]), some["summary"], some["final"]) == (pytest.approx(0.125), None, None)
+
+
+def test_how_far_a_judge_agrees_counts_what_both_decide() -> None:
+    said = [("right", "right"), ("right", "wrong"), ("wrong", "right"), ("wrong", "wrong"), ("wrong", "wrong")]
+    said += [("unparsable", "right"), ("wrong", "unreadable")]
+    rollouts = [
+        replace(one, judged=replace(one.judged, rule=rule, judge=judge))
+        for one, (rule, judge) in zip(made("a", *[0] * 7), said, strict=True)
+    ]
+    found = {name: value(one) for name, one in judging([question("a")], by_question(rollouts)).items()}
+    assert found == pytest.approx(
+        {
+            "judge_agreement": 3 / 5,
+            "judge_accepts": 1 / 3,
+            "judge_rejects": 1 / 2,
+            "judge_unreadable_rate": 1 / 7,
+        }
+    )
+    nobody = judging([question("a")], by_question(made("a", 1)))
+    assert set(nobody.values()) == {None}
 
 
 def test_columns_that_divide_the_questions_are_categories() -> None:

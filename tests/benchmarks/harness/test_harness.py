@@ -17,7 +17,7 @@ from axpo.cli import main
 from axpo.records.evaluation_folder import EvaluatedRollout, EvaluationFolder
 from axpo.settings.benchmark_evaluation import BenchmarkEvalConfig, ProtocolConfig
 from axpo.settings.config import ConfigError
-from axpo_benchmarks.harness import evaluate_benchmarks, folder_of, rescore
+from axpo_benchmarks.harness import evaluate_benchmarks, folder_of, markdown, rescore
 from axpo_benchmarks.harness._threads import side_by_side
 from axpo_benchmarks.loaders import BENCHMARKS
 from axpo_benchmarks.testing import write_layouts
@@ -159,6 +159,21 @@ def test_an_evaluation_that_is_killed_again_and_again_loses_and_doubles_nothing(
     for name, arm in whole:
         assert without_time(killed.rollouts(name, arm)) == without_time(whole.rollouts(name, arm))
     assert killed.provenance() == whole.provenance()
+
+
+def test_all_stages_of_mmsearch_are_asked_and_the_single_ones_without_tools(home: Path, here: Path) -> None:
+    asked = replace(config(home, "mmsearch", without_tools=True), slice="full", questions=None)
+    record = evaluate_benchmarks(asked)
+    rollouts = EvaluationFolder(here / "out").rollouts("mmsearch", "tools")
+    stages = {stage: [one for one in rollouts if one.question.startswith(stage)] for stage in ("end2end", "re", "sum")}
+    assert [len(found) for found in stages.values()] == [8, 16, 8]
+    assert [any(one.used_tool for one in found) for found in stages.values()] == [True, False, False]
+    found = record["metrics"]
+    weighed = 0.75 * found["end_to_end"]["value"] + 0.05 * found["requery"]["value"]
+    weighed += 0.1 * (found["rerank"]["value"] + found["summary"]["value"])
+    assert found["final"]["value"] == pytest.approx(weighed)
+    assert found["tool_effect"]["n"] == 8
+    assert f"{100 * weighed:.1f} / " in markdown(record)
 
 
 def test_lost_rollouts_are_not_scored_and_made_when_it_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,9 @@ from axpo_benchmarks.testing import (
     hr_bench_rows,
     math_vr_row,
     mathvision_row,
+    mmsearch_rerank_row,
     mmsearch_row,
+    mmsearch_summary_row,
     picture,
     v_star_row,
     visual_probe_row,
@@ -29,7 +31,7 @@ from axpo_benchmarks.testing import (
     write_tsv,
     write_visual_probe,
 )
-from axpo_envs import EnvConfigError, ExactMatch, ToolEnv, ToolEnvSpec
+from axpo_envs import EnvConfigError, ExactMatch, ImageRef, ToolEnv, ToolEnvSpec
 
 ROOT = Path(__file__).parents[3]
 REAL = ROOT.parent / "shared" / "data" / "mathvision"
@@ -91,6 +93,34 @@ def test_hr_bench_groups_the_cyclic_rows_of_a_question(tmp_path: Path, size: str
     assert sorted(Counter(question.extra["group"] for question in questions).values()) == [4, 4]
     assert {question.options["ABCD".index(question.answer)] for question in questions} == {"green"}
     assert questions[0].text.startswith('What colour is\tsign 0, "left"?\nA. red\nB. green')
+
+
+def test_hr_bench_reads_and_decodes_an_image_once_however_many_rows_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    decoded: list[int] = []
+    b64decode, from_bytes = base64.b64decode, ImageRef.from_bytes
+
+    def reading(text: str, **settings: Any) -> bytes:
+        read.append(len(text))
+        return b64decode(text, **settings)
+
+    def decoding(data: bytes, **settings: Any) -> ImageRef:
+        decoded.append(len(data))
+        return from_bytes(data, **settings)
+
+    monkeypatch.setattr(base64, "b64decode", reading)
+    monkeypatch.setattr(ImageRef, "from_bytes", decoding)
+    # Sizes that no other test shows: pixels are shared for as long as someone has them.
+    rows = [*hr_bench_rows(80), *hr_bench_rows(81)]
+    write_tsv(tmp_path / "hr_bench_4k.tsv", [*rows[::2], *rows[1::2]])
+    source = BENCHMARKS["hr-bench-4k"].source(tmp_path)
+    assert (len(read), len(decoded)) == (2, 0)
+    questions = [source.question(index) for index in range(8)]
+    assert len(decoded) == 2
+    assert len({id(question.images[0]) for question in questions}) == 2
+    assert {question.images[0].width for question in questions} == {86, 87}
 
 
 def test_hr_bench_reads_parquet_and_refuses_other_answers_and_images(tmp_path: Path) -> None:
@@ -254,6 +284,37 @@ def test_mmsearch_takes_several_golds_and_queries_without_an_image(tmp_path: Pat
     assert pictured.images[0].pixels.shape == (4, 9, 3)
     assert pictured.extra["image_search_result"] == picture(5)
     assert plain.extra["gt_requery"] == "winner 2024"
+
+
+def test_mmsearch_asks_its_stages_with_what_they_show(tmp_path: Path) -> None:
+    shown = {"query": "Who is <image>?", "query_image": held_image(9), "image_search_result": held_image(10)}
+    made = {"end2end": mmsearch_row, "rerank": mmsearch_rerank_row, "summarization": mmsearch_summary_row}
+    for stage, row in made.items():
+        rows = [row(0, **shown), row(1)] if stage != "end2end" else [row(0, **{**shown, "query": "Who?"}), row(1)]
+        write_parquet(tmp_path / stage / f"{stage}-00000-of-00001.parquet", rows)
+    benchmark = BENCHMARKS["mmsearch"]
+    assert benchmark.differences(tmp_path, "full")[0] == "expected 1200 questions; got 8"
+    source = benchmark.source(tmp_path, "full")
+    assert [source.part(index) for index in range(8)] == [
+        stage for stage in ("end2end", "requery", "rerank", "summarization") for _ in range(2)
+    ]
+    _, _, requery, plain, rerank, _, summary, _ = (source.question(index) for index in range(8))
+    assert [image.size for image in requery.images] == [(9, 4), (10, 4)]
+    assert (requery.answer, plain.images) == ("winner 2024", ())
+    # The query's image comes first, then what was found for it, then the pages; texts that look like images are texts.
+    assert [image.width for image in rerank.images] == [9, 10, *range(20, 28)]
+    assert rerank.text.count("It says <image>.") == 8
+    assert "Who is <image>?" in rerank.text
+    assert (rerank.answer, rerank.extra["valid"], rerank.extra["not_sure"]) == ("<Website 2>", (1,), (2,))
+    assert [image.size for image in summary.images] == [(3, 512), (3, 512), (3, 176), (9, 4), (10, 4)]
+    assert summary.text.index("Lee won.") < summary.text.index("Who is")
+    assert summary.answer == "Lee"
+
+
+def test_mmsearch_names_what_a_stage_lacks(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "rerank" / "rerank-00000-of-00001.parquet", [mmsearch_row(0)])
+    with pytest.raises(EnvConfigError, match=r"row 1, column 'website0_info': expected a mapping; got None"):
+        list(BENCHMARKS["mmsearch"].questions(tmp_path, "rerank"))
 
 
 def test_hr_mmsearch_needs_its_image_and_takes_several_golds(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from axpo_benchmarks.scorers import (
     process_score,
     score_mmsearch,
 )
+from axpo_benchmarks.scorers._query_similarity import rouge_l
 from axpo_envs import Question
 from axpo_envs.plumbing.columns import Columns
 
@@ -100,6 +103,41 @@ def test_math_vr_keeps_unreadable_judgements_and_reports_languages_and_kinds_apa
     assert english.process == pytest.approx((1 + 0.35 + 0) / 3)
     assert report["english", "multimodal"].process == pytest.approx(0.35)
     assert report["chinese", "text"].accuracy == 0.0
+
+
+def test_mmsearch_scores_a_query_by_its_likeness_to_the_reference() -> None:
+    question = replace(asking("lee final 2024 result"), extra=Columns({"stage": "requery"}.items()))
+    # Two words of two: precision 1, brevity exp(1 - 4/2); ROUGE-L: recall 2/4, precision 1.
+    short = score_mmsearch(question, "<answer>\\boxed{lee 2024}</answer>")
+    assert short.score == pytest.approx((math.exp(-1) + 2 / 3) / 2)
+    assert short.outcome is Outcome.WRONG
+    # The other order: all words of both, of which two follow each other in both at most.
+    assert score_mmsearch(question, "2024 result lee final").score == pytest.approx((1 + 2 * 2 / 8) / 2)
+    assert score_mmsearch(question, "Lee").score == 0.0
+    assert score_mmsearch(question, "...").score == 0.0
+    assert score_mmsearch(question, "lee final 2024 result").outcome is Outcome.RIGHT
+    # Distinct words count once, and sentences for themselves: "a" and "b" of "a b" and "b. a", of two words each.
+    assert rouge_l("a b", "b. a a") == pytest.approx(2 * 2 / (2 + 2))
+
+
+@pytest.mark.parametrize(
+    ("response", "outcome", "score"),
+    [
+        ("<answer>\\boxed{<Website 2>}</answer>", Outcome.RIGHT, 1.0),
+        ("<think>Not <Website 1>.</think>The answer is <Website 3>", Outcome.WRONG, 0.5),
+        ("<Website 1>", Outcome.WRONG, 0.0),
+        ("<Website 0>", Outcome.WRONG, 0.0),
+        ("<Website 99>", Outcome.WRONG, 0.0),
+        ("<Website 2>, <Website 3>", Outcome.UNPARSABLE, 0.0),
+        ("2", Outcome.UNPARSABLE, 0.0),
+        ("<website 2>", Outcome.UNPARSABLE, 0.0),
+        ("", Outcome.UNPARSABLE, 0.0),
+    ],
+)
+def test_mmsearch_scores_the_one_website_that_is_chosen(response: str, outcome: Outcome, score: float) -> None:
+    stage = {"stage": "rerank", "valid": (1,), "not_sure": (2,)}
+    verdict = score_mmsearch(replace(asking("<Website 2>"), extra=Columns(stage.items())), response)
+    assert (verdict.outcome, verdict.score) == (outcome, score)
 
 
 def test_mmsearch_takes_the_best_gold_and_weighs_its_stages() -> None:

@@ -275,7 +275,7 @@ def test_several_lines_without_a_mark_are_no_answer() -> None:
     assert outcome("mathvision", VALUE, "First,\n42") is Outcome.UNPARSABLE
 
 
-def test_a_judge_is_asked_only_where_one_is_given_and_equality_fails() -> None:
+def test_a_judge_decides_only_where_one_is_given_and_equality_fails() -> None:
     asked: list[str] = []
 
     def judge(question: Question, answer: str) -> bool | None:
@@ -286,8 +286,15 @@ def test_a_judge_is_asked_only_where_one_is_given_and_equality_fails() -> None:
     assert [scorer(WORDS, "<answer>the volcano</answer>").outcome for scorer in scorers] == ["right", "wrong"]
     answers = ["fujisan", "a hill", "mumble", "<answer>"]
     assert [scorers[0](WORDS, answer).outcome for answer in answers] == ["right", "wrong", "unparsable", "unparsable"]
-    assert asked == ["the volcano", "a hill", "mumble"]
+    assert asked == ["the volcano", "fujisan", "a hill", "mumble"]
     with_judge = MathVRScorer(judge=lambda _question, answer: "two" in answer)
+    asked.clear()
+    equal = scorers[0](WORDS, "<answer>fujisan</answer>")
+    assert (equal.outcome, equal.rule, equal.judge, asked) == ("right", "right", "unreadable", ["fujisan"])
+    overruled = scorers[0](WORDS, "the volcano")
+    assert (overruled.outcome, overruled.rule, overruled.judge) == ("right", "wrong", "right")
+    alone = SCORERS["visual-probe"]()(WORDS, "the volcano")
+    assert (alone.rule, alone.judge) == (None, None)
     outcomes = [with_judge(GOLDS, said).outcome for said in ("\\boxed{42}", "forty two", "41", None)]
     assert outcomes == ["right", "right", "wrong", "unparsable"]
 

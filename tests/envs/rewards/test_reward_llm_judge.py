@@ -8,6 +8,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from axpo_envs import EnvConfigError, EpisodeState, InfrastructureFault, Question
 from axpo_envs.plumbing.web._retries import Retries
 from axpo_envs.rewards import make_reward
-from axpo_envs.rewards._llm_judge import MAX_ANSWER_CHARS, LLMJudge, grading_request, read_verdict
+from axpo_envs.rewards.llm_judge import MAX_ANSWER_CHARS, LLMJudge, NoVerdictFault, grading_request, read_verdict
 
 QUESTION = Question(id="capital", prompt=("What is the capital of France?",), answer="Paris")
 STATE = EpisodeState(question=QUESTION, seed=0)
@@ -136,9 +137,7 @@ def test_a_judge_that_rambles_is_reminded_and_then_a_fault() -> None:
     assert "nothing else" in server.asked[1]["messages"][3]["content"]
     with (
         judging(says("It depends."), verdict_attempts=2) as (judge, server),
-        pytest.raises(
-            InfrastructureFault, match=r"no verdict on question 'capital' in 2 attempts; it said 'It depends.'"
-        ),
+        pytest.raises(NoVerdictFault, match=r"no verdict on question 'capital' in 2 attempts; it said 'It depends.'"),
     ):
         score(judge, "Lyon")
     assert len(server.asked) == 2
@@ -241,6 +240,13 @@ def test_a_copy_in_another_process_judges_alike() -> None:
         assert copy == judge
         assert score(copy, "Paris") == 1.0
         copy.service.close()
+
+
+def test_the_prompt_hash_tells_what_the_judge_is_told_and_not_whom_or_where() -> None:
+    judge = LLMJudge(url="http://127.0.0.1:1/v1", model="m")
+    assert replace(judge, url="http://127.0.0.1:2/v1", model="other").prompt_hash == judge.prompt_hash
+    assert replace(judge, instructions="Be kind.").prompt_hash != judge.prompt_hash
+    assert replace(judge, options={"temperature": 1}).prompt_hash != judge.prompt_hash
 
 
 def test_it_is_made_by_name() -> None:

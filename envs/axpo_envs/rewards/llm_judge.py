@@ -7,6 +7,7 @@ instruction, and of its reply nothing counts but the one word it was asked for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -36,12 +37,17 @@ _VERDICTS: Final = {"correct": True, "incorrect": False}
 _THINK_CLOSE: Final = "</think>"
 _REMEMBERED: Final = 10_000
 _SHOWN_CHARS: Final = 200
+_SAMPLE: Final = Question(id="", prompt=("question",), answer="reference", alternatives=("another",))
 _ADVICE: Final = {
     401: "check the key",
     403: "check that the key may be used for this",
     404: "check address and model",
 }
 _BAD_REQUEST: Final = (400, 413, 422)
+
+
+class NoVerdictFault(InfrastructureFault):
+    """A judge that was reached gave no verdict, however often it was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +97,17 @@ class LLMJudge:
         """One term of 0.0 or 1.0.
 
         Raises:
-            InfrastructureFault: the server stays unreachable, or gives no verdict; nothing is scored.
+            InfrastructureFault: the server stays unreachable, or (`NoVerdictFault`) gives no verdict; none is scored.
             ServiceRefusedError: the server refuses the key or does not know the model.
         """
         right = answer is not None and len(answer) <= MAX_ANSWER_CHARS and self._judge(question, answer)
         return (RewardTerm(name=self.name, value=float(right)),)
+
+    @property
+    def prompt_hash(self) -> str:
+        """Hash of what the judge is told and how it is asked: of one model and hash, verdicts may be shared."""
+        form = grading_request(_SAMPLE, "answer", "code")
+        return digest_of(self.instructions, form, json.dumps(dict(self.options), sort_keys=True, default=repr))
 
     def problem(self, question: Question) -> str | None:
         """That a reference is longer than any answer that is read."""
@@ -122,7 +134,7 @@ class LLMJudge:
                 return verdict
             said = [{"role": "assistant", "content": reply}] if reply else []
             messages = [*messages[:2], *said, {"role": "user", "content": _REMINDER}]
-        raise InfrastructureFault(
+        raise NoVerdictFault(
             f"the judge {self.model} gave no verdict on question {question.id!r} in {self.verdict_attempts} attempts; "
             f"it said {reply[:_SHOWN_CHARS]!r}"
         )
