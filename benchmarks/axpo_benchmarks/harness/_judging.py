@@ -76,7 +76,7 @@ class CachedJudge:
             return None
         right = term.value == 1.0
         with self._lock:
-            if code not in known:
+            if known.get(code) is None:
                 self._folder.add_judgement(
                     code, right=right, judge=self.name, question=question.id, answer=well_formed(answer)
                 )
