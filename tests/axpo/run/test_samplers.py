@@ -27,7 +27,8 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def config(toy: Any, tmp_path: Path) -> TrainConfig:
     config: TrainConfig = toy.toy_config(tmp_path / "run", steps=2)
-    return replace(config, model="tiny")
+    log = replace(config.log, eval_questions=0, tensorboard=False, rollouts_every=0)
+    return replace(config, model="tiny", log=log)
 
 
 @pytest.fixture

@@ -34,7 +34,8 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def config(toy: Any, tmp_path: Path) -> TrainConfig:
     config: TrainConfig = toy.toy_config(tmp_path / "run", steps=STEPS)
-    return replace(config, optim=replace(config.optim, lr=1e-3), log=replace(config.log, eval_questions=0))
+    log = replace(config.log, eval_questions=0, tensorboard=False, rollouts_every=0)
+    return replace(config, optim=replace(config.optim, lr=1e-3), log=log)
 
 
 def begun(toy: Any, config: TrainConfig, *, staleness: int | None = None) -> tuple[Training, TransformersPolicy]:
@@ -150,7 +151,7 @@ def _state(training: Training) -> Any:
 
 
 def test_a_run_that_was_broken_off_goes_on_as_if_it_had_not_been(config: TrainConfig, tmp_path: Path, toy: Any) -> None:
-    log = replace(config.log, checkpoint_every=1, tensorboard=False, rollouts_every=0)
+    log = replace(config.log, checkpoint_every=1)
     config = replace(config, steps=3, max_staleness=1, log=log)
     whole = axpo.train(config, display=Silent())
     broken = replace(config, out=str(tmp_path / "broken"))
