@@ -132,6 +132,8 @@ class Page:
     """Charts of what the optimizer did, drawn like the others."""
     evaluations: tuple[LiveChart, ...] = ()
     """Charts of the evaluations over steps, where there are more than two."""
+    parts: tuple[LiveChart, ...] = ()
+    """Charts of environments, tools and numbers of needed calls over steps."""
     evaluations_note: str = ""
     """How their curves are drawn."""
 
