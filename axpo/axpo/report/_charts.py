@@ -1,11 +1,9 @@
-"""Defines how the curves of runs are drawn by matplotlib: as inline SVG, or as a picture file."""
+"""Defines how the curves of runs are drawn by matplotlib: as a picture file."""
 
 from __future__ import annotations
 
-import html
 import io
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -23,20 +21,6 @@ from axpo_envs.plumbing.whole_files import write_whole
 
 HEADLINE_PANELS: Final = tuple(panel for panel in PANELS if panel.title in {"Reward", "Tool-attempt rate"})
 """The charts of the picture in README."""
-
-
-def inline_svg(panel: Panel, lines: Sequence[Line]) -> str:
-    """A chart as an SVG element for an HTML page whose CSS defines the roles of `LIGHT` as variables."""
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": panel.title}):
-        figure = Figure(figsize=(4.6, 2.5), layout="constrained", facecolor="none")
-        _draw(figure.add_subplot(), panel, lines)
-        svg = svg_of(figure)
-    for role, colour in LIGHT.items():
-        svg = svg.replace(colour, f"var(--{role})")
-    # What a page with several charts must not get from each of them: a global style, equal ids, a font, a fixed size.
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r' id="[\w.]*_\d+"| width="[\d.]+pt"| height="[\d.]+pt"|font-family: [^;"]*;?', "", svg)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(panel.title)}" ', 1)
 
 
 def write_picture(lines: Sequence[Line], path: Path, *, panels: Sequence[Panel] = HEADLINE_PANELS) -> None:

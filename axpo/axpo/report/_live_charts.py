@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from axpo.diagnostics.estimates import Estimate
@@ -22,6 +22,9 @@ _RIGHT: Final = 16
 _TOP: Final = 26
 _BOTTOM: Final = 30
 _MOST_LABELS: Final = 6
+_MOST_TOLD: Final = 100
+"""Places that tell their values; of more, evenly spaced ones do. A line goes through all."""
+_MOST_MARKS: Final = 30
 ROLES: Final = ("axpo", "grpo", "extra1", "extra2", "extra3", "extra4", "start")
 """Colours of curves, in turn."""
 
@@ -57,6 +60,10 @@ class Curve:
     """One a place of the axis; None where nothing was observed."""
     role: str | None = None
     """Its colour; None takes the next of `ROLES`."""
+    faint: tuple[float | None, ...] = ()
+    """What is drawn faintly behind it, as many values as it has itself; empty where there is nothing."""
+    dotted: bool = False
+    """Whether its line is dotted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +90,14 @@ class Drawn:
     """The curve, as the commands of an SVG path."""
     band: str
     """Its intervals, likewise."""
+    faint: str
+    """What lies behind it, likewise."""
+    dotted: bool
+    """Whether its line is dotted."""
     points: tuple[Point, ...]
-    """Its points."""
+    """The points that tell their values."""
     cells: tuple[str, ...]
-    """Its values as text, one a place of the axis."""
+    """Its values as text, one a place that is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +121,9 @@ class LiveChart:
     axis: str
     """What lies along the horizontal axis."""
     places: tuple[str, ...]
-    """The places of that axis."""
+    """The places of that axis that are told."""
+    dense: bool
+    """Whether points show themselves only when they are pointed at."""
     curves: tuple[Drawn, ...]
     """The curves."""
     columns: tuple[Tick, ...]
@@ -144,15 +157,18 @@ def live_chart(topic: Topic, curves: Sequence[Curve]) -> LiveChart | None:
         return None
     low, high = (0.0, 1.0) if topic.share else _range(drawn)
     count = len(topic.places)
+    told_at = _told_places(count)
     scale = _Scale(low=low, high=high, shares=_shares(topic))
     every = -(-count // _MOST_LABELS)
     return LiveChart(
         title=topic.title,
         caption=topic.caption,
         axis=topic.axis,
-        places=topic.places,
+        places=tuple(topic.places[place] for place in told_at),
+        dense=len(told_at) > _MOST_MARKS,
         curves=tuple(
-            _drawn(curve, curve.role or ROLES[number % len(ROLES)], topic, scale) for number, curve in enumerate(drawn)
+            _drawn(replace(curve, role=curve.role or ROLES[number % len(ROLES)]), topic, scale, told_at)
+            for number, curve in enumerate(drawn)
         ),
         columns=tuple(
             Tick(at=scale.x(place), text=name) for place, name in enumerate(topic.places) if place % every == 0
@@ -213,6 +229,7 @@ def _range(curves: Sequence[Curve]) -> tuple[float, float]:
         for end in (value.value, value.low, value.high)
         if end is not None
     ]
+    ends += [value for curve in curves for value in curve.faint if value is not None]
     low, high = min(0.0, *ends), max(0.0, *ends)
     # Below the least normal number a quarter of it may be 0.
     if high - low < 4 * sys.float_info.min:
@@ -227,14 +244,17 @@ def _range(curves: Sequence[Curve]) -> tuple[float, float]:
     return first, first + 8 * size
 
 
-def _drawn(curve: Curve, role: str, topic: Topic, scale: _Scale) -> Drawn:
-    texts = tuple(told(value, share=topic.share) for value in curve.values)
-    points = [
-        None
-        if value is None
-        else Point(x=scale.x(place), y=scale.y(value.value), text=f"{topic.axis} {topic.places[place]}: {texts[place]}")
-        for place, value in enumerate(curve.values)
-    ]
+def _told_places(count: int) -> tuple[int, ...]:
+    """All places, or evenly spaced ones of many, the first and the last among them."""
+    if count <= _MOST_TOLD:
+        return tuple(range(count))
+    return tuple(round(part * (count - 1) / (_MOST_TOLD - 1)) for part in range(_MOST_TOLD))
+
+
+def _drawn(curve: Curve, topic: Topic, scale: _Scale, told_at: Sequence[int]) -> Drawn:
+    texts = {place: told(curve.values[place], share=topic.share) for place in told_at}
+    at = [None if value is None else (scale.x(place), scale.y(value.value)) for place, value in enumerate(curve.values)]
+    behind = [None if value is None else (scale.x(place), scale.y(value)) for place, value in enumerate(curve.faint)]
     ends = [
         None
         if value is None or value.low is None or value.high is None
@@ -243,15 +263,21 @@ def _drawn(curve: Curve, role: str, topic: Topic, scale: _Scale) -> Drawn:
     ]
     return Drawn(
         label=curve.label,
-        role=role,
-        line=" ".join(_path([(point.x, point.y) for point in run]) for run in _runs(points)),
+        role=curve.role or ROLES[0],
+        line=" ".join(map(_path, _runs(at))),
+        faint=" ".join(map(_path, _runs(behind))),
+        dotted=curve.dotted,
         band=" ".join(
             _path([*((x, high) for x, _, high in run), *((x, low) for x, low, _ in reversed(run))]) + " Z"
             for run in _runs(ends)
             if len(run) > 1
         ),
-        points=tuple(point for point in points if point is not None),
-        cells=texts,
+        points=tuple(
+            Point(x=found[0], y=found[1], text=f"{topic.axis} {topic.places[place]}: {texts[place]}")
+            for place in told_at
+            if (found := at[place]) is not None
+        ),
+        cells=tuple(texts.values()),
     )
 
 
@@ -271,4 +297,9 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _tick(value: float, *, share: bool) -> str:
-    return f"{100 * value:.0f} %" if share else f"{value:.3g}"
+    if share:
+        return f"{100 * value:.0f} %"
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.3g}"

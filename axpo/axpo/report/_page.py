@@ -75,18 +75,6 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """One chart."""
-
-    title: str
-    """What it shows."""
-    caption: str
-    """What a reader must know to read it."""
-    svg: Markup
-    """The chart as an SVG element; the one piece of markup that is not escaped."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Legend:
     """One entry of the charts' legend."""
 
@@ -120,7 +108,7 @@ class Page:
     """How the table's numbers came about."""
     legend: tuple[Legend, ...]
     """The charts' legend."""
-    charts: tuple[Chart, ...]
+    charts: tuple[LiveChart, ...]
     """The charts."""
     charts_note: str
     """How the curves are drawn."""
@@ -140,10 +128,12 @@ class Page:
     """What it was run with."""
     tables: tuple[Table, ...] = ()
     """Further tables, behind the first."""
-    optimization: tuple[Chart, ...] = ()
+    optimization: tuple[LiveChart, ...] = ()
     """Charts of what the optimizer did, drawn like the others."""
     evaluations: tuple[LiveChart, ...] = ()
     """Charts of the evaluations over steps, where there are more than two."""
+    parts: tuple[LiveChart, ...] = ()
+    """Charts of environments, tools and numbers of needed calls over steps."""
     evaluations_note: str = ""
     """How their curves are drawn."""
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from markupsafe import Markup
-
 from axpo.algorithm.methods import label_of
 from axpo.diagnostics.metric import Better, Metric, Shown
 from axpo.diagnostics.registry import metrics
 from axpo.records.outcomes import COSTS, Comparison, Outcome
-from axpo.report._charts import inline_svg
-from axpo.report._page import Bar, Chart, Row, Tile, compact, percent
+from axpo.report._live_charts import LiveChart
+from axpo.report._page import Bar, Row, Tile, compact, percent
 from axpo.report._palette import roles
 from axpo.report._panels import WINDOW, Line, Panel, has_data, panels
+from axpo.report._step_charts import step_chart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,24 +79,21 @@ def rows(measured: Sequence[Measured]) -> tuple[Row, ...]:
     )
 
 
-def charts(lines: Sequence[Line], of: Sequence[Panel] | None = None) -> tuple[Chart, ...]:
+def charts(lines: Sequence[Line], of: Sequence[Panel] | None = None) -> tuple[LiveChart, ...]:
     """The charts that have anything to show, of some panels; None are those of how a run went."""
-    return tuple(
-        # The one place where markup is taken as such: it is drawn from numbers and this package's own titles.
-        Chart(title=panel.title, caption=panel.caption, svg=Markup(inline_svg(panel, lines)))
-        for panel in (panels() if of is None else of)
-        if has_data(panel, lines)
-    )
+    found = (step_chart(panel, lines) for panel in (panels() if of is None else of) if has_data(panel, lines))
+    return tuple(chart for chart in found if chart is not None)
 
 
 def charts_note(seeds: int) -> str:
     """How the curves are drawn."""
     mean = f"Bold: trailing mean over {WINDOW} steps"
-    return (
+    curves = (
         f"{mean}, averaged over {seeds} seeds; the band spans the seeds."
         if seeds > 1
         else f"{mean}. Faint: single steps."
     )
+    return f"{curves} Point at a curve, or tap it, for its value; the boxes hide curves, and enlarge a chart."
 
 
 def _headlines() -> tuple[Metric, ...]:

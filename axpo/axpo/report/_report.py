@@ -29,6 +29,7 @@ from axpo.report._page_parts import (
 )
 from axpo.report._palette import roles
 from axpo.report._panels import OPTIMIZATION, Line
+from axpo.report._parts import part_charts, part_tables
 from axpo.report._regime import default_regime
 from axpo.report._run_settings import Settings
 from axpo.settings.config import Cut
@@ -168,6 +169,8 @@ def _run_page(folder: Path) -> Page:
         optimization=charts(lines, OPTIMIZATION),
         evaluations=evaluation_charts([Line(label=label, role=role, runs=(tuple(evaluations),))]),
         evaluations_note=evaluations_note(1),
+        tables=part_tables(evaluations[-1] if evaluations else None),
+        parts=part_charts(steps),
     )
 
 

@@ -1,15 +1,16 @@
-import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-from axpo.report._charts import inline_svg, write_picture
-from axpo.report._palette import LIGHT
+from axpo.report._charts import write_picture
+from axpo.report._live_charts import LiveChart
 from axpo.report._panels import PANELS, Line, Panel, has_data, trailing_mean
+from axpo.report._step_charts import step_chart
 
 REWARD = PANELS[0]
 TOKENS = next(panel for panel in PANELS if panel.title == "Tokens")
+BOTH = next(panel for panel in PANELS if len(panel.metrics) == 2)
 
 
 def line(*values: float | None, metric: str = "reward_mean", role: str = "axpo") -> Line:
@@ -17,14 +18,15 @@ def line(*values: float | None, metric: str = "reward_mean", role: str = "axpo")
     return Line(label="AXPO", role=role, runs=(run,))
 
 
-def heights(svg: str, role: str) -> list[float]:
-    """The y coordinates of the bold curve of a role."""
-    path = next(
-        found.group(1)
-        for found in re.finditer(r'<path d="([^"]*)"[^>]*style="([^"]*)"', svg)
-        if f"var(--{role})" in found.group(2) and "stroke-width: 2.2" in found.group(2)
-    )
-    return [float(y) for y in re.findall(r"[ML] [\d.]+ ([\d.]+)", path)]
+def chart(panel: Panel, *lines: Line) -> LiveChart:
+    found = step_chart(panel, lines)
+    assert found is not None
+    return found
+
+
+def heights(panel: Panel, *lines: Line) -> list[float]:
+    """The y coordinates of the points of the first curve."""
+    return [point.y for point in chart(panel, *lines).curves[0].points]
 
 
 def test_trailing_mean_averages_the_defined_values_of_a_window() -> None:
@@ -33,35 +35,42 @@ def test_trailing_mean_averages_the_defined_values_of_a_window() -> None:
     assert trailing_mean([2.0, None, None], 2) == [2.0, 2.0, None]
 
 
-def test_the_curve_goes_through_the_trailing_means() -> None:
-    low, high = heights(inline_svg(REWARD, [line(0.0, 1.0)]), "axpo")
-    full, empty = heights(inline_svg(REWARD, [line(1.0, 1.0)]), "axpo")[0], low
-    assert high == pytest.approx((full + empty) / 2, abs=0.01)
+def test_the_curve_goes_through_the_trailing_means_and_single_steps_are_faint() -> None:
+    found = chart(REWARD, line(0.0, 1.0))
+    (curve,) = found.curves
+    assert curve.cells == ("0.0 %", "50.0 %")
+    bottom, top = (row.at for row in (found.rows[0], found.rows[-1]))
+    assert [point.y for point in curve.points] == [bottom, pytest.approx((top + bottom) / 2, abs=0.1)]
+    assert curve.faint.endswith(f",{top}")
+    assert curve.points[1].text == "step 2: 50.0 %"
 
 
-def test_costs_are_summed_over_steps() -> None:
-    first, second, third = heights(inline_svg(TOKENS, [line(10.0, None, 20.0, metric="tokens")]), "axpo")
-    assert first == second
-    assert first > third
+def test_costs_are_summed_over_steps_and_told_in_few_characters() -> None:
+    first, second, third = heights(TOKENS, line(10.0, None, 20.0, metric="tokens"))
+    assert first == second > third
+    assert [row.text for row in chart(TOKENS, line(4e6, metric="tokens")).rows] == ["0", "1M", "2M", "3M", "4M"]
 
 
 def test_shares_outside_zero_to_one_are_not_cut_off() -> None:
-    below, above = heights(inline_svg(REWARD, [line(-2.0, 4.0)]), "axpo")
-    assert 0 < above < below < 180
-    assert "%" not in "".join(ET.fromstring(inline_svg(REWARD, [line(-2.0, 4.0)])).itertext())
+    found = chart(REWARD, line(-2.0, 4.0))
+    assert not any("%" in row.text for row in found.rows)
+    low, high = found.rows[0].at, found.rows[-1].at
+    assert all(high <= point.y <= low for point in found.curves[0].points)
 
 
-def test_charts_of_one_page_share_its_colours_and_no_ids_or_styles() -> None:
-    first, second = (inline_svg(panel, [line(0.5, 0.5, metric=panel.metrics[0])]) for panel in PANELS[:2])
-    assert not any(colour in first for colour in LIGHT.values())
-    assert "var(--axpo)" in first
-    assert "<style" not in first
-    assert not set(re.findall(r' id="([^"]*)"', first)) & set(re.findall(r' id="([^"]*)"', second))
+def test_two_metrics_are_two_curves_that_can_be_told_apart() -> None:
+    run = tuple({"step": step, "tool_pass1": 0.5, "no_tool_pass1": 0.25} for step in (1, 2))
+    solid, dotted = chart(BOTH, Line(label="AXPO", role="axpo", runs=(run,))).curves
+    assert (solid.dotted, dotted.dotted) == (False, True)
+    assert solid.label != dotted.label
 
 
-def test_titles_are_escaped() -> None:
-    panel = Panel(title='a "b" <c>', caption="", metrics=("reward_mean",))
-    assert ET.fromstring(inline_svg(panel, [line(0.5)])).attrib["aria-label"] == 'a "b" <c>'
+def test_of_many_steps_a_line_goes_through_all_and_some_tell_their_values() -> None:
+    found = chart(REWARD, line(*(0.5,) * 1000))
+    assert found.dense
+    assert (len(found.places), found.places[0], found.places[-1]) == (100, "1", "1000")
+    assert found.curves[0].line.count("L") == 999
+    assert not chart(REWARD, line(0.5, 0.5)).dense
 
 
 def test_a_chart_without_values_is_known_to_be_empty() -> None:
@@ -78,11 +87,10 @@ def test_a_share_of_zero_is_drawn_and_a_count_that_stays_zero_is_not() -> None:
 
 def test_several_runs_are_drawn_as_their_mean_and_range() -> None:
     run_a, run_b = line(0.2, 0.2).runs[0], line(0.6, 0.6, 0.6).runs[0]
-    both = inline_svg(REWARD, [Line(label="AXPO", role="axpo", runs=(run_a, run_b))])
-    middle = heights(inline_svg(REWARD, [line(0.4)]), "axpo")[0]
-    top = heights(inline_svg(REWARD, [line(0.6)]), "axpo")[0]
-    assert heights(both, "axpo") == pytest.approx([middle, middle, top], abs=0.01)
-    assert "opacity: 0.15" in both
+    (curve,) = chart(REWARD, Line(label="AXPO", role="axpo", runs=(run_a, run_b))).curves
+    assert curve.cells == ("40.0 % (20.0 to 60.0 %)", "40.0 % (20.0 to 60.0 %)", "60.0 % (60.0 to 60.0 %)")
+    assert curve.band
+    assert not curve.faint
 
 
 def test_pictures_are_the_same_each_time_and_of_the_kind_that_is_asked_for(tmp_path: Path) -> None:
