@@ -234,7 +234,7 @@ def test_the_environment_travels_and_has_no_truth_to_tell(tmp_path: Path) -> Non
     copy = pickle.loads(pickle.dumps(env))
     copy.restore(Snapshot.from_bytes(env.snapshot().to_bytes()))
     assert copy.state == env.state
-    with pytest.raises(ValueError, match="nothing is known of the figures of MathVision"):
+    with pytest.raises(ValueError, match="expected source='figures'; got 'mathvision'"):
         env.problem_of(env.questions.question(0))
     with pytest.raises(UnknownSplitError, match="no rows of the split 'test'"):
         PythonReasoning(source="mathvision", path=path, split="test")
