@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from axpo.algorithm.types import Group
 from axpo.audit.audit import AuditSettings, Findings, audit
 from axpo.audit.conditions import Expression, Measured, fell
 from axpo.audit.figures import figures, measured_of
 from axpo.audit.tally import METRICS, OTHER_ENVIRONMENTS
 from axpo.audit.verdict import verdict
 from axpo.cli import main
-from axpo.settings.config import ConfigError
+from axpo.records.run_log import RunLog
+from axpo.run.validation import resolved
+from axpo.settings.config import ConfigError, TrainConfig
+from axpo.settings.config_file import to_toml
+from axpo_envs.plumbing.columns import Columns
+from axpo_envs.tools import ImageZoomIn
 
 PEAK = '<tool_call>\n{{"name": "{}", "arguments": {{}}}}\n</tool_call><tool_response>\nfound\n</tool_response>'
 
@@ -222,3 +229,20 @@ class TestWhereStacksNameEnvironments:
     )
     def test_real_files_tell_theirs(self, file: str, environment: str) -> None:
         assert list(audit([Path(__file__).parent / file], AuditSettings()).by_environment) == [environment]
+
+
+def test_the_families_of_a_run_are_its_environments(tmp_path: Path, group: Group) -> None:
+    def of_family(name: str) -> Group:
+        asked = replace(group.question, extra=Columns({"family": name}.items()))
+        rollouts = tuple(replace(each, episode=replace(each.episode, question=asked)) for each in group.rollouts)
+        return Group(question=asked, rollouts=rollouts)
+
+    folder = tmp_path / "run"
+    with RunLog.create(folder, to_toml(resolved(TrainConfig(steps=1, out=str(folder)))), tensorboard=False) as log:
+        log.write_rollouts(1, [of_family("maps"), of_family("hops")], 0, (ImageZoomIn(view_size=64),))
+    findings = audit([folder], AuditSettings())
+    assert {name: values(found, "tool_attempt_rate") for name, found in findings.by_environment.items()} == {
+        "maps": [(0.25, 4)],
+        "hops": [(0.25, 4)],
+    }
+    assert findings.questions == 2

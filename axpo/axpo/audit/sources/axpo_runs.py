@@ -47,7 +47,8 @@ def _environment(record: Mapping[str, Any], question: Mapping[str, Any], fields:
     """The family of a mixture's question, or what its row says; else which of the suite's sources it is from."""
     if fields.split_by:
         return environment_of(record, fields)
-    told = environment_of(mapping(question.get("extra")), fields, ("family", *ENVIRONMENTS))
+    columns = mapping(mapping(question.get("extra")).get("columns"))
+    told = environment_of(columns, fields, ("family", *ENVIRONMENTS))
     source = _SOURCE.match(str(question.get("source")))
     return told or (source[1] if source else None)
 
