@@ -28,8 +28,8 @@ def declared(extra: str) -> set[str]:
 
 
 NOT_LOCKED = {"openenv", "skyrl", "inspect-ai", "verl", "eight-bit"}
-"""Extras that cannot be installed beside the lock, which `axpo-bench adapters` installs elsewhere, and torchao, which other
-packages of the lock would import, slowly and with warnings, wherever it is installed."""
+"""Extras that cannot be installed beside the lock, which `axpo-bench adapters` installs elsewhere; and torchao, which
+other packages of the lock import, slowly and with warnings, wherever it is installed."""
 INSTALLED = [extra for extra in EXTRAS if extra not in NOT_LOCKED]
 
 
