@@ -18,6 +18,8 @@ from axpo_benchmarks.evidence.arms import START, arm_named
 from axpo_benchmarks.evidence.families import Family
 
 _LENGTH: Final = 12
+_IDLE: Final = {"loss.max_importance": 0.0}
+"""Values that settings left open get where they change nothing."""
 _WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
 
 
@@ -100,7 +102,11 @@ def deciding(config: TrainConfig) -> dict[str, Any]:
     apart = replace(config, out=plain.out, seed=plain.seed, steps=plain.steps, log=plain.log, model=_stem(config.model))
     defaults = dict(dotted(asdict(plain)))
     found = json.loads(json.dumps(asdict(apart), default=str))
-    return {name: value for name, value in dotted(found) if value != json.loads(json.dumps(defaults[name]))}
+    return {
+        name: value
+        for name, value in dotted(found)
+        if value != json.loads(json.dumps(defaults[name])) and _IDLE.get(name) != value
+    }
 
 
 def settings_hash(config: TrainConfig) -> str:
