@@ -123,5 +123,5 @@ def test_without_rows_the_page_says_so(tmp_path: Path) -> None:
     out = tmp_path / "README.md"
     assert run_evidence_report(EvidenceReportConfig(out=out, rows=tmp_path, methods=("grpo",))) == 0
     assert "There are no rows yet." in out.read_text()
-    with pytest.raises(ConfigError, match=r"out: expected a file that ends in .md"):
+    with pytest.raises(ConfigError, match=r"out: expected a file that ends in \.md"):
         run_evidence_report(EvidenceReportConfig(out=tmp_path, rows=tmp_path))
