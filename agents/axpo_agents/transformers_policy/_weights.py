@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
@@ -15,9 +16,13 @@ from axpo_agents.errors import PolicyError
 from axpo_agents.families import ImageTower, family_of
 from axpo_agents.formats.model_files import ModelFiles
 
+_LOADING: Final = Lock()
+"""The Transformers library replaces methods of its classes while it reads weights: of two threads that do so at once, one
+puts back what the other had put there, and tied weights are lost to the whole process."""
+
 
 def load_model(files: ModelFiles, dtype: torch.dtype, device: torch.device) -> Any:
-    """The model with its weights, in evaluation mode.
+    """The model with its weights, in evaluation mode. Threads that load at the same time take turns.
 
     Raises:
         PolicyError: weights are missing, damaged, or do not fit the config.
@@ -27,16 +32,17 @@ def load_model(files: ModelFiles, dtype: torch.dtype, device: torch.device) -> A
     # Left in their blocks, quantized weights could be neither trained nor saved.
     unpacked = {"quantization_config": GgufConfig(dequantize=True)} if keywords else {}
     try:
-        model, report = loader.from_pretrained(
-            name,
-            **keywords,
-            **unpacked,
-            config=files.config,
-            dtype=dtype,
-            attn_implementation="sdpa",
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
+        with _LOADING:
+            model, report = loader.from_pretrained(
+                name,
+                **keywords,
+                **unpacked,
+                config=files.config,
+                dtype=dtype,
+                attn_implementation="sdpa",
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise PolicyError(f"{files.name}: the weights cannot be loaded: {error}") from error
     if absent := sorted(report["missing_keys"]):
