@@ -17,8 +17,8 @@ from axpo_agents.families import ImageTower, family_of
 from axpo_agents.formats.model_files import ModelFiles
 
 _LOADING: Final = Lock()
-"""The Transformers library replaces methods of its classes while it reads weights: of two threads that do so at once, one
-puts back what the other had put there, and tied weights are lost to the whole process."""
+"""The Transformers library replaces methods of its classes while it reads weights: of two threads that do so at once,
+one puts back what the other had put there, and tied weights are lost to the whole process."""
 
 
 def load_model(files: ModelFiles, dtype: torch.dtype, device: torch.device) -> Any:
