@@ -48,6 +48,7 @@ def question_fields(question: Question) -> tuple[Any, ...]:
     """What makes a question what it is, its source aside."""
     labels = tuple(sorted(label.value for label in question.labels))
     more = (question.alternatives, question.options, column_fields(question.extra))
+    tools = (tuple(sorted(question.forbidden_tools)), tuple(sorted(question.required_tools)))
     # Questions without any of these keep the digest that they had before there were any.
     return (
         question.id,
@@ -55,7 +56,8 @@ def question_fields(question: Question) -> tuple[Any, ...]:
         question.answer,
         question.hops,
         labels,
-        *((more,) if any(more) else ()),
+        *((more,) if any(more) or any(tools) else ()),
+        *((tools,) if any(tools) else ()),
     )
 
 

@@ -22,9 +22,11 @@ class Label(StrEnum):
     """What a question demands of a policy beyond its answer."""
 
     MUST_ACT = "must_act"
-    """The question cannot be answered without a tool call."""
+    """The question cannot be answered without a tool call: any, or one of each of `Question.required_tools`."""
     MUST_NOT_ACT = "must_not_act"
-    """A tool call is forbidden, or of no use."""
+    """A tool call is forbidden, or of no use: any call, or one of `Question.forbidden_tools` where it names some."""
+    EITHER = "either"
+    """A call is as good as none: neither acting nor declining is held against a policy."""
 
 
 class ToolStatus(StrEnum):
@@ -97,6 +99,10 @@ class Question:
     stand in the prompt only."""
     extra: Columns = Columns()  # noqa: RUF009 - it is immutable
     """Further columns of the row that it came from, for rewards and tools."""
+    forbidden_tools: frozenset[str] = frozenset()
+    """Names of tools that must not be called; a policy may call others freely."""
+    required_tools: frozenset[str] = frozenset()
+    """Names of tools each of which must be called at least once."""
 
     def __setstate__(self, state: list[Any]) -> None:
         # A snapshot of an earlier version holds the fields that there were then, in the same order.

@@ -159,6 +159,20 @@ def check_views(tools: Iterable[Tool], view_size: int | None) -> None:
 
 
 @runtime_checkable
+class PreviewingTool(Tool, Protocol):
+    """A tool that can say what a call would change without making it, for dry runs."""
+
+    def preview(self, arguments: Mapping[str, Any], state: Any) -> str:
+        """What the validated call would change, in a sentence or a few lines that a policy reads. Changes nothing.
+
+        Raises:
+            ToolError: the call would fail; the message says why, as `step` would.
+            InfrastructureFault: the machinery failed.
+        """
+        ...
+
+
+@runtime_checkable
 class RepeatableTool(Tool, Protocol):
     """A tool with external effects that acts on nobody: a search of the web, say."""
 
