@@ -91,6 +91,7 @@ class VllmEngine:
             temperature=request.temperature,
             top_p=request.truncation.top_p,
             top_k=request.truncation.top_k or -1,
+            presence_penalty=request.presence_penalty,
             seed=request.seed,
             logit_bias=dict(request.bias) or None,
             stop_token_ids=list(request.stop_ids),

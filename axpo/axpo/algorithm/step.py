@@ -7,18 +7,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
-from axpo.algorithm._cost import Cost, cost_of
+from axpo.algorithm._cost import cost_of
 from axpo.algorithm._dynamic_sampling import with_spread
 from axpo.algorithm._entropy import with_floor
-from axpo.algorithm._forced_call import Opener, opened
 from axpo.algorithm._importance import Drift, corrected
+from axpo.algorithm._rounds import StepRounds
 from axpo.algorithm.batching import build_batch
 from axpo.algorithm.buffer import GroupBuffer
 from axpo.algorithm.methods import Method, method_named
 from axpo.algorithm.optimizer import Optimizer
-from axpo.algorithm.questions import training_questions
 from axpo.algorithm.replay import ReplayMemory, recalled, remembered
-from axpo.algorithm.sampling import resample, sample_groups, sampling_of
+from axpo.algorithm.sampling import sampling_of
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import BranchPoint, Group
 from axpo.algorithm.update import ALL_OF_IT, Objective, Sharing, UpdateStats, seeded, update
@@ -27,7 +26,6 @@ from axpo_agents.policy import Follower, Learner, Sampler, Scorer
 from axpo_agents.rolling import Lost
 from axpo_envs.env import ToolEnv
 from axpo_envs.tool.protocol import OneWayTool
-from axpo_envs.types import Question
 
 Phase: TypeAlias = Callable[[str], AbstractContextManager[object]]
 """Is given the name of what begins, `environment`, `sampling`, `resampling` or `update`; its block lasts as long."""
@@ -202,7 +200,7 @@ def sample_step(training: Training, step: int, *, phase: Phase = _unmeasured) ->
 
     The learner is not asked for anything but log-probabilities (by methods that force calls open).
     """
-    config, method, rounds = training.config, training.method, _Rounds(training, step, phase)
+    config, method, rounds = training.config, training.method, StepRounds(training, step, phase)
     rounds.begin()
     if config.sampling.dynamic_rounds:
         rounds.groups = with_spread(rounds, method)
@@ -295,96 +293,3 @@ def objective(training: Training) -> Objective:
         reference=training.reference,
         function=training.method.loss,
     )
-
-
-@dataclass(slots=True)
-class _Rounds:
-    """The sampling of one step: the first round, and those that its method asks for."""
-
-    training: Training
-    step: int
-    phase: Phase
-    groups: tuple[Group, ...] = ()
-    points: tuple[BranchPoint, ...] = ()
-    lost_rollouts: list[Lost] = field(default_factory=list)
-    lost_continuations: list[Lost] = field(default_factory=list)
-    given_up: int = 0
-    sampled: Cost = field(default_factory=Cost)
-    _asked: int = 0
-    _attempts: int = 0
-
-    @property
-    def config(self) -> TrainConfig:
-        """The run's settings."""
-        return self.training.config
-
-    def begin(self) -> None:
-        """Samples the step's own questions."""
-        with self.phase("environment"):
-            count = self.config.sampling.questions
-            source = self.training.env.questions
-            questions = training_questions(source, seed=self.config.seed, step=self.step, count=count)
-        self.groups = self._sampled(questions, self.training.seed(self.step, "sampling"))
-
-    def seed(self, purpose: str) -> int:
-        """A seed of one purpose in this step."""
-        return self.training.seed(self.step, f"method {purpose}")
-
-    def ask(self, questions: Sequence[Question], *, size: int) -> tuple[Group, ...]:
-        """Groups of these very questions."""
-        self._asked += 1
-        return self._sampled(questions, self.training.seed(self.step, f"sampling {self._asked}"), size=size)
-
-    def sample(self, questions: int) -> tuple[Group, ...]:
-        """Groups of further questions: of a sequence of their own, so that those of later steps stay what they are."""
-        self._asked += 1
-        seed = self.training.seed(self.step, f"further questions {self._asked}")
-        with self.phase("environment"):
-            asked = training_questions(self.training.env.questions, seed=seed, step=1, count=questions)
-        return self._sampled(asked, self.training.seed(self.step, f"sampling {self._asked}"))
-
-    def attempt(self, groups: Sequence[Group], points: Sequence[BranchPoint]) -> tuple[Group, ...]:
-        """The groups with branches grown from these points."""
-        purpose = "resampling" if self._attempts == 0 else f"resampling {self._attempts}"
-        self._attempts += bool(points)
-        self.points += tuple(points)
-        with self.phase("resampling"):
-            grown = resample(
-                groups,
-                points,
-                self.training.sampler,
-                self.training.env,
-                self.config.sampling,
-                seed=self.training.seed(self.step, purpose),
-                on_lost=self.lost_continuations.append,
-            )
-        self.sampled = self.sampled.plus(cost_of(grown)).minus(cost_of(groups))
-        self.given_up += len(points) - sum(len(group.branches) for group in grown)
-        self.given_up += sum(len(group.branches) for group in groups)
-        return grown
-
-    def act(self, groups: Sequence[Group], points: Sequence[BranchPoint]) -> tuple[Group, ...]:
-        """The groups with branches behind calls that are forced open."""
-        training, tools = self.training, self.training.env.tools
-        if not (points and tools):
-            return tuple(groups)
-        sampling = sampling_of(self.config.sampling, training.sampler)
-        opener = Opener(sampler=training.sampler, scorer=training.learner, sampling=sampling, tool=tools[0].name)
-        with self.phase("resampling"):
-            forced = opened(groups, points, opener)
-        return self.attempt(groups, forced)
-
-    def _sampled(self, questions: Sequence[Question], seed: int, *, size: int | None = None) -> tuple[Group, ...]:
-        first = self.training.method.first_rollouts
-        size = size or (self.config.sampling.group_size if first is None else first(self.config))
-        with self.phase("sampling"):
-            groups = sample_groups(
-                questions,
-                self.training.sampler,
-                self.training.env,
-                replace(self.config.sampling, group_size=size),
-                seed=seed,
-                on_lost=self.lost_rollouts.append,
-            )
-        self.sampled = self.sampled.plus(cost_of(groups))
-        return groups

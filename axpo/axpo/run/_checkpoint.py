@@ -121,26 +121,26 @@ def checkpoint_folders(checkpoints: Path) -> tuple[Path, ...]:
     return tuple(reversed(_folders(checkpoints)))
 
 
-def save_checkpoint(  # noqa: PLR0913  (what a run is made of)
-    checkpoints: Path,
-    policy: SavablePolicy,
-    optimizer: Mapping[str, torch.Tensor],
-    progress: Progress,
-    config_toml: str,
-    *,
-    memory: ReplayMemory | None = None,
-    ahead: bytes | None = None,
-) -> Path:
-    """Writes a checkpoint; it appears whole or not at all. What a run remembers is written where there is any.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointContent:
+    """What is written into a checkpoint."""
 
-    Args:
-        checkpoints: a run's `checkpoints` folder.
-        policy: what is trained.
-        optimizer: its optimizer's state (`Optimizer.state`).
-        progress: how far the run is.
-        config_toml: the run's settings.
-        memory: what it remembers for replay; None in a run that replays nothing.
-        ahead: what was sampled for later steps; None in a run that samples none.
+    policy: SavablePolicy
+    """What is trained."""
+    optimizer: Mapping[str, torch.Tensor]
+    """Its optimizer's state (`Optimizer.state`)."""
+    progress: Progress
+    """How far the run is."""
+    config_toml: str
+    """The run's settings."""
+    memory: ReplayMemory | None = None
+    """What it remembers for replay; None in a run that replays nothing."""
+    ahead: bytes | None = None
+    """What was sampled for later steps; None in a run that samples none."""
+
+
+def save_checkpoint(checkpoints: Path, content: CheckpointContent) -> Path:
+    """Writes a checkpoint into a run's `checkpoints` folder; it appears whole or not at all.
 
     Returns:
         Its folder.
@@ -148,18 +148,18 @@ def save_checkpoint(  # noqa: PLR0913  (what a run is made of)
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; earlier checkpoints are intact.
     """
-    target = checkpoint_folder(checkpoints, progress.step)
+    target = checkpoint_folder(checkpoints, content.progress.step)
     try:
         _remove_unfinished(checkpoints)
         with atomic.new_folder(target) as folder:
-            policy.save(folder)
-            save_file({name: tensor.contiguous() for name, tensor in optimizer.items()}, folder / OPTIMIZER)
-            (folder / PROGRESS).write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
-            (folder / CONFIG).write_text(config_toml, encoding="utf-8")
-            if memory is not None:
-                (folder / MEMORY).write_bytes(memory.to_bytes())
-            if ahead is not None:
-                (folder / AHEAD).write_bytes(ahead)
+            content.policy.save(folder)
+            save_file({name: tensor.contiguous() for name, tensor in content.optimizer.items()}, folder / OPTIMIZER)
+            (folder / PROGRESS).write_text(json.dumps(asdict(content.progress)) + "\n", encoding="utf-8")
+            (folder / CONFIG).write_text(content.config_toml, encoding="utf-8")
+            if content.memory is not None:
+                (folder / MEMORY).write_bytes(content.memory.to_bytes())
+            if content.ahead is not None:
+                (folder / AHEAD).write_bytes(content.ahead)
             write_manifest(folder)
             _flush(folder)
         _flush_entry(checkpoints)

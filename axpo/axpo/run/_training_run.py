@@ -19,7 +19,15 @@ from axpo.diagnostics.parts import step_parts
 from axpo.distributed.errors import PeerError
 from axpo.records._folder import CHECKPOINTS
 from axpo.run._beginning import RunParts
-from axpo.run._checkpoint import CheckpointError, Progress, checkpoint_folder, kept_folders, prune, save_checkpoint
+from axpo.run._checkpoint import (
+    CheckpointContent,
+    CheckpointError,
+    Progress,
+    checkpoint_folder,
+    kept_folders,
+    prune,
+    save_checkpoint,
+)
 from axpo.run._evaluations import RunEvaluations
 from axpo.run._following import RunRecords
 from axpo.run._rank_interrupts import interrupts_of
@@ -258,15 +266,15 @@ class TrainingRun:
         memory = training.memory if self._config.replay.steps else None
 
         def saved() -> None:
-            save_checkpoint(
-                checkpoints,
-                self._parts.policy,
-                state,
-                self._progress,
-                to_toml(self._config),
+            content = CheckpointContent(
+                policy=self._parts.policy,
+                optimizer=state,
+                progress=self._progress,
+                config_toml=to_toml(self._config),
                 memory=memory,
                 ahead=ahead,
             )
+            save_checkpoint(checkpoints, content)
             kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._evaluations.best_step())
             self._log.keep_checkpoints(kept)
             prune(checkpoints, kept)

@@ -6,8 +6,9 @@ exclude sites is asked to; whatever it, or any other search, finds there all the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from axpo_benchmarks.loaders import Benchmark
@@ -16,6 +17,9 @@ from axpo_envs.backends.search import Document, Hit, SearchBackend
 from axpo_envs.digest import digest_of
 from axpo_envs.images import ImageRef
 from axpo_envs.tool.protocol import Effects
+
+_Backend = TypeVar("_Backend", bound=SearchBackend | ImageSearchBackend)
+_Found = TypeVar("_Found")
 
 _CARRIERS: Final = ("huggingface.co", "hf.co", "hf-mirror.com", "modelscope.cn", "modelscope.ai")
 """Sites that carry any data set."""
@@ -48,10 +52,10 @@ def _is_on(address: str, sites: tuple[str, ...]) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuardedSearch:
-    """A search without the hits on some sites."""
+class _Guarded(Generic[_Backend]):
+    """What searches without some sites share."""
 
-    backend: SearchBackend
+    backend: _Backend
     """What is searched."""
     sites: tuple[str, ...]
     """Hosts, subdomains included, or hosts with the beginning of a path."""
@@ -66,55 +70,42 @@ class GuardedSearch:
         """The backend's."""
         return self.backend.effects
 
+    def check(self) -> None:
+        """As the backend."""
+        self.backend.check()
+
+    def _elsewhere(
+        self, search: Callable[[int], tuple[_Found, ...]], top_k: int, address: Callable[[_Found], str]
+    ) -> tuple[_Found, ...]:
+        """The best that a search finds elsewhere; it asks again for more where something was dropped."""
+        found = search(top_k)
+        if any(_is_on(address(one), self.sites) for one in found):
+            found = search(top_k + _SPARE)
+        return tuple(one for one in found if not _is_on(address(one), self.sites))[:top_k]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedSearch(_Guarded[SearchBackend]):
+    """A search without the hits on some sites."""
+
     @property
     def opens(self) -> bool:
         """The backend's."""
         return self.backend.opens
 
-    def check(self) -> None:
-        """As the backend."""
-        self.backend.check()
-
     def search(self, query: str, top_k: int) -> tuple[Hit, ...]:
         """The best hits elsewhere, best first; as the backend."""
-        found = self.backend.search(query, top_k)
-        kept = self._elsewhere(found)
-        if len(kept) < len(found):
-            kept = self._elsewhere(self.backend.search(query, top_k + _SPARE))
-        return kept[:top_k]
+        return self._elsewhere(lambda wanted: self.backend.search(query, wanted), top_k, lambda hit: hit.document.id)
 
     def open(self, id: str) -> Document | None:
         """The document, unless it is on one of the sites; as the backend."""
         return None if _is_on(id, self.sites) else self.backend.open(id)
 
-    def _elsewhere(self, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
-        return tuple(hit for hit in hits if not _is_on(hit.document.id, self.sites))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuardedImageSearch:
+class GuardedImageSearch(_Guarded[ImageSearchBackend]):
     """An image search without what some sites show."""
-
-    backend: ImageSearchBackend
-    """What is searched."""
-    sites: tuple[str, ...]
-    """As in `GuardedSearch`."""
-
-    @property
-    def fingerprint(self) -> str:
-        """The backend's, with the sites."""
-        return f"guarded:{digest_of(self.sites)}:{self.backend.fingerprint}"
-
-    @property
-    def effects(self) -> Effects:
-        """The backend's."""
-        return self.backend.effects
-
-    def check(self) -> None:
-        """As the backend."""
-        self.backend.check()
 
     def search(self, image: ImageRef, top_k: int) -> tuple[FoundImage, ...]:
         """The images elsewhere that are most alike, the best first; as the backend."""
-        found = self.backend.search(image, top_k)
-        return tuple(one for one in found if not (one.page and _is_on(one.page, self.sites)))
+        return self._elsewhere(lambda wanted: self.backend.search(image, wanted), top_k, lambda one: one.page)

@@ -12,6 +12,7 @@ import torch
 from axpo.algorithm.optimizer import Optimizer
 from axpo.records._manifest import manifest_hash
 from axpo.run._checkpoint import (
+    CheckpointContent,
     CheckpointError,
     Progress,
     checkpoint_folder,
@@ -49,9 +50,13 @@ def optimizer() -> Optimizer:
 
 
 def save(checkpoints: Path, optimizer: Optimizer, step: int, policy: Weights | None = None) -> Path:
-    return save_checkpoint(
-        checkpoints, policy or Weights(), optimizer.state(), replace(PROGRESS, step=step), "seed = 0\n"
+    content = CheckpointContent(
+        policy=policy or Weights(),
+        optimizer=optimizer.state(),
+        progress=replace(PROGRESS, step=step),
+        config_toml="seed = 0\n",
     )
+    return save_checkpoint(checkpoints, content)
 
 
 def test_reads_back_what_was_saved(tmp_path, optimizer):
