@@ -62,7 +62,7 @@ _COMMANDS: Final = {
         run="run_phase",
     ),
     "warm-start": _Command(
-        summary="what the shipped policy starts with",
+        summary="how well a policy acts in a family, and of what its failures are made",
         module="warm_start",
         config="WarmStartConfig",
         run="run_warm_start",

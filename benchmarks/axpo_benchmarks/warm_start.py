@@ -1,4 +1,4 @@
-"""Defines `axpo-bench warm-start`: what an embedded policy brings to training, finding and reading included."""
+"""Defines `axpo-bench warm-start`: how well a policy acts in a family, and of what its failures are made."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from axpo_agents.rolling import roll_agent
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 from axpo_benchmarks.acting import PROBES, ActingProbe
 from axpo_benchmarks.evidence.families import VISUAL_ZOOM, family_named
+from axpo_benchmarks.failures import SHOWING, failure_shares
 from axpo_benchmarks.machine import provenance
 from axpo_envs.env import ToolEnv
 from axpo_envs.types import Question
@@ -47,7 +48,10 @@ _SHOWN: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmStartConfig:
-    """Measure a policy before training: form, tool use, guessing, where calls lead and what is read there."""
+    """Measure a policy, before training or after it: form, tool use, guessing, where calls lead, what is read there.
+
+    The last lines say of what its failures are made: no call, finding, legibility, no answer, reading.
+    """
 
     family: Name = VISUAL_ZOOM.name
     """Environment and setting: a family of the evidence, such as `visual-zoom` or `multi-hop-search`."""
@@ -76,7 +80,7 @@ def run_warm_start(config: WarmStartConfig) -> int:
     groups = _sampled(load_policy(model), env, questions, base.sampling, seed=config.seed)
     known = evaluation_metrics(groups, ks=(1, 4), tools=[tool.name for tool in env.tools], success_threshold=0.5)
     metrics: dict[str, Estimate | None] = {name: known[name] for name in _SHOWN}
-    metrics |= probe.acting(groups, env)
+    metrics |= probe.acting(groups, env) | failure_shares(groups, env, SHOWING[config.family])
     metrics["expert_pass1"] = _expert(probe, env, questions)
     console = Console()
     for name, estimate in metrics.items():
