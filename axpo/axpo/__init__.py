@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from axpo.checkpoint_evaluation import evaluate_checkpoint, locate_checkpoint
     from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
     from axpo.records._rollout_log import read_rollouts, saved_steps
-    from axpo.records.evaluation_folder import (
+    from axpo.records.evaluation_folder import EvaluationFolder
+    from axpo.records.evaluation_records import (
         AskedQuestion,
         BenchmarkProvenance,
         EvaluatedRollout,
-        EvaluationFolder,
         Judged,
         MadeCall,
         Provenance,
@@ -123,14 +123,14 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "AskedQuestion": "axpo.records.evaluation_folder",
-    "BenchmarkProvenance": "axpo.records.evaluation_folder",
-    "EvaluatedRollout": "axpo.records.evaluation_folder",
+    "AskedQuestion": "axpo.records.evaluation_records",
+    "BenchmarkProvenance": "axpo.records.evaluation_records",
+    "EvaluatedRollout": "axpo.records.evaluation_records",
     "EvaluationFolder": "axpo.records.evaluation_folder",
-    "Judged": "axpo.records.evaluation_folder",
-    "MadeCall": "axpo.records.evaluation_folder",
-    "Provenance": "axpo.records.evaluation_folder",
-    "SaidTurn": "axpo.records.evaluation_folder",
+    "Judged": "axpo.records.evaluation_records",
+    "MadeCall": "axpo.records.evaluation_records",
+    "Provenance": "axpo.records.evaluation_records",
+    "SaidTurn": "axpo.records.evaluation_records",
     "BranchPoint": "axpo.algorithm.types",
     "Branch": "axpo.algorithm.types",
     "Advantage": "axpo.algorithm.types",

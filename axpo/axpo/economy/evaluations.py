@@ -18,7 +18,8 @@ from axpo.economy.measures import Array, Measure, estimate_of, measures_of, resa
 from axpo.economy.pairs import Pair, Verdict, compare_pair
 from axpo.economy.prices import Price
 from axpo.evaluation.evaluate import as_metric
-from axpo.records.evaluation_folder import AskedQuestion, EvaluatedRollout, EvaluationFolder, Provenance
+from axpo.records.evaluation_folder import EvaluationFolder
+from axpo.records.evaluation_records import AskedQuestion, EvaluatedRollout, Provenance
 from axpo.records.tried import Tried
 from axpo.settings.config import ConfigError
 from axpo.settings.values import CountOrNone, NonNegative

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from axpo.records.evaluation_folder import AskedQuestion, BenchmarkProvenance
+from axpo.records.evaluation_records import AskedQuestion, BenchmarkProvenance
 from axpo.settings.benchmark_evaluation import ALL, BenchmarkEvalConfig, ProtocolConfig
 from axpo.settings.config import ConfigError
 from axpo_benchmarks import scorers

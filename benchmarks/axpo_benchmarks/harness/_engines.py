@@ -14,7 +14,7 @@ from typing import Protocol
 
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import Group
-from axpo.records.evaluation_folder import EvaluatedRollout, said_turns
+from axpo.records.evaluation_records import EvaluatedRollout, said_turns
 from axpo.records.tried import shared_by_tokens, tried_of
 from axpo_agents.policy import Sampler
 from axpo_agents.rolling import Lost, Start, roll

@@ -11,11 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from axpo.records.evaluation_folder import (
-    EvaluatedRollout,
-    EvaluationFolder,
-    Provenance,
-)
+from axpo.records.evaluation_folder import EvaluationFolder
+from axpo.records.evaluation_records import EvaluatedRollout, Provenance
 from axpo.settings.benchmark_evaluation import BenchmarkEvalConfig
 from axpo.settings.config import ConfigError
 from axpo.settings.config_file import checked

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from axpo.diagnostics.estimates import Estimate, estimate_mean, estimate_ratio, pass_at_k
 from axpo.diagnostics.metrics import PASS_KS
-from axpo.records.evaluation_folder import AskedQuestion, EvaluatedRollout
+from axpo.records.evaluation_records import AskedQuestion, EvaluatedRollout
 
 Figures: TypeAlias = dict[str, Estimate | None]
 """Values with intervals by name; None where there is nothing to count."""

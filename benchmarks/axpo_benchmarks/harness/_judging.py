@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from axpo.records.evaluation_folder import EvaluationFolder, Judged
+from axpo.records.evaluation_folder import EvaluationFolder
+from axpo.records.evaluation_records import Judged
 from axpo.settings.config import ConfigError
 from axpo_benchmarks.scorers import Judge, Verdict
 from axpo_envs.digest import digest_of

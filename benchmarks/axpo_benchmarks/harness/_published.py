@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from axpo.diagnostics.estimates import Estimate
-from axpo.records.evaluation_folder import AskedQuestion
+from axpo.records.evaluation_records import AskedQuestion
 from axpo_benchmarks.harness._figures import Figures, Groups, all_right, mean_of, success
 from axpo_benchmarks.scorers import MMSearchStages
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from axpo.diagnostics.estimates import Estimate
 from axpo.evaluation.evaluate import as_metric
-from axpo.records.evaluation_folder import BenchmarkProvenance, EvaluationFolder
+from axpo.records.evaluation_folder import EvaluationFolder
+from axpo.records.evaluation_records import BenchmarkProvenance
 from axpo_benchmarks.harness._asking import NO_TOOLS, TOOLS, UNSEEN_TOOLS
 from axpo_benchmarks.harness._figures import (
     Figures,

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from axpo.commands.arguments import write_json
-from axpo.records.evaluation_folder import BenchmarkProvenance, EvaluationFolder, Provenance
+from axpo.records.evaluation_folder import EvaluationFolder
+from axpo.records.evaluation_records import BenchmarkProvenance, Provenance
 from axpo.settings.config import ConfigError
 from axpo.settings.values import CountOrNone, Name
 from axpo_benchmarks.harness import record_of

@@ -10,11 +10,11 @@ from axpo.cli import main
 from axpo.economy import ComparingSettings, EvaluationComparison, Price, Verdict, compare_evaluations
 from axpo.economy.evaluations_shown import page, sentences, tables
 from axpo.economy.measures import resampled_questions
-from axpo.records.evaluation_folder import (
+from axpo.records.evaluation_folder import EvaluationFolder
+from axpo.records.evaluation_records import (
     AskedQuestion,
     BenchmarkProvenance,
     EvaluatedRollout,
-    EvaluationFolder,
     Judged,
     Provenance,
     SaidTurn,

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from axpo.records._checked_json import DamagedFileError
-from axpo.records.evaluation_folder import (
+from axpo.records.evaluation_folder import EvaluationFolder
+from axpo.records.evaluation_records import (
     AskedQuestion,
     BenchmarkProvenance,
     EvaluatedRollout,
-    EvaluationFolder,
     Judged,
     MadeCall,
     Provenance,

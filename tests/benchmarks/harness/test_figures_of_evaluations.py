@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from axpo.diagnostics.estimates import Estimate
-from axpo.records.evaluation_folder import AskedQuestion, EvaluatedRollout, Judged, SaidTurn
+from axpo.records.evaluation_records import AskedQuestion, EvaluatedRollout, Judged, SaidTurn
 from axpo_benchmarks.harness._figures import (
     acting,
     all_right,

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from axpo.cli import main
-from axpo.records.evaluation_folder import EvaluatedRollout, EvaluationFolder
+from axpo.records.evaluation_folder import EvaluationFolder
+from axpo.records.evaluation_records import EvaluatedRollout
 from axpo.settings.benchmark_evaluation import BenchmarkEvalConfig, ProtocolConfig
 from axpo.settings.config import ConfigError
 from axpo_benchmarks.harness import evaluate_benchmarks, folder_of, markdown, rescore

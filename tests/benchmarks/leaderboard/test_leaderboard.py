@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from axpo.records.evaluation_folder import (
+from axpo.records.evaluation_folder import EvaluationFolder
+from axpo.records.evaluation_records import (
     AskedQuestion,
     BenchmarkProvenance,
     EvaluatedRollout,
-    EvaluationFolder,
     Judged,
     Provenance,
     SaidTurn,
