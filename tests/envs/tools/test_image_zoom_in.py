@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -165,6 +165,7 @@ boxes = st.tuples(st.floats(0, 0.95), st.floats(0, 0.95), st.floats(0.02, 1), st
 
 @settings(max_examples=60)
 @given(st.integers(50, 700), st.integers(50, 700), boxes)
+@example(64, 64, (0.7, 0.7, 1.0, 1.0))
 def test_cutting_out_first_equals_scaling_out_of_the_full_image(
     width: int, height: int, corner: tuple[float, float, float, float]
 ) -> None:
@@ -176,5 +177,8 @@ def test_cutting_out_first_equals_scaling_out_of_the_full_image(
     plain = image.to_pil().resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
     left, top = (48 - size[0]) // 2, (48 - size[1]) // 2
     crop = crop_to_view(image, box, 48).pixels[top : top + size[1], left : left + size[0]]
-    # Pillow takes boxes in single precision, so that the same box at another offset may round one level apart.
-    assert np.abs(crop.astype(int) - np.asarray(plain)).max() <= 1
+    # Pillow takes boxes in single precision and scales across, then down: with the same box at another offset, a value
+    # halfway between two levels may round to the other one in each of the two.
+    apart = np.abs(crop.astype(int) - np.asarray(plain))
+    assert apart.max() <= 2
+    assert (apart > 1).mean() <= 0.01
