@@ -25,6 +25,8 @@ from axpo_envs.types import ToolResult, ToolStatus
 if TYPE_CHECKING:
     from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
     from axpo_envs.backends.python_sandbox.state import ReplayFault
+    from axpo_envs.backends.sql.limits import SqlLimits
+    from axpo_envs.backends.sql.state import SqlState
     from axpo_envs.tools.image_search import ImageSearch
     from axpo_envs.tools.image_zoom_in import ImageZoomIn
     from axpo_envs.tools.measure import Measure
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from axpo_envs.tools.python import PythonTool
     from axpo_envs.tools.python_expressions import python_expressions
     from axpo_envs.tools.search import Search
+    from axpo_envs.tools.sql import SqlTool
 
 __all__ = [
     "AsyncTool",
@@ -53,6 +56,9 @@ __all__ = [
     "SandboxSettings",
     "Search",
     "Seen",
+    "SqlLimits",
+    "SqlState",
+    "SqlTool",
     "Tool",
     "ToolArgumentError",
     "ToolContext",
@@ -76,6 +82,9 @@ _HOMES: Final = {
     "SandboxLimits": "axpo_envs.backends.python_sandbox.limits",
     "SandboxSettings": "axpo_envs.backends.python_sandbox.limits",
     "Search": "axpo_envs.tools.search",
+    "SqlLimits": "axpo_envs.backends.sql.limits",
+    "SqlState": "axpo_envs.backends.sql.state",
+    "SqlTool": "axpo_envs.tools.sql",
     "paper_tools": "axpo_envs.tools.paper_set",
     "python_expressions": "axpo_envs.tools.python_expressions",
 }
