@@ -47,7 +47,7 @@ _MAX_INTEGER: Final = 2**63
 # The modules whose types episodes, rollouts and groups are made of.
 _OWN: Final = (
     *("axpo_envs.types", "axpo_envs.snapshot", "axpo_envs.backends.python_sandbox.state"),
-    "axpo_envs.backends.sql.state",
+    *("axpo_envs.backends.sql.state", "axpo_envs.backends.commands.trees", "axpo_envs.tools.shell"),
     *("axpo_agents.types", "axpo.algorithm.types", "axpo.algorithm.buffer"),
 )
 

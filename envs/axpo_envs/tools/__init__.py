@@ -23,6 +23,8 @@ from axpo_envs.tool.protocol import (
 from axpo_envs.types import ToolResult, ToolStatus
 
 if TYPE_CHECKING:
+    from axpo_envs.backends.commands.limits import CommandLimits
+    from axpo_envs.backends.commands.trees import FileTree
     from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
     from axpo_envs.backends.python_sandbox.state import ReplayFault
     from axpo_envs.backends.sql.limits import SqlLimits
@@ -36,11 +38,14 @@ if TYPE_CHECKING:
     from axpo_envs.tools.python import PythonTool
     from axpo_envs.tools.python_expressions import python_expressions
     from axpo_envs.tools.search import Search
+    from axpo_envs.tools.shell import ShellState, ShellTool
     from axpo_envs.tools.sql import SqlTool
 
 __all__ = [
     "AsyncTool",
+    "CommandLimits",
     "Effects",
+    "FileTree",
     "FingerprintedTool",
     "FunctionTool",
     "ImageSearch",
@@ -56,6 +61,8 @@ __all__ = [
     "SandboxSettings",
     "Search",
     "Seen",
+    "ShellState",
+    "ShellTool",
     "SqlLimits",
     "SqlState",
     "SqlTool",
@@ -72,6 +79,8 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "CommandLimits": "axpo_envs.backends.commands.limits",
+    "FileTree": "axpo_envs.backends.commands.trees",
     "ImageSearch": "axpo_envs.tools.image_search",
     "ImageZoomIn": "axpo_envs.tools.image_zoom_in",
     "Measure": "axpo_envs.tools.measure",
@@ -82,6 +91,8 @@ _HOMES: Final = {
     "SandboxLimits": "axpo_envs.backends.python_sandbox.limits",
     "SandboxSettings": "axpo_envs.backends.python_sandbox.limits",
     "Search": "axpo_envs.tools.search",
+    "ShellState": "axpo_envs.tools.shell",
+    "ShellTool": "axpo_envs.tools.shell",
     "SqlLimits": "axpo_envs.backends.sql.limits",
     "SqlState": "axpo_envs.backends.sql.state",
     "SqlTool": "axpo_envs.tools.sql",

@@ -16,6 +16,7 @@ CAP_SYS_CHROOT: Final = 18
 CAP_SYS_ADMIN: Final = 21
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _PR_CAPBSET_DROP: Final = 24
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -172,6 +173,11 @@ def adopt_orphans() -> None:
 def die_with_parent() -> None:
     """Has this process killed when the thread that is its parent ends."""
     _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def set_undumpable() -> None:
+    """Keeps other processes of the same user from looking into this one."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def fork_into(kinds: Namespaces) -> int:

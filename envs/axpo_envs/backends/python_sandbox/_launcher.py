@@ -22,13 +22,10 @@ from axpo_envs.backends.python_sandbox import _tracing as tracing
 from axpo_envs.backends.python_sandbox import _views as views
 from axpo_envs.backends.python_sandbox._branching import Branching, Forking, Replaying
 from axpo_envs.backends.python_sandbox._family import become_family
-from axpo_envs.backends.python_sandbox._kernel import Namespaces
 from axpo_envs.backends.python_sandbox._nursery import Nursery, Roots
 from axpo_envs.backends.python_sandbox.protocol import Setup
 from axpo_envs.backends.python_sandbox.report import BranchingKind, Isolation
 
-_ALL: Final = 1 << 20
-"""More file descriptors than a process has."""
 _IMPORTS: Final = "imports"
 """A folder for what modules write when they are imported."""
 
@@ -70,7 +67,7 @@ def _isolate(setup: Setup) -> None:
     if setup.isolation not in (Isolation.NAMESPACES, Isolation.BUBBLEWRAP):
         return
     if setup.isolation == Isolation.NAMESPACES:
-        _enter_namespaces()
+        views.enter_namespaces()
         views.enter_world(Path(setup.arena), map(Path, [*setup.readable, str(Path(__file__).parent)]))
     views.make_base(map(Path, setup.readable), [Path(path).resolve() for path in setup.hidden])
 
@@ -82,31 +79,6 @@ def _branching(setup: Setup, roots: Roots | None) -> Branching:
     hidden = [Path(path).resolve() for path in setup.hidden]
     whole, split = views.leave_out(readable, hidden)
     return Replaying(Path(setup.arena), whole, split, confine=setup.isolation == Isolation.LANDLOCK)
-
-
-def _enter_namespaces() -> None:
-    """Goes on as a child in namespaces of its own, in which it may mount, and nobody else exists.
-
-    It is the first process there: its end is that of all others. This process waits for it, and it ends with this one.
-    """
-    user, group = os.geteuid(), os.getegid()
-    kernel.unshare(
-        Namespaces.USER
-        | Namespaces.MOUNT
-        | Namespaces.PID
-        | Namespaces.NETWORK
-        | Namespaces.IPC
-        | Namespaces.HOST_NAME
-        | Namespaces.CGROUP
-    )
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{views.USER} {user} 1")
-    Path("/proc/self/gid_map").write_text(f"{views.USER} {group} 1")
-    if child := os.fork():
-        kernel.forgo_privileges()
-        os.closerange(3, _ALL)
-        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF)
-    kernel.die_with_parent()
 
 
 def _preload(setup: Setup, place: Path) -> list[str]:

@@ -69,13 +69,16 @@ def rows(*, rooted: bool) -> tuple[Row, ...]:
     return (*policy.COMMON, *(policy.ROOTED if rooted else policy.CONFINED))
 
 
-def install_filter(table: Sequence[Row], otherwise: Verdict = Verdict.REFUSE, *, listen: bool = True) -> int:
+def install_filter(
+    table: Sequence[Row], otherwise: Verdict = Verdict.REFUSE, *, listen: bool = True, known: bool = False
+) -> int:
     """Puts this process and its children under a filter for good.
 
     Args:
         table: what happens to which calls.
         otherwise: what happens to those that are not in it.
         listen: calls wait for the warden's decision; it can be so of one filter only.
+        known: calls newer than those known here are missing, whatever happens to those that are not in the table.
 
     Returns:
         The file descriptor from which `receive` reads, if it listens. Whoever holds it decides: close it here once it
@@ -84,7 +87,7 @@ def install_filter(table: Sequence[Row], otherwise: Verdict = Verdict.REFUSE, *,
     Raises:
         OSError: the kernel refuses (`forgo_privileges` comes first), or this machine is not known.
     """
-    program = compile_filter(table, otherwise)
+    program = compile_filter(table, otherwise, known=known)
     instructions = ctypes.create_string_buffer(program, len(program))
     header = ctypes.create_string_buffer(
         (len(program) // 8).to_bytes(8, "little") + ctypes.addressof(instructions).to_bytes(8, "little"), 16
@@ -141,7 +144,7 @@ def answer(listener: int, question: Question, refusal: int = 0, *, pretend: bool
             raise
 
 
-def compile_filter(table: Sequence[Row], otherwise: Verdict) -> bytes:
+def compile_filter(table: Sequence[Row], otherwise: Verdict, *, known: bool = False) -> bytes:
     """The table as a program of the kernel's classic BPF machine, 8 bytes an instruction.
 
     Raises:
@@ -157,7 +160,7 @@ def compile_filter(table: Sequence[Row], otherwise: Verdict) -> bytes:
         _line(_RETURN, missing),
         _line(_LOAD, _NUMBER_AT),
     ]
-    if otherwise is Verdict.REFUSE:
+    if known or otherwise is Verdict.REFUSE:
         lines += [_line(_JUMP_GREATER, syscalls.NEWEST, otherwise=1), _line(_RETURN, missing)]
     named = sorted(((name, row) for row in table for name in row.calls), key=lambda pair: pair[0])
     for name, pairs in groupby(named, key=lambda pair: pair[0]):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from axpo_envs.backends.python_sandbox import _kernel as kernel
-from axpo_envs.backends.python_sandbox._kernel import MountAttributes, MountFlags
+from axpo_envs.backends.python_sandbox._kernel import MountAttributes, MountFlags, Namespaces
 
 USER: Final = 1000
 """Id of user and group that the code finds itself to have."""
@@ -29,6 +29,8 @@ STAGE: Final = Path("/stage")
 
 MOST_FILES: Final = 4096
 """Files, folders and links that a scratch folder may hold, its own included."""
+_ALL: Final = 1 << 20
+"""More file descriptors than a process has."""
 _PLAIN: Final = MountFlags.NOSUID | MountFlags.NODEV
 
 
@@ -85,6 +87,31 @@ def _follow(path: Path, links: dict[Path, Path]) -> Path:
     return real
 
 
+def enter_namespaces() -> None:
+    """Goes on as a child in namespaces of its own, in which it may mount, and nobody else exists.
+
+    It is the first process there: its end is that of all others. This process waits for it, and it ends with this one.
+    """
+    user, group = os.geteuid(), os.getegid()
+    kernel.unshare(
+        Namespaces.USER
+        | Namespaces.MOUNT
+        | Namespaces.PID
+        | Namespaces.NETWORK
+        | Namespaces.IPC
+        | Namespaces.HOST_NAME
+        | Namespaces.CGROUP
+    )
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{USER} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{USER} {group} 1")
+    if child := os.fork():
+        kernel.forgo_privileges()
+        os.closerange(3, _ALL)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF)
+    kernel.die_with_parent()
+
+
 def enter_world(folder: Path, readable: Iterable[Path]) -> None:
     """Moves this process, the first of its namespaces of mounts and of processes, to where the given paths are all.
 
@@ -96,7 +123,7 @@ def enter_world(folder: Path, readable: Iterable[Path]) -> None:
     """
     kernel.mount("none", "/", flags=MountFlags.RECURSIVE | MountFlags.PRIVATE)
     kernel.mount("tmpfs", str(folder), "tmpfs", _PLAIN, "mode=755")
-    _show(readable, folder)
+    show(readable, folder)
     for path in (Path("/proc"), BASE, STAGE):
         _inside(folder, path).mkdir()
     kernel.mount("proc", str(_inside(folder, Path("/proc"))), "proc", _PLAIN | MountFlags.NOEXEC)
@@ -111,7 +138,7 @@ def make_base(readable: Iterable[Path], hidden: Iterable[Path]) -> None:
         hidden: folders within them that appear empty.
     """
     kernel.mount("tmpfs", str(BASE), "tmpfs", _PLAIN, "mode=755,size=1m")
-    _show(readable, BASE)
+    show(readable, BASE)
     for path in hidden:
         kernel.mount("tmpfs", str(_inside(BASE, path.resolve())), "tmpfs", _PLAIN, "mode=755,size=4k")
     _inside(BASE, Path(SCRATCH)).mkdir()
@@ -203,8 +230,13 @@ def _is_top(folder: int) -> bool:
     return os.path.samestat(os.fstat(folder), os.stat("..", dir_fd=folder))
 
 
-def _show(paths: Iterable[Path], tree: Path) -> None:
-    """Mounts paths read-only in a tree, each where it is, with the symbolic links that lead to it."""
+def show(paths: Iterable[Path], tree: Path) -> None:
+    """Mounts paths read-only in a tree, and devices, each where it is, with the symbolic links that lead to them.
+
+    Args:
+        paths: files and folders that exist.
+        tree: the folder that is to be the root.
+    """
     ways = find_ways(paths)
     for real in (*ways.places, *map(Path, DEVICES)):
         target = _inside(tree, real)

@@ -44,7 +44,7 @@ _PACKAGE: Final = Path(__file__).parents[2]
 _PYTHON: Final = (sys.executable, "-s", "-P", "-B", "-c")
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """An isolation cannot be had here; the message says why."""
 
 
@@ -76,7 +76,7 @@ class Started:
         """Has it set up the isolation; returns what it reports.
 
         Raises:
-            _RefusedError: it cannot.
+            RefusedError: it cannot.
             InfrastructureFault: it does not answer, which says nothing of what it can.
         """
         try:
@@ -85,7 +85,7 @@ class Started:
         except TimeoutError as error:
             raise InfrastructureFault(f"the Python sandbox did not start within {_START_S:g} s") from error
         except (OSError, EOFError, FrameError) as error:
-            raise _RefusedError(str(error)) from None
+            raise RefusedError(str(error)) from None
 
     def wait_for_imports(self) -> tuple[str, ...]:
         """Waits for the modules to be imported; returns those that are not installed.
@@ -96,7 +96,7 @@ class Started:
         """
         try:
             return tuple(self._receive()["missing"])
-        except _RefusedError as error:
+        except RefusedError as error:
             raise EnvConfigError(f"a preloaded module cannot be imported in the Python sandbox: {error}") from None
         except (OSError, EOFError, FrameError) as error:
             raise InfrastructureFault(f"the Python sandbox ended while it started: {error}") from error
@@ -105,13 +105,13 @@ class Started:
         """Has it fork a first family; returns what its interpreters are restricted by.
 
         Raises:
-            _RefusedError: it cannot.
+            RefusedError: it cannot.
             InfrastructureFault: it ended.
         """
         try:
             self._families.append(Families(self._control, limits, live))
         except FamilyRefusedError as error:
-            raise _RefusedError(str(error)) from None
+            raise RefusedError(str(error)) from None
         except (OSError, EOFError) as error:
             raise InfrastructureFault(f"the Python sandbox ended while it started: {error}") from error
         return self.families.mechanisms
@@ -133,7 +133,7 @@ class Started:
         self._startup.settimeout(_START_S)
         header = frames.receive(self._startup).header
         if "failed" in header:
-            raise _RefusedError(header["failed"])
+            raise RefusedError(header["failed"])
         return header
 
 
@@ -157,7 +157,7 @@ def start(
     for isolation in _candidates(settings, allow_unsandboxed=allow_unsandboxed):
         try:
             return _start_with(isolation, limits, settings, refusals)
-        except _RefusedError as error:
+        except RefusedError as error:
             refusals.append(f"{isolation}: {error}")
     raise EnvConfigError(
         f"no Python sandbox can be set up here ({'; '.join(refusals) or 'no isolation was asked for'}); "
@@ -200,7 +200,7 @@ def _start_with(
     hidden = [path.resolve() for path in hidden_paths()]
     own = (Path(__file__).parent, _PACKAGE / "errors.py")
     needed = (*readable, *own, Path(sys.executable), Path(sys.prefix) / "pyvenv.cfg")
-    wrapper = _bubblewrap(needed) if isolation is Isolation.BUBBLEWRAP else []
+    wrapper = bubblewrap(needed) if isolation is Isolation.BUBBLEWRAP else []
     arena = Path(tempfile.mkdtemp(prefix="axpo-python-"))
     setup = Setup(
         isolation=isolation,
@@ -213,7 +213,7 @@ def _start_with(
     )
     with tempfile.TemporaryFile() as errors:
         command = [*wrapper, *_PYTHON, BOOTSTRAP, str(_PACKAGE)]
-        if isolation is not Isolation.NONE and _runs_as_root():
+        if isolation is not Isolation.NONE and runs_as_root():
             paths = json.dumps([*map(str, needed), *wrapper[:1]])
             command = [*_PYTHON, LEAVE_ROOT, str(_PACKAGE), str(arena), paths, *command]
         started = _spawn(command, arena, errors)
@@ -221,11 +221,11 @@ def _start_with(
             header = started.set_up(setup)
             missing = started.wait_for_imports()
             mechanisms = started.begin(limits, settings.live)
-        except _RefusedError as error:
+        except RefusedError as error:
             started.close()
             errors.seek(0)
             complaint = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-            raise _RefusedError(complaint or str(error)) from None
+            raise RefusedError(complaint or str(error)) from None
         except BaseException:
             started.close()
             raise
@@ -245,7 +245,7 @@ def _start_engine(limits: SandboxLimits, settings: SandboxSettings) -> tuple[Eng
     try:
         engine = Engine(limits, settings)
     except EngineRefusedError as error:
-        raise _RefusedError(str(error)) from None
+        raise RefusedError(str(error)) from None
     mechanisms = (f"containers of {settings.engine_image} with the runtime {settings.engine_runtime}",)
     return engine, SandboxReport(isolation=Isolation.ENGINE, mechanisms=mechanisms, branching=BranchingKind.REPLAY)
 
@@ -270,7 +270,7 @@ def _spawn(command: Iterable[str], arena: Path, errors: IO[bytes]) -> Started:
         startup.close()
         control.close()
         arena.rmdir()
-        raise _RefusedError(str(error)) from None
+        raise RefusedError(str(error)) from None
     finally:
         their_startup.close()
         their_control.close()
@@ -278,7 +278,7 @@ def _spawn(command: Iterable[str], arena: Path, errors: IO[bytes]) -> Started:
     return Started(process, startup, control, arena)
 
 
-def _runs_as_root() -> bool:
+def runs_as_root() -> bool:
     """Whether this process is the machine's root; that of a user namespace may be another user outside of it."""
     if os.geteuid():
         return False
@@ -286,16 +286,16 @@ def _runs_as_root() -> bool:
     return (inside, outside) == ("0", "0")
 
 
-def _bubblewrap(needed: Iterable[Path]) -> list[str]:
+def bubblewrap(needed: Iterable[Path]) -> list[str]:
     """The command that makes namespaces with the same world in them as `enter_world`, and starts what follows.
 
     Raises:
-        _RefusedError: the program is not installed.
+        RefusedError: the program is not installed.
     """
     # Found here, since the process is started with an environment, and so a search path, of its own.
     program = shutil.which("bwrap")
     if program is None:
-        raise _RefusedError("there is no program bwrap on the PATH")
+        raise RefusedError("there is no program bwrap on the PATH")
     ways = find_ways(needed)
     command = [
         program,

@@ -180,6 +180,7 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "rename": (82, None),
     "renameat": (264, 38),
     "renameat2": (316, 276),
+    "request_key": (249, 218),
     "restart_syscall": (219, 128),
     "rmdir": (84, None),
     "rseq": (334, 293),
