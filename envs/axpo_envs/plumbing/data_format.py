@@ -47,6 +47,11 @@ _MAX_INTEGER: Final = 2**63
 # The modules whose types episodes, rollouts and groups are made of.
 _OWN: Final = (
     *("axpo_envs.types", "axpo_envs.snapshot", "axpo_envs.backends.python_sandbox.state"),
+    *(
+        "axpo_envs.backends.payments.ledger",
+        "axpo_envs.backends.spreadsheets.content",
+        "axpo_envs.backends.tickets.store",
+    ),
     *("axpo_agents.types", "axpo.algorithm.types", "axpo.algorithm.buffer"),
 )
 

@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from axpo_envs.tools.ocr import Ocr
     from axpo_envs.tools.open_document import OpenDocument
     from axpo_envs.tools.paper_set import paper_tools
+    from axpo_envs.tools.payment import PaymentLimits, PaymentTool
     from axpo_envs.tools.python import PythonTool
     from axpo_envs.tools.python_expressions import python_expressions
     from axpo_envs.tools.search import Search
+    from axpo_envs.tools.spreadsheet import SpreadsheetLimits, SpreadsheetTool
+    from axpo_envs.tools.ticket import TicketLimits, TicketTool
 
 __all__ = [
     "AsyncTool",
@@ -47,12 +50,18 @@ __all__ = [
     "Measure",
     "Ocr",
     "OpenDocument",
+    "PaymentLimits",
+    "PaymentTool",
     "PythonTool",
     "ReplayFault",
     "SandboxLimits",
     "SandboxSettings",
     "Search",
     "Seen",
+    "SpreadsheetLimits",
+    "SpreadsheetTool",
+    "TicketLimits",
+    "TicketTool",
     "Tool",
     "ToolArgumentError",
     "ToolContext",
@@ -71,11 +80,17 @@ _HOMES: Final = {
     "Measure": "axpo_envs.tools.measure",
     "Ocr": "axpo_envs.tools.ocr",
     "OpenDocument": "axpo_envs.tools.open_document",
+    "PaymentLimits": "axpo_envs.tools.payment",
+    "PaymentTool": "axpo_envs.tools.payment",
     "PythonTool": "axpo_envs.tools.python",
     "ReplayFault": "axpo_envs.backends.python_sandbox.state",
     "SandboxLimits": "axpo_envs.backends.python_sandbox.limits",
     "SandboxSettings": "axpo_envs.backends.python_sandbox.limits",
     "Search": "axpo_envs.tools.search",
+    "SpreadsheetLimits": "axpo_envs.tools.spreadsheet",
+    "SpreadsheetTool": "axpo_envs.tools.spreadsheet",
+    "TicketLimits": "axpo_envs.tools.ticket",
+    "TicketTool": "axpo_envs.tools.ticket",
     "paper_tools": "axpo_envs.tools.paper_set",
     "python_expressions": "axpo_envs.tools.python_expressions",
 }
