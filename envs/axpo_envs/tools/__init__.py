@@ -25,6 +25,8 @@ from axpo_envs.types import ToolResult, ToolStatus
 if TYPE_CHECKING:
     from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
     from axpo_envs.backends.python_sandbox.state import ReplayFault
+    from axpo_envs.backends.sql.limits import SqlLimits
+    from axpo_envs.backends.sql.state import SqlState
     from axpo_envs.tools.image_search import ImageSearch
     from axpo_envs.tools.image_zoom_in import ImageZoomIn
     from axpo_envs.tools.measure import Measure
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from axpo_envs.tools.python_expressions import python_expressions
     from axpo_envs.tools.search import Search
     from axpo_envs.tools.spreadsheet import SpreadsheetLimits, SpreadsheetTool
+    from axpo_envs.tools.sql import SqlTool
     from axpo_envs.tools.ticket import TicketLimits, TicketTool
 
 __all__ = [
@@ -60,6 +63,9 @@ __all__ = [
     "Seen",
     "SpreadsheetLimits",
     "SpreadsheetTool",
+    "SqlLimits",
+    "SqlState",
+    "SqlTool",
     "TicketLimits",
     "TicketTool",
     "Tool",
@@ -91,6 +97,9 @@ _HOMES: Final = {
     "SpreadsheetTool": "axpo_envs.tools.spreadsheet",
     "TicketLimits": "axpo_envs.tools.ticket",
     "TicketTool": "axpo_envs.tools.ticket",
+    "SqlLimits": "axpo_envs.backends.sql.limits",
+    "SqlState": "axpo_envs.backends.sql.state",
+    "SqlTool": "axpo_envs.tools.sql",
     "paper_tools": "axpo_envs.tools.paper_set",
     "python_expressions": "axpo_envs.tools.python_expressions",
 }
