@@ -1,0 +1,71 @@
+"""Acting with permission: policies that say which calls may be made, who is asked, and a log of every decision."""
+
+from axpo_envs.governance._budgets import Amounts
+from axpo_envs.governance._gate import Judgement, PolicyGate, judge
+from axpo_envs.governance._governance import Governance, GovernedSettings
+from axpo_envs.governance._matching import Facts
+from axpo_envs.governance._reading import PolicyError, read_policy
+from axpo_envs.governance.approvers import Approval, ApprovalRequest, Approver, HttpApprover, TerminalApprover
+from axpo_envs.governance.audit_log import (
+    Anchor,
+    AuditLog,
+    AuditLogError,
+    CallQuery,
+    LogSettings,
+    Problem,
+    ReadCalls,
+    Verification,
+    read_calls,
+    verify_log,
+)
+from axpo_envs.governance.policy import (
+    Action,
+    Ask,
+    Bounds,
+    Budget,
+    Cost,
+    Per,
+    Phase,
+    Policy,
+    Recording,
+    Rule,
+    Unit,
+)
+
+__all__ = [
+    "Action",
+    "Amounts",
+    "Anchor",
+    "Approval",
+    "ApprovalRequest",
+    "Approver",
+    "Ask",
+    "AuditLog",
+    "AuditLogError",
+    "Bounds",
+    "Budget",
+    "CallQuery",
+    "Cost",
+    "Facts",
+    "Governance",
+    "GovernedSettings",
+    "HttpApprover",
+    "Judgement",
+    "LogSettings",
+    "Per",
+    "Phase",
+    "Policy",
+    "PolicyError",
+    "PolicyGate",
+    "Problem",
+    "ReadCalls",
+    "Recording",
+    "Rule",
+    "TerminalApprover",
+    "Unit",
+    "Verification",
+    "judge",
+    "read_calls",
+    "read_policy",
+    "verify_log",
+]
