@@ -1,6 +1,6 @@
 """Acting with permission: policies that say which calls may be made, who is asked, and a log of every decision."""
 
-from axpo_envs.governance._budgets import Amounts
+from axpo_envs.governance._checking import CheckedCall, RecordedCall, check_calls, read_recorded
 from axpo_envs.governance._gate import Judgement, PolicyGate, judge
 from axpo_envs.governance._governance import Governance, GovernedSettings
 from axpo_envs.governance._matching import Facts
@@ -34,7 +34,6 @@ from axpo_envs.governance.policy import (
 
 __all__ = [
     "Action",
-    "Amounts",
     "Anchor",
     "Approval",
     "ApprovalRequest",
@@ -45,6 +44,7 @@ __all__ = [
     "Bounds",
     "Budget",
     "CallQuery",
+    "CheckedCall",
     "Cost",
     "Facts",
     "Governance",
@@ -59,13 +59,16 @@ __all__ = [
     "PolicyGate",
     "Problem",
     "ReadCalls",
+    "RecordedCall",
     "Recording",
     "Rule",
     "TerminalApprover",
     "Unit",
     "Verification",
+    "check_calls",
     "judge",
     "read_calls",
     "read_policy",
+    "read_recorded",
     "verify_log",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -27,6 +28,18 @@ def path_table(given: Any) -> Any:
                 raise ValueError(f"expected the path of an argument, such as 'card.number'; got {path!r}")
         return dict(given)
     return given
+
+
+def values_table(given: Any) -> Any:
+    """A table of values that JSON has."""
+    if not isinstance(given, Mapping):
+        return given
+    for path, value in given.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError(f"{path}: expected what JSON has; got {value!r:.80}") from None
+    return path_table(given)
 
 
 def scalars_table(given: Any) -> Any:

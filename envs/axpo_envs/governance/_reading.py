@@ -69,6 +69,7 @@ def _problem(details: ErrorDetails, data: Mapping[str, Any], text: str) -> str:
         .replace("Unexpected keyword argument", "unknown field")
         .replace("Field required", "missing; expected it to be stated")
         .replace("Missing required argument", "missing; expected it to be stated")
+        .replace("Value should have at least 1 item after validation, not 0", "expected at least one")
         .replace("a valid ", "a ")
     )
     kind = details["type"]

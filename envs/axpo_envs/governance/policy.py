@@ -28,6 +28,7 @@ from axpo_envs.governance._fields import (
     path_table,
     scalars_table,
     texts_of,
+    values_table,
 )
 from axpo_envs.tool.protocol import Effects
 from axpo_envs.types import Label
@@ -150,7 +151,7 @@ class Rule(Selector):
     """Where a path leads to several values: whether `every` one must fit, or `some` one."""
     clamp: Annotated[dict[str, Bounds], BeforeValidator(path_table)] = field(default_factory=dict)
     """With `modify`: numeric arguments outside of the range become its nearer end."""
-    set: Annotated[dict[str, Any], BeforeValidator(path_table)] = field(default_factory=dict)
+    set: Annotated[dict[str, Any], BeforeValidator(values_table)] = field(default_factory=dict)
     """With `modify`: what arguments become, whatever they were."""
 
     def __post_init__(self) -> None:

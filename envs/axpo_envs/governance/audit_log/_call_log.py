@@ -14,8 +14,9 @@ from typing import Any, Final
 from axpo_envs.digest import digest_of, opening_digest
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.gate import Decided, UnrecordedError, Verdict
+from axpo_envs.governance.audit_log._opening import open_log
 from axpo_envs.governance.audit_log._redaction import Redactor
-from axpo_envs.governance.audit_log._writing import AuditLog, LogSettings, open_log
+from axpo_envs.governance.audit_log._writing import AuditLog, LogSettings
 from axpo_envs.governance.policy import Recording
 from axpo_envs.images import ImageRef
 from axpo_envs.tool.protocol import Effects

@@ -11,12 +11,10 @@ is read first, and a line that it left torn is cut off, which a record of its ow
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import sys
 import threading
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -38,11 +36,11 @@ from axpo_envs.governance.audit_log._chain import (
     files_of,
     written,
 )
+from axpo_envs.governance.audit_log._processes import keep_track
 from axpo_envs.governance.audit_log._recovery import read_head, recover
 
 _LOGGER: Final = logging.getLogger(__name__)
 _WAIT_S: Final = 60.0
-_LOGS: Final[weakref.WeakSet[AuditLog]] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +73,7 @@ class AuditLog:
     def __init__(self, folder: Path, settings: LogSettings | None = None) -> None:
         self.folder: Final = folder.absolute()
         self._settings = settings or LogSettings()
-        self._fresh()
+        self.forget_files()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             foreign = sorted(path.name for path in self.folder.iterdir() if not _is_own(path.name))
@@ -86,7 +84,7 @@ class AuditLog:
                 self._write_pending()
         except OSError as error:
             raise AuditLogError(f"audit log: cannot write {folder}: {error}") from error
-        _LOGS.add(self)
+        keep_track(self)
 
     def append(self, record: Mapping[str, Any], *, urgent: bool = False) -> int:
         """Adds a record; returns its number.
@@ -144,8 +142,8 @@ class AuditLog:
             with self._lock:
                 self._let_go()
 
-    def _fresh(self) -> None:
-        """Locks and files of this process: those of the process that it was forked from are not its own."""
+    def forget_files(self) -> None:
+        """Begins with locks and files of its own, in a process that was forked; nothing of the other's is written."""
         self._lock = threading.RLock()
         self._between = filelock.FileLock(self.folder / ".lock", timeout=_WAIT_S, thread_local=False)
         self._pending: list[Mapping[str, Any]] = []
@@ -293,23 +291,6 @@ class AuditLog:
         self._file, self._open_name = None, ""
 
 
-_OPEN: Final[dict[Path, AuditLog]] = {}
-_OPEN_LOCK: Final = threading.Lock()
-
-
-def open_log(folder: str | Path, settings: LogSettings | None = None) -> AuditLog:
-    """The log of a folder, one for all environments of this process.
-
-    Raises:
-        AuditLogError: as of `AuditLog`.
-    """
-    path = Path(folder).expanduser().absolute()
-    with _OPEN_LOCK:
-        if path not in _OPEN:
-            _OPEN[path] = AuditLog(path, settings)
-        return _OPEN[path]
-
-
 def _is_own(name: str) -> bool:
     return name in (HEAD, ".lock") or bool(file_number(name))
 
@@ -323,22 +304,3 @@ def _version() -> str:
         return version("axpo")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _after_fork() -> None:
-    global _OPEN_LOCK  # noqa: PLW0603  (another thread may have held it when the process was forked)
-    _OPEN_LOCK = threading.Lock()  # type: ignore[misc]
-    for log in list(_LOGS):
-        log._fresh()
-
-
-def _at_exit() -> None:
-    for log in list(_LOGS):
-        # What is written is written, whether or not the disk can take it now.
-        with suppress(OSError):
-            log.close()
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
