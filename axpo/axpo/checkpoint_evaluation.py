@@ -13,6 +13,7 @@ from axpo.records._folder import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_
 from axpo.records._reading import read_steps
 from axpo.run._checkpoint import checkpoint_folders, newest_checkpoint, read_checkpoint
 from axpo.run._env_making import located_env, parse_env_args
+from axpo.run._governing import NONE, governed, located_file
 from axpo.run._policy_loading import load_settings
 from axpo.run.environments import SET_ASIDE, TRAIN, make_asked, make_worlds
 from axpo.run.validation import check_model
@@ -24,6 +25,7 @@ from axpo.sft._run import STAGE
 from axpo_agents.policy import Sampler
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.env import ToolEnv
+from axpo_envs.governance import Governance, Phase
 
 
 def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> EvalConfig:
@@ -43,6 +45,7 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
         RunLogError: the run's records are damaged.
     """
     config = checked(config)
+    config = replace(config, permissions=located_file(config.permissions), audit_log=located_file(config.audit_log))
     if config.env is not None:
         config = replace(config, env=located_env(config.env))
     if config.is_remote != (config.tokenizer is not None):
@@ -83,7 +86,9 @@ def _at_home(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalCon
     chosen = run.log.eval_split if isinstance(run, TrainConfig) else None
     split = config.split or given.pop("split", None) or chosen
     added = tuple(argument for argument in config.env_args if _named(argument) in given)
-    return replace(config, env=run.env, env_args=_merged(run.env_args, added), split=split)
+    own = run.permissions if isinstance(run, TrainConfig) else None
+    permissions = config.permissions or own
+    return replace(config, env=run.env, env_args=_merged(run.env_args, added), split=split, permissions=permissions)
 
 
 def _named(argument: str) -> str:
@@ -179,6 +184,7 @@ def open_checkpoint(config: EvalConfig) -> Iterator[OpenedCheckpoint]:
     if config.env is None:
         raise ConfigError("env: expected an environment; got none")
     env, split = _asked(config, config.env)
+    env = governed(env, _governance(config))
     threshold = config.success_threshold
     plan = EvaluationPlan(
         questions=config.questions,
@@ -198,6 +204,15 @@ _OPEN: Final = ("temperature", "top_p", "top_k", "max_turn_tokens", "max_episode
 def _sampling(config: EvalConfig) -> SamplingConfig:
     given = {name: value for name in _OPEN if (value := getattr(config, name)) is not None}
     return SamplingConfig(questions=config.at_a_time, group_size=config.samples, **given)
+
+
+def _governance(config: EvalConfig) -> Governance:
+    return Governance(
+        policy=None if config.permissions in (None, NONE) else config.permissions,
+        phase=Phase.EVALUATION,
+        audit_log=config.audit_log,
+        run=None if config.audit_log is None else f"evaluation of {config.checkpoint}",
+    )
 
 
 def _asked(config: EvalConfig, env: str) -> tuple[ToolEnv, str]:

@@ -34,6 +34,8 @@ COMMANDS: Final = {
     "compare": Command(summary="train methods from the same start and compare them, or finished runs", trains=False),
     "economy": Command(summary="what models achieve for what they cost, from their evaluations", trains=False),
     "audit": Command(summary="what any trainer's rollouts tell about acting: is it done, does it pay", trains=False),
+    "policy": Command(summary="check permissions, and what they would say of recorded calls", trains=False),
+    "audit-log": Command(summary="verify, show and query the log of every decision about a call", trains=False),
     "view": Command(summary="show runs in a browser while they train, or write their reports", trains=False),
     "play": Command(summary="step through an environment by hand", trains=False),
     "serve-search": Command(summary="serve a corpus over the retrieval protocol of Search-R1 and verl", trains=False),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import gymnasium
 from gymnasium.error import ResetNeeded
@@ -27,6 +27,9 @@ from axpo_envs.snapshot import Snapshot
 from axpo_envs.spaces import ImagesSpace, TextSpace
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.types import EpisodeState, Question
+
+if TYPE_CHECKING:
+    from axpo_envs.governance import Governance
 
 __all__ = ["Observation", "ToolEnv", "ToolEnvSpec"]
 
@@ -86,6 +89,20 @@ class ToolEnv(EpisodeRules, gymnasium.Env[Observation, str]):
             questions: what it asks, such as a `QuestionSubset` of this environment's.
         """
         other = super().asking(questions)
+        other._state = None
+        other._np_random = None
+        return other
+
+    def governed(self, governance: Governance) -> Self:
+        """A copy that acts under a policy and a log, with no episode begun; its snapshots go on under the same policy.
+
+        Args:
+            governance: the policy, the phase, and where decisions are recorded.
+
+        Raises:
+            EnvConfigError: the policy or the log is unusable.
+        """
+        other = super().governed(governance)
         other._state = None
         other._np_random = None
         return other

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.gate import Audit, Gate
+from axpo_envs.gate import Audit, CallLog, Gate
 from axpo_envs.images import ImageRef
 from axpo_envs.imaging._decoding import WHITE, Colour
 from axpo_envs.parsing import AnswerFormat
@@ -45,6 +45,8 @@ class ToolEnvSpec:
     the fingerprint: name in `settings` what must be equal where a snapshot is restored."""
     audit: Audit | None = None
     """Is told of every attempted call and what became of it."""
+    log: CallLog | None = None
+    """Records every decision, and before a call runs: what cannot be recorded need not be made."""
     answers: AnswerFormat = AnswerFormat.EITHER
     """Where a turn's answer stands."""
     view_size: int | None = None

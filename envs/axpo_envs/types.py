@@ -18,6 +18,12 @@ def _well_formed_parts(parts: Parts) -> Parts:
     return tuple(well_formed(part) if isinstance(part, str) else part for part in parts)
 
 
+def _fill(made: Question | CallRecord, state: list[Any]) -> None:
+    # A pickle of an earlier version holds the fields that there were then, in the same order.
+    for number, field in enumerate(fields(made)):
+        object.__setattr__(made, field.name, state[number] if number < len(state) else field.default)
+
+
 class Label(StrEnum):
     """What a question demands of a policy beyond its answer."""
 
@@ -60,7 +66,8 @@ class CallOutcome(StrEnum):
     OVER_LIMIT = "over_limit"
     """A limit (calls per turn, turns, tokens) forbade it; it was not executed."""
     WITHHELD = "withheld"
-    """The environment's gate denied it or let it run dry (the status says which); it was not executed."""
+    """The environment's gate denied it or let it run dry (the status says which), or it could not be recorded; it was
+    not executed. The status is `ERROR` where a dry run tells that the call would fail."""
 
 
 class StopReason(StrEnum):
@@ -105,9 +112,7 @@ class Question:
     """Names of tools each of which must be called at least once."""
 
     def __setstate__(self, state: list[Any]) -> None:
-        # A snapshot of an earlier version holds the fields that there were then, in the same order.
-        for number, field in enumerate(fields(self)):
-            object.__setattr__(self, field.name, state[number] if number < len(state) else field.default)
+        _fill(self, state)
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -168,6 +173,15 @@ class CallRecord:
     """How far it got."""
     result: ToolResult
     """What the policy reads of it."""
+    changed: str | None = None
+    """The arguments that a gate let it run with, as JSON, where they are others than those of `call`."""
+    rule: str = ""
+    """Name of the rule by which a gate decided; empty where there was none."""
+    agent: str = ""
+    """Who called, in a team; empty where there is none."""
+
+    def __setstate__(self, state: list[Any]) -> None:
+        _fill(self, state)
 
     @property
     def valid(self) -> bool:

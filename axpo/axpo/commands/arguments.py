@@ -31,6 +31,26 @@ def parse(kind: type[A], command: str, arguments: Sequence[str], *, default: A |
     )
 
 
+def parse_action(actions: Mapping[str, type[Any]], command: str, arguments: Sequence[str]) -> Any:
+    """Reads the arguments of a command that has actions, such as `verify`; exits as `parse` does.
+
+    Args:
+        actions: the dataclass of each action's arguments.
+        command: the command.
+        arguments: the action's name, and its arguments.
+    """
+    name = arguments[0] if arguments else "--help"
+    if name in actions:
+        return parse(actions[name], f"{command} {name}", arguments[1:])
+    listed = "\n".join(f"  {action}  {(kind.__doc__ or '').partition('.')[0]}." for action, kind in actions.items())
+    if name in ("-h", "--help"):
+        print(
+            f"usage: axpo {command} ACTION [OPTIONS]\n\n{listed}\n\n`axpo {command} ACTION --help` lists the options."
+        )
+        raise SystemExit(0)
+    raise ConfigError(f"{command}: expected one of {', '.join(actions)}; got {name!r}")
+
+
 def path_option(arguments: Sequence[str], name: str) -> Path | None:
     """The path given as an option on which the defaults of all others depend, so that it is read before them."""
     kind = make_dataclass("_Option", [(name, Path | None, field(default=None))], frozen=True)

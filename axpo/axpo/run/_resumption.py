@@ -26,6 +26,7 @@ CHANGEABLE: Final = (
     "log.eval_every",
     "log.best_by",
     "log.patience",
+    "audit_log",
     "sampler",
     "serving.weights",
     "serving.folder",

@@ -20,6 +20,7 @@ from axpo.records.run_log import RunLog
 from axpo.run._beginning import RunParts, here
 from axpo.run._checkpoint import Checkpoint, Progress, newest_checkpoint
 from axpo.run._following import RunRecords, followed, opened
+from axpo.run._governing import governed_worlds
 from axpo.run._policy_loading import load_settings
 from axpo.run._question_filter import filtered
 from axpo.run._resumption import changed, differences
@@ -234,4 +235,4 @@ def _worlds_of(config: TrainConfig, env: ToolEnv | None) -> Worlds:
         worlds = make_worlds(config.env, config.env_args, split=split, needed=needed)
     else:
         worlds = given_worlds(env, needed=needed)
-    return filtered(worlds, config.filter)
+    return filtered(governed_worlds(worlds, config), config.filter)

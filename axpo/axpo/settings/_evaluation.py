@@ -51,6 +51,12 @@ class EvalConfig:
     """Questions whose rollouts are sampled together."""
     success_threshold: Number | None = None
     """A rollout with a reward below it is wrong. By default the run's, 0.5 for other checkpoints."""
+    permissions: Annotated[Name | None, tyro.conf.arg(name="policy")] = None
+    """TOML file that says which calls may be made (docs/permissions.md); by default the one that a run's checkpoint was
+    trained under, where its environment is taken, too. `none` lets every call run. The other options that begin with
+    `--policy.` are about the model."""
+    audit_log: Name | None = None
+    """Folder in which every decision about a call is recorded (docs/audit-log.md)."""
     policy: ModelConfig = field(default_factory=ModelConfig)
     """How the policy is loaded; of no effect with a server. A run's `template_options` hold unless others of their
     names are given, and so does its `tell_images`."""

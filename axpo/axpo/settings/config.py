@@ -240,6 +240,11 @@ class TrainConfig(ModelSettings):
     max_staleness: CountOrNone = 0
     """Updates that the weights may be behind which sample: above 0, later steps are sampled while the learner updates
     (asynchronous training); 0 samples, then updates."""
+    permissions: Annotated[Name | None, tyro.conf.arg(name="policy")] = None
+    """TOML file that says which calls may be made, in training and in evaluations (docs/permissions.md). The other
+    options that begin with `--policy.` are about the model."""
+    audit_log: Name | None = None
+    """Folder in which every decision about a call is recorded (docs/audit-log.md), outside of the run's own."""
     filter: FilterConfig = field(default_factory=FilterConfig)
     """Which questions of training are left out."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)

@@ -16,6 +16,7 @@ from axpo_benchmarks.loaders import Benchmark, BenchmarkQuestions, find_benchmar
 from axpo_benchmarks.scorers import SCORERS
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.governance import GovernedSettings
 from axpo_envs.plumbing.knobs import check_range, knobs_of, settings_from
 from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.tool.protocol import Tool
@@ -32,7 +33,7 @@ _RANGES: Final = (("max_turns", 0, 1000), ("view_size", 1, 65536), ("result_view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkSettings:
+class BenchmarkSettings(GovernedSettings):
     """The keyword arguments of `gymnasium.make`.
 
     Raises:
@@ -110,7 +111,7 @@ class BenchmarkEnv(ToolEnv):
             image_caption=IMAGE_CAPTION if numbers else "",
             settings=(("benchmark", benchmark.name),),
         )
-        super().__init__(spec, render_mode=render_mode)
+        super().__init__(settings.governance.over(spec), render_mode=render_mode)
 
     @property
     def settings(self) -> BenchmarkSettings:

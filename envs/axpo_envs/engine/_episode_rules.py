@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from gymnasium.error import ResetNeeded
 
@@ -35,6 +35,9 @@ from axpo_envs.spec import ToolEnvSpec
 from axpo_envs.tool.protocol import Tool
 from axpo_envs.turn_format.tags import RESPONSE_TAGS, quote_parts
 from axpo_envs.types import CallRecord, EpisodeState, Parts, Question, StopReason, Transition, Turn
+
+if TYPE_CHECKING:
+    from axpo_envs.governance import Governance
 
 
 class EpisodeRules:
@@ -59,10 +62,12 @@ class EpisodeRules:
             showing=self._showing,
             gate=spec.gate,
             audit=spec.audit,
+            log=spec.log,
             image_caption=spec.image_caption,
         )
         self._rules = spec
         self._fingerprint = spec.fingerprint
+        self._governed: tuple[Governance, ...] = ()
 
     @property
     def rules(self) -> ToolEnvSpec:
@@ -92,15 +97,32 @@ class EpisodeRules:
         """
         return self._with_rules(replace(self._rules, questions=questions))
 
-    def gated(self, gate: Gate) -> Self:
+    def gated(self, gate: Gate, *, agent: str = "") -> Self:
         """A copy whose calls pass a further gate, after the environment's own; snapshots of either go on in the other.
 
         Args:
             gate: decides about every call that is ready to run.
+            agent: whose calls they are, in a team.
         """
         gates = (gate,) if self._rules.gate is None else (self._rules.gate, gate)
         other = self._with_rules(replace(self._rules, gate=AllOf(gates)))
-        other._executor = replace(self._executor, gate=AllOf(gates))
+        other._executor = replace(self._executor, gate=AllOf(gates), agent=agent or self._executor.agent)
+        return other
+
+    def governed(self, governance: Governance) -> Self:
+        """A copy that acts under a policy and a log; its snapshots go on where the same policy holds.
+
+        Args:
+            governance: the policy, the phase, and where decisions are recorded.
+
+        Raises:
+            EnvConfigError: the policy or the log is unusable.
+        """
+        rules = governance.over(self._rules)
+        other = self._with_rules(rules)
+        other._executor = replace(self._executor, gate=rules.gate, log=rules.log)
+        other._fingerprint = rules.fingerprint
+        other._governed = (*self._governed, governance)
         return other
 
     def _with_rules(self, rules: ToolEnvSpec) -> Self:

@@ -8,6 +8,8 @@
 | cannot be checked within the tool's time limit | `INVALID_ARGUMENTS` | `TIMEOUT` | stays |
 | fits, but a limit forbids it | `OVER_LIMIT` | `DENIED` | stays |
 | is ready to run, and the gate withholds it | `WITHHELD` | `DENIED` or `DRY_RUN` | stays |
+| is to run dry, and its tool tells that it would fail | `WITHHELD` | `ERROR` | stays |
+| may run, but cannot be recorded | `WITHHELD` | `DENIED` | stays |
 | runs, and the tool raises `ToolError` | `EXECUTED` | `ERROR` | stays |
 | runs past the tool's time limit | `EXECUTED` | `TIMEOUT` | stays |
 | runs to its end | `EXECUTED` | as the tool says | as the tool says |
@@ -18,14 +20,16 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from axpo_envs.engine._frozen import ADVICE, find_mutable
 from axpo_envs.engine._judging import Decision, fault_of, judge_call
+from axpo_envs.engine._ruling import Moment, executed, refusal, rule_on
 from axpo_envs.engine._toolbox import Toolbox, ToolStates
 from axpo_envs.errors import InfrastructureFault
-from axpo_envs.gate import Audit, CallRequest, Gate, Ruling, Verdict
+from axpo_envs.gate import Audit, CallLog, Gate, Ruling, UnrecordedError
 from axpo_envs.images import ImageRef, Size
 from axpo_envs.imaging.files import ImageProblemError, check_count
 from axpo_envs.imaging.showing import Showing
@@ -51,6 +55,10 @@ class Executor:
     """Decides about the calls that are ready to run; None lets every one run."""
     audit: Audit | None = None
     """Is told of every attempted call."""
+    log: CallLog | None = None
+    """Records every decision, before a call runs."""
+    agent: str = ""
+    """Who calls, in a team."""
     image_caption: str = ""
     """What stands before every image of a result, see `ToolEnvSpec.image_caption`."""
 
@@ -67,61 +75,87 @@ class Executor:
         records: list[CallRecord] = []
         states = dict(state.tool_states)
         images, shown = episode_images(state), self.shown_sizes(state)
-        before = sum(len(turn.calls) for turn in state.turns)
+        before = _calls_before(state)
         for number, parsed in enumerate(calls):
             over = f"at most {self.max_calls} calls are executed per turn" if number >= self.max_calls else ""
-            decision = self._ask_gate(judge_call(parsed, self.toolbox, forbidden=over), state, before + number)
+            judged = judge_call(parsed, self.toolbox, forbidden=over)
+            moment = Moment(
+                state=state,
+                number=before + number,
+                earlier=tuple(records),
+                tool_states=states,
+                agent=self.agent,
+            )
+            decision, ruling = rule_on(judged, self.gate, moment)
             if decision.tool is None:
-                record = _refusal(decision)
+                record = self._withhold(decision, ruling, moment)
             else:
-                seed = call_seed(state.seed, before + number)
                 context = ToolContext(
                     question=state.question,
                     images=images,
-                    seed=seed,
+                    seed=call_seed(state.seed, before + number),
                     shown=shown,
                     view_size=self.showing.view_size,
                     background=self.showing.background,
                 )
-                result, new = self._run(decision, decision.tool, states.get(decision.tool.name), context)
-                result = self._captioned(result, len(images))
+                record, new = self._let_run(decision, ruling, moment, context)
                 if new is not _NO_STATE:
                     states[decision.tool.name] = new
-                images += _images(result)
-                shown += self.showing.sizes_of_result(result.content)
-                record = CallRecord(call=decision.call, outcome=CallOutcome.EXECUTED, result=result)
+                images += _images(record.result)
+                shown += self.showing.sizes_of_result(record.result.content)
             records.append(self._told(state, record))
         return tuple(records), tuple(states.items())
 
     def refuse(self, calls: tuple[ParsedCall, ...], state: EpisodeState, *, reason: str) -> tuple[CallRecord, ...]:
         """Records the calls of a turn that a limit forbids to run."""
-        decisions = (judge_call(parsed, self.toolbox, forbidden=reason) for parsed in calls)
-        return tuple(self._told(state, _refusal(decision)) for decision in decisions)
+        records: list[CallRecord] = []
+        before = _calls_before(state)
+        for number, parsed in enumerate(calls):
+            judged = judge_call(parsed, self.toolbox, forbidden=reason)
+            moment = Moment(
+                state=state,
+                number=before + number,
+                earlier=tuple(records),
+                tool_states=dict(state.tool_states),
+                agent=self.agent,
+            )
+            records.append(self._told(state, self._withhold(judged, None, moment)))
+        return tuple(records)
 
     def shown_sizes(self, state: EpisodeState) -> tuple[Size, ...]:
         """The sizes at which the policy was shown `episode_images`."""
         results = (self.showing.sizes_of_result(record.result.content) for turn in state.turns for record in turn.calls)
         return tuple(itertools.chain(self.showing.sizes_of_question(state.question.prompt), *results))
 
-    def _ask_gate(self, decision: Decision, state: EpisodeState, number: int) -> Decision:
-        if self.gate is None or decision.tool is None:
-            return decision
-        request = CallRequest(
-            tool=decision.tool, arguments=decision.arguments, call=decision.call, state=state, number=number
-        )
-        ruling = self.gate(request)
-        if not isinstance(ruling, Ruling):
-            raise TypeError(f"expected the gate of an environment to return a Ruling; got {ruling!r}")
-        if ruling.verdict is Verdict.ALLOW:
-            return decision
-        denied = ruling.verdict is Verdict.DENY
-        default = "this call is not permitted" if denied else "the call is valid; it was not executed"
-        return Decision(
-            call=decision.call,
-            outcome=CallOutcome.WITHHELD,
-            status=ToolStatus.DENIED if denied else ToolStatus.DRY_RUN,
-            problem=ruling.reason or default,
-        )
+    def _withhold(self, decision: Decision, ruling: Ruling | None, moment: Moment) -> CallRecord:
+        record = refusal(decision, ruling, self.agent)
+        if self.log is not None:
+            try:
+                self.log.decided(moment.decided(decision, ruling), record)
+            except UnrecordedError as error:
+                record = _unrecorded(decision, ruling, self.agent, error)
+        return _ended(ruling, record)
+
+    def _let_run(
+        self, decision: Decision, ruling: Ruling | None, moment: Moment, context: ToolContext
+    ) -> tuple[CallRecord, Any]:
+        """The record of a call that may run, and its tool's new state or `_NO_STATE`."""
+        tool = decision.tool
+        assert tool is not None
+        close: Callable[[CallRecord | BaseException], None] = _nobody
+        if self.log is not None:
+            try:
+                close = self.log.decided(moment.decided(decision, ruling), None)
+            except UnrecordedError as error:
+                return _ended(ruling, _unrecorded(decision, ruling, self.agent, error)), _NO_STATE
+        try:
+            result, new = self._run(decision, tool, moment.tool_states.get(tool.name), context)
+        except BaseException as error:
+            close(error)
+            raise
+        record = executed(decision, ruling, self._captioned(result, len(context.images)), self.agent)
+        close(record)
+        return _ended(ruling, record), new
 
     def _captioned(self, result: ToolResult, first: int) -> ToolResult:
         if not self.image_caption:
@@ -173,10 +207,25 @@ def _images(result: ToolResult) -> tuple[ImageRef, ...]:
     return tuple(part for part in result.content if isinstance(part, ImageRef))
 
 
-def _refusal(decision: Decision) -> CallRecord:
-    opening = "Dry run" if decision.status is ToolStatus.DRY_RUN else "Error"
-    result = ToolResult(status=decision.status, content=(f"{opening}: {decision.problem.rstrip('.')}.",))
-    return CallRecord(call=decision.call, outcome=decision.outcome, result=result)
+def _calls_before(state: EpisodeState) -> int:
+    return sum(len(turn.calls) for turn in state.turns)
+
+
+def _ended(ruling: Ruling | None, record: CallRecord) -> CallRecord:
+    for told in () if ruling is None else ruling.ended:
+        told(record)
+    return record
+
+
+def _unrecorded(decision: Decision, ruling: Ruling | None, agent: str, error: UnrecordedError) -> CallRecord:
+    denied = ToolStatus.DENIED
+    return refusal(
+        replace(decision, outcome=CallOutcome.WITHHELD, tool=None, status=denied, problem=str(error)), ruling, agent
+    )
+
+
+def _nobody(end: CallRecord | BaseException) -> None:
+    del end
 
 
 def _checked(returned: Any, state: Any) -> tuple[ToolResult, Any]:

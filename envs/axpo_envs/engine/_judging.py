@@ -27,6 +27,10 @@ class Decision:
     """The tool to run; None if it may not run."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """The validated arguments."""
+    written: Mapping[str, Any] | None = None
+    """The arguments as JSON; None where they cannot be read."""
+    named: Tool | None = None
+    """The tool that the call names, whether or not it may run; None where there is none."""
     status: ToolStatus = ToolStatus.ERROR
     """What its result says if it may not run."""
     problem: str = ""
@@ -51,7 +55,8 @@ def judge_call(parsed: ParsedCall, toolbox: Toolbox, *, forbidden: str = "") -> 
     if tool is None:
         known = ", ".join(tool.name for tool in toolbox.tools) or "none"
         problem = f"there is no tool named {clip(call.name)!r}; the tools are: {known}"
-        return Decision(call=call, outcome=CallOutcome.UNKNOWN_TOOL, problem=problem)
+        unknown = CallOutcome.UNKNOWN_TOOL
+        return Decision(call=call, outcome=unknown, problem=problem, written=parsed.arguments)
     written = parsed.arguments
     if parsed.untyped:
         written = type_arguments(written, tool.parameters)
@@ -61,18 +66,20 @@ def judge_call(parsed: ParsedCall, toolbox: Toolbox, *, forbidden: str = "") -> 
     except ToolTimeout as error:
         problem = f"the arguments of {tool.name} could not be checked: {error}"
         invalid, status = CallOutcome.INVALID_ARGUMENTS, ToolStatus.TIMEOUT
-        return Decision(call=call, outcome=invalid, status=status, problem=problem)
+        return Decision(call=call, outcome=invalid, status=status, problem=problem, written=written, named=tool)
     except ToolError as error:
         problem = f"the arguments of {tool.name} are invalid: {error}"
-        return Decision(call=call, outcome=CallOutcome.INVALID_ARGUMENTS, problem=problem)
+        invalid = CallOutcome.INVALID_ARGUMENTS
+        return Decision(call=call, outcome=invalid, problem=problem, written=written, named=tool)
     except InfrastructureFault:
         raise
     except Exception as error:
         raise fault_of(tool, call, error) from error
     if forbidden:
-        denied = ToolStatus.DENIED
-        return Decision(call=call, outcome=CallOutcome.OVER_LIMIT, status=denied, problem=forbidden)
-    return Decision(call=call, outcome=CallOutcome.EXECUTED, tool=tool, arguments=arguments)
+        over, denied = CallOutcome.OVER_LIMIT, ToolStatus.DENIED
+        return Decision(call=call, outcome=over, status=denied, problem=forbidden, written=written, named=tool)
+    executed = CallOutcome.EXECUTED
+    return Decision(call=call, outcome=executed, tool=tool, arguments=arguments, written=written, named=tool)
 
 
 def fault_of(tool: Tool, call: ToolCall, error: Exception) -> ToolFault:

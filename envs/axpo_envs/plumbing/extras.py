@@ -13,6 +13,7 @@ _TRAIN: Final = ("torch", "transformers", "safetensors", "tokenizers", "tomli_w"
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "photos": ("skimage",),
     "search": ("httpx",),
+    "governance": ("httpx", "jsonschema"),
     "view": ("starlette", "uvicorn"),
     "mcp": ("mcp", "anyio", "httpx2", "jsonschema", "re2", "referencing"),
     "math": ("math_verify", "sympy"),

@@ -99,7 +99,7 @@ class Team:
         self.max_rounds: Final = max_rounds
         self.fingerprint: Final = digest_of(tuple(self.members.items()), max_rounds)
         self._permitted: Final = {
-            name: env.gated(_OnlyOwn(name=name, members=tuple(self.members.items()))) for name in members
+            name: env.gated(_OnlyOwn(name=name, members=tuple(self.members.items())), agent=name) for name in members
         }
 
     def opening(self, member: str) -> str:

@@ -73,7 +73,7 @@ class Agentic(ToolEnv):
             image_caption=IMAGE_CAPTION,
             settings=() if self._families else (("reward", describe_reward(reward)),),
         )
-        super().__init__(spec, render_mode=render_mode)
+        super().__init__(settings.governance.over(spec), render_mode=render_mode)
 
     @property
     def settings(self) -> AgenticSettings:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.governance import GovernedSettings
 from axpo_envs.plumbing.knobs import check_range, check_split
 from axpo_envs.questions.splits import Split
 from axpo_envs.suite.agentic._families import FAMILIES
@@ -17,7 +18,7 @@ _LARGEST_WEIGHT: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgenticSettings:
+class AgenticSettings(GovernedSettings):
     """The knobs of Agentic, all of them keyword arguments of `gymnasium.make`.
 
     Raises:

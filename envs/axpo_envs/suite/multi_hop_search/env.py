@@ -62,7 +62,7 @@ class MultiHopSearch(ToolEnv):
             instructions=_INSTRUCTIONS.format(max_turns=settings.max_turns),
             max_turns=settings.max_turns,
         )
-        super().__init__(spec, render_mode=render_mode)
+        super().__init__(settings.governance.over(spec), render_mode=render_mode)
 
     @property
     def settings(self) -> MultiHopSearchSettings:

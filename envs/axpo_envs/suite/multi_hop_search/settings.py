@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.governance import GovernedSettings
 from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, some_of
 from axpo_envs.questions.splits import Split
 from axpo_envs.suite.multi_hop_search._corpus import Style
@@ -24,7 +25,7 @@ _HOPS: Final = (2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MultiHopSearchSettings:
+class MultiHopSearchSettings(GovernedSettings):
     """The knobs of MultiHopSearch, all of them keyword arguments of `gymnasium.make`.
 
     Raises:

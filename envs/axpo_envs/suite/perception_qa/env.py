@@ -63,7 +63,7 @@ class PerceptionQA(ToolEnv):
             max_turns=settings.max_turns,
             view_size=settings.view_size,
         )
-        super().__init__(spec, render_mode=render_mode)
+        super().__init__(settings.governance.over(spec), render_mode=render_mode)
 
     @property
     def settings(self) -> PerceptionQASettings:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.governance import GovernedSettings
 from axpo_envs.imaging.coordinates import Coords
 from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, some_of
 from axpo_envs.questions.splits import Split
@@ -29,7 +30,7 @@ _RANGES: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PerceptionQASettings:
+class PerceptionQASettings(GovernedSettings):
     """The knobs of PerceptionQA, all of them keyword arguments of `gymnasium.make`.
 
     Raises:

@@ -75,7 +75,7 @@ class PythonReasoning(ToolEnv):
             ),
             max_turns=settings.max_turns,
         )
-        super().__init__(spec, render_mode=render_mode)
+        super().__init__(settings.governance.over(spec), render_mode=render_mode)
 
     @property
     def settings(self) -> PythonReasoningSettings:

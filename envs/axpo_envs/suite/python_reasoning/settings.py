@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.governance import GovernedSettings
 from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, some_of
 from axpo_envs.questions.splits import Split
 from axpo_envs.suite.python_reasoning.families import FAMILIES
@@ -36,7 +37,7 @@ class QuestionsFrom(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PythonReasoningSettings:
+class PythonReasoningSettings(GovernedSettings):
     """The knobs of PythonReasoning, all of them keyword arguments of `gymnasium.make`.
 
     Raises:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.gate import Audit, Gate
+from axpo_envs.governance import Governance, GovernedSettings
 from axpo_envs.imaging._decoding import read_colour
 from axpo_envs.parsing import AnswerFormat
 from axpo_envs.questions import load_questions
@@ -41,7 +42,7 @@ _ANSWER_PLACES: Final[dict[str, str]] = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ToolTaskSettings:
+class ToolTaskSettings(GovernedSettings):
     """The keyword arguments of `gymnasium.make`.
 
     Raises:
@@ -148,7 +149,7 @@ class ToolTask(ToolEnv):
         chosen = self._settings
         tools = tools_of(chosen.tools, search=chosen.search, view_size=chosen.view_size)
         check_views(tools, self._settings.view_size)
-        super().__init__(_spec_of(self._settings, tools), render_mode=render_mode)
+        super().__init__(chosen.governance.over(_spec_of(chosen, tools)), render_mode=render_mode)
 
     @property
     def settings(self) -> ToolTaskSettings:
@@ -158,7 +159,7 @@ class ToolTask(ToolEnv):
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = {field.name: getattr(self._settings, field.name) for field in dataclasses.fields(ToolTaskSettings)}
         chosen = self.questions.chosen if isinstance(self.questions, QuestionSubset) else None
-        return _remake, (arguments, self.render_mode, chosen), self._moment()
+        return _remake, (arguments, self.render_mode, chosen, self._governed), self._moment()
 
     def _moment(self) -> dict[str, Any]:
         """What changes from step to step."""
@@ -167,9 +168,14 @@ class ToolTask(ToolEnv):
 
 
 def _remake(
-    arguments: dict[str, Any], render_mode: str | None, chosen: tuple[Sequence[int], int | None] | None
+    arguments: dict[str, Any],
+    render_mode: str | None,
+    chosen: tuple[Sequence[int], int | None] | None,
+    governed: tuple[Governance, ...] = (),
 ) -> ToolTask:
     env = ToolTask(render_mode=render_mode, **arguments)
+    for governance in governed:
+        env = env.governed(governance)
     if chosen is None:
         return env
     return env.asking(QuestionSubset(env.questions, chosen[0], endless_from=chosen[1]))

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
+from axpo_envs.governance import GovernedSettings
 from axpo_envs.imaging.coordinates import Coords, PixelBox
 from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, knobs_of, settings_from
 from axpo_envs.questions.splits import Split
@@ -55,7 +56,7 @@ _RANGES: Final[tuple[tuple[str, type[int] | type[float], float, float], ...]] = 
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class VisualZoomSettings:
+class VisualZoomSettings(GovernedSettings):
     """The knobs of VisualZoom, all of them keyword arguments of `gymnasium.make`.
 
     Raises:
@@ -183,7 +184,7 @@ class VisualZoom(ToolEnv):
             max_turns=settings.max_turns,
             view_size=settings.view_size,
         )
-        super().__init__(spec, render_mode=render_mode)
+        super().__init__(settings.governance.over(spec), render_mode=render_mode)
 
     @property
     def settings(self) -> VisualZoomSettings:
