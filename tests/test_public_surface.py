@@ -47,6 +47,7 @@ SURFACES = [
     "axpo_envs.backends.image_search",
     "axpo_envs.backends.mcp",
     "axpo_envs.backends.search",
+    "axpo_envs.governance",
     "axpo_envs.questions",
     "axpo_envs.rewards",
     "axpo_envs.scenes",

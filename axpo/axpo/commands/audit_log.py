@@ -11,8 +11,10 @@ from typing import Annotated, Any, Final
 import tyro
 
 from axpo.commands.arguments import check_output, parse_action, write_json
+from axpo.settings.config import ConfigError
 from axpo.settings.values import CountOrNone
 from axpo.terminal.unfailing import say
+from axpo_envs.errors import EnvConfigError
 from axpo_envs.governance import Anchor, CallQuery, Problem, ReadCalls, read_calls, verify_log
 from axpo_envs.plumbing.printable import printable
 
@@ -61,7 +63,13 @@ class QueryArguments:
 def run(arguments: Sequence[str]) -> int:
     """Verifies, shows or queries; returns the exit code."""
     actions = {"verify": VerifyArguments, "show": ShowArguments, "query": QueryArguments}
-    given: Any = parse_action(actions, "audit-log", arguments)
+    try:
+        return _run(parse_action(actions, "audit-log", arguments))
+    except EnvConfigError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _run(given: VerifyArguments | ShowArguments | QueryArguments) -> int:
     if isinstance(given, VerifyArguments):
         return _verify(given)
     if isinstance(given, ShowArguments):

@@ -13,7 +13,9 @@ import tyro
 
 from axpo.commands.arguments import check_output, parse_action, write_json
 from axpo.run._env_making import make_env, parse_env_args
+from axpo.settings.config import ConfigError
 from axpo.settings.values import Name
+from axpo_envs.errors import EnvConfigError
 from axpo_envs.governance import CheckedCall, Phase, Policy, check_calls, read_policy, read_recorded
 from axpo_envs.plumbing.printable import printable
 
@@ -40,8 +42,15 @@ class CheckArguments:
 
 def run(arguments: Sequence[str]) -> int:
     """Checks; returns the exit code."""
-    given = parse_action({"check": CheckArguments}, "policy", arguments)
+    given: CheckArguments = parse_action({"check": CheckArguments}, "policy", arguments)
     check_output(given.json)
+    try:
+        return _check(given)
+    except EnvConfigError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check(given: CheckArguments) -> int:
     policy = read_policy(given.policy)
     tools = () if given.env is None else make_env(given.env, parse_env_args(given.env_args)).tools
     calls = () if given.calls is None else read_recorded(given.calls)

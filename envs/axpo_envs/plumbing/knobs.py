@@ -31,8 +31,12 @@ def settings_from(kind: type[Settings], env: str, knobs: Mapping[str, Any]) -> S
 
 
 def knob_names(kind: Any) -> list[str]:
-    """The fields of a data class of settings, or of an object of it."""
-    return [field.name for field in dataclasses.fields(kind)]
+    """The fields of a data class of settings, or of an object of it; those that it inherits come last."""
+    own = kind if isinstance(kind, type) else type(kind)
+    bases = [base for base in own.__mro__[1:] if dataclasses.is_dataclass(base)]
+    inherited = {field.name for base in bases for field in dataclasses.fields(base)}
+    names = [field.name for field in dataclasses.fields(own)]
+    return sorted(names, key=inherited.__contains__)
 
 
 def knobs_of(settings: Any) -> dict[str, Any]:

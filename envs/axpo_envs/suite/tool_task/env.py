@@ -23,6 +23,7 @@ from axpo_envs.gate import Audit, Gate
 from axpo_envs.governance import Governance, GovernedSettings
 from axpo_envs.imaging._decoding import read_colour
 from axpo_envs.parsing import AnswerFormat
+from axpo_envs.plumbing.knobs import knob_names
 from axpo_envs.questions import load_questions
 from axpo_envs.questions.sources import QuestionSubset
 from axpo_envs.rewards import answer_problem, describe_reward, make_reward
@@ -182,7 +183,7 @@ def _remake(
 
 
 def _settings_from(given: Mapping[str, Any]) -> ToolTaskSettings:
-    names = [field.name for field in dataclasses.fields(ToolTaskSettings)]
+    names = knob_names(ToolTaskSettings)
     for name in given:
         if name not in names:
             raise EnvConfigError(f"ToolTask has no setting {name!r}; it has {', '.join(names)}")

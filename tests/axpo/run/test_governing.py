@@ -1,0 +1,80 @@
+"""Runs and evaluations act under the permissions that their settings name, and leave a log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import axpo
+from axpo.checkpoint_evaluation import locate_checkpoint, open_checkpoint
+from axpo.run.display import Silent
+from axpo.settings._evaluation import EvalConfig
+from axpo.settings.config import ConfigError
+from axpo_envs import ToolStatus, call_turn
+from axpo_envs.governance import read_calls, verify_log
+
+POLICY = """\
+default = "dry_run"
+[[rules]]
+name = "measured"
+phases = "evaluation"
+verdict = "allow"
+"""
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    return __import__("toy_env")
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> str:
+    path = tmp_path / "permissions.toml"
+    path.write_text(POLICY)
+    return str(path)
+
+
+def test_a_run_trains_in_dry_run_and_is_measured_by_the_same_policy(toy: Any, policy: str, tmp_path: Path) -> None:
+    config = toy.toy_config(
+        tmp_path / "run", steps=1, permissions=policy, audit_log=str(tmp_path / "log"), log={"eval_questions": 2}
+    )
+    result = axpo.train(config, display=Silent())
+    calls = read_calls(tmp_path / "log").calls
+    made = {(call["phase"], call["verdict"]) for call in calls if call["outcome"] in ("executed", "withheld")}
+    assert made <= {("training", "dry_run"), ("evaluation", "allow")}
+    assert {call["run"] for call in calls} == {"run"}
+    assert verify_log(tmp_path / "log").problems == ()
+    # The checkpoint's own policy holds where it is evaluated; `none` lifts it.
+    own = EvalConfig(checkpoint=str(result.checkpoint), audit_log=str(tmp_path / "evaluated"))
+    located = locate_checkpoint(own, warn=lambda text: None)
+    assert located.permissions == policy
+    lifted = locate_checkpoint(replace(own, permissions="none", audit_log=None), warn=lambda text: None)
+    statuses = []
+    for given in (located, lifted):
+        with open_checkpoint(given) as opened:
+            state = opened.env.begin(opened.env.questions.question(0))
+            (record,) = opened.env.advance(state, call_turn("double", {"number": 2})).state.turns[0].calls
+            statuses.append((record.result.status, record.rule))
+    assert statuses == [(ToolStatus.OK, "measured"), (ToolStatus.OK, "")]
+    (call,) = read_calls(tmp_path / "evaluated").calls
+    assert (call["phase"], call["rule"]) == ("evaluation", "measured")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"permissions": "nowhere.toml"}, "nowhere.toml cannot be read"),
+        ({"audit_log": "run/log"}, "audit_log: expected a folder outside of the run at"),
+    ],
+)
+def test_unusable_permissions_are_told_before_any_work(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=problem):
+        axpo.train(toy.toy_config(tmp_path / "run", **settings), display=Silent())
+    assert not (tmp_path / "run").exists()
