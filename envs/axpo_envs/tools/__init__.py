@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from axpo_envs.backends.python_sandbox.state import ReplayFault
     from axpo_envs.backends.sql.limits import SqlLimits
     from axpo_envs.backends.sql.state import SqlState
+    from axpo_envs.tools.edit import EditTool
     from axpo_envs.tools.image_search import ImageSearch
     from axpo_envs.tools.image_zoom_in import ImageZoomIn
     from axpo_envs.tools.measure import Measure
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncTool",
     "CommandLimits",
+    "EditTool",
     "Effects",
     "FileTree",
     "FingerprintedTool",
@@ -91,6 +93,7 @@ __all__ = [
 
 _HOMES: Final = {
     "CommandLimits": "axpo_envs.backends.commands.limits",
+    "EditTool": "axpo_envs.tools.edit",
     "FileTree": "axpo_envs.backends.commands.trees",
     "ImageSearch": "axpo_envs.tools.image_search",
     "ImageZoomIn": "axpo_envs.tools.image_zoom_in",

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from axpo_envs.backends.commands._build import build_tree
 from axpo_envs.backends.commands.limits import DEFAULT_LIMITS, CommandLimits
-from axpo_envs.backends.commands.runner import FOLDER, Command, CommandRunner, Ending, Outcome, search_path
+from axpo_envs.backends.commands.outcomes import FOLDER, Command, Ending, Outcome
+from axpo_envs.backends.commands.runner import CommandRunner, standard_environment
 from axpo_envs.backends.commands.trees import FileTree
 from axpo_envs.backends.python_sandbox.report import Isolation
 from axpo_envs.digest import digest_of
@@ -153,7 +154,8 @@ class ShellTool:
         """
         given = self._start.of(question)
         tree = given if self._start.is_fixed else build_tree(given, self._limits)
-        return ShellState(tree=tree, environment=tuple(sorted(self._first_environment().items())))
+        environment = standard_environment() | dict(self._environment)
+        return ShellState(tree=tree, environment=tuple(sorted(environment.items())))
 
     def step(self, arguments: Mapping[str, Any], state: Any, context: ToolContext) -> tuple[ToolResult, Any]:
         """Executes the command.
@@ -186,10 +188,6 @@ class ShellTool:
             text=arguments["command"], tree=state.tree, cwd=state.cwd, environment=dict(state.environment)
         )
         return self._runner.run(command)
-
-    def _first_environment(self) -> dict[str, str]:
-        fixed = {"PATH": search_path(), "HOME": FOLDER, "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
-        return fixed | dict(self._environment)
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = {"limits": self._limits, "environment": dict(self._environment), "name": self._name}

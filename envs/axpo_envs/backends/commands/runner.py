@@ -11,26 +11,22 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final
 
 from axpo_envs.backends.commands.limits import CommandLimits
-from axpo_envs.backends.commands.trees import EntryKind, FileTree, TreeEntry, content_digest, tree_of
+from axpo_envs.backends.commands.outcomes import FOLDER, Command, Outcome, read_answer
+from axpo_envs.backends.commands.trees import EntryKind, FileTree, TreeEntry, content_digest
 from axpo_envs.backends.python_sandbox import _frames as frames
 from axpo_envs.backends.python_sandbox._frames import Bounds, Frame, FrameError
 from axpo_envs.backends.python_sandbox._installation import hidden_paths, readable_paths
-from axpo_envs.backends.python_sandbox._views import SCRATCH, find_ways
+from axpo_envs.backends.python_sandbox._views import find_ways
 from axpo_envs.backends.python_sandbox.protocol import BOOTSTRAP, LEAVE_ROOT
 from axpo_envs.backends.python_sandbox.report import Isolation
 from axpo_envs.backends.python_sandbox.start import RefusedError, bubblewrap, runs_as_root
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 
-FOLDER: Final = SCRATCH
-"""The working folder as commands see it."""
 _SYSTEM: Final = ("/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl/certs")
 _GRACE_S: Final = 60.0
 """For the sandbox to start, and to send back its files, beside the command."""
@@ -39,51 +35,6 @@ _PYTHON: Final = (sys.executable, "-I", "-S", "-B", "-c")
 _GUEST: Final = BOOTSTRAP.replace("python_sandbox._launcher", "commands._guest")
 _AT_A_TIME: Final = 16
 _ISOLATIONS: Final = (Isolation.BUBBLEWRAP, Isolation.NAMESPACES)
-
-
-class Ending(StrEnum):
-    """How a command ended."""
-
-    DONE = "done"
-    """It ran to its end."""
-    TIMEOUT = "timeout"
-    """It was stopped."""
-    TOO_MUCH = "too much"
-    """It ran to its end, and left more than is kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """What is to be executed."""
-
-    text: str
-    """Lines of a shell."""
-    tree: FileTree
-    """The files."""
-    cwd: str = FOLDER
-    """The folder that it starts in; where it is not there, the working folder."""
-    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Variables."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of a command."""
-
-    ending: Ending
-    """How it ended."""
-    code: int
-    """Its exit code; that of a program that a signal ended is minus its number."""
-    output: str
-    """What it wrote, standard output and error as they came; bytes that are no UTF-8 as `\\xff`."""
-    note: str
-    """Of what there was too much."""
-    tree: FileTree
-    """The files afterwards; those before where it did not end by itself."""
-    cwd: str
-    """The folder that it ended in."""
-    environment: Mapping[str, str] | None
-    """The variables that it exported; None where they are not known."""
 
 
 class CommandRunner:
@@ -111,7 +62,7 @@ class CommandRunner:
         """
         with self._slots:
             answer = _converse(self.isolation, command, self._limits)
-        return _read(answer, command)
+        return read_answer(answer, command)
 
 
 def available_isolations() -> tuple[Isolation, ...]:
@@ -145,10 +96,19 @@ def _refusal(isolation: Isolation) -> str:
     return ""
 
 
-def search_path() -> str:
-    """The folders of programs as commands see them, those of this Python first."""
+def standard_environment() -> dict[str, str]:
+    """The variables of commands: among them the folders of programs, those of this Python first."""
     folders = (str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
-    return ":".join(dict.fromkeys(folders))
+    return {
+        "PATH": ":".join(dict.fromkeys(folders)),
+        "HOME": FOLDER,
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        # Compiled modules would be kept as files of the folder.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # Sets of strings are iterated in the same order in every process.
+        "PYTHONHASHSEED": "0",
+    }
 
 
 def _converse(isolation: Isolation, command: Command, limits: CommandLimits) -> Frame:
@@ -240,46 +200,6 @@ def _written(entry: TreeEntry) -> dict[str, Any]:
     written = {"path": entry.path, "kind": entry.kind.value, "mode": entry.mode, "size": len(entry.data)}
     written["changed"] = entry.changed
     return written if entry.kind is EntryKind.FOLDER else {**written, "digest": content_digest(entry.data)}
-
-
-def _read(answer: Frame, command: Command) -> Outcome:
-    header, body = answer.header, memoryview(answer.body)
-    head, tail = header["head"], header["tail"]
-    ending = Ending(header["ending"])
-    tree = command.tree
-    if ending is Ending.DONE:
-        tree = _read_tree(header["entries"], body[head + tail :], command.tree)
-    return Outcome(
-        ending=ending,
-        code=header["exit"],
-        output=_shown(bytes(body[:head]), bytes(body[head : head + tail]), header["left_out"]),
-        note=header.get("note", ""),
-        tree=tree,
-        cwd=header.get("cwd", command.cwd),
-        environment=header.get("environment"),
-    )
-
-
-def _read_tree(written: list[dict[str, Any]], body: memoryview, before: FileTree) -> FileTree:
-    """The tree that the guest tells of; contents that it does not send are those that there were."""
-    known = {content_digest(entry.data): entry.data for entry in before.entries if entry.kind is not EntryKind.FOLDER}
-    entries = []
-    for one in written:
-        if "size" in one:
-            known[one["digest"]] = bytes(body[: one["size"]])
-            body = body[one["size"] :]
-        data = known[one["digest"]] if "digest" in one else b""
-        kind, changed = EntryKind(one["kind"]), one.get("changed", 0)
-        entries.append(TreeEntry(path=one["path"], kind=kind, data=data, mode=one["mode"], changed=changed))
-    same = {entry.path: entry for entry in before.entries}
-    return tree_of(same[entry.path] if same.get(entry.path) == entry else entry for entry in entries)
-
-
-def _shown(head: bytes, tail: bytes, left_out: int) -> str:
-    if not left_out:
-        return (head + tail).decode("utf-8", "backslashreplace")
-    parts = (part.decode("utf-8", "backslashreplace") for part in (head, tail))
-    return f"\n[... {left_out} bytes left out ...]\n".join(parts)
 
 
 def _complaint(process: subprocess.Popen[bytes], errors: IO[bytes]) -> str:
