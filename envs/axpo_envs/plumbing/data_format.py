@@ -47,15 +47,12 @@ _MAX_INTEGER: Final = 2**63
 # The modules whose types episodes, rollouts and groups are made of.
 _OWN: Final = (
     *("axpo_envs.types", "axpo_envs.snapshot", "axpo_envs.backends.python_sandbox.state"),
-<<<<<<< HEAD
     *(
         "axpo_envs.backends.payments.ledger",
         "axpo_envs.backends.spreadsheets.content",
         "axpo_envs.backends.tickets.store",
     ),
-=======
     "axpo_envs.backends.sql.state",
->>>>>>> 2ee92226e16d0f50d4b44ad36bc889a4d95429f1
     *("axpo_agents.types", "axpo.algorithm.types", "axpo.algorithm.buffer"),
 )
 
