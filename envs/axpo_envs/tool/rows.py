@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -30,7 +30,7 @@ def read_rows(kind: type[Row], value: Any, where: str) -> tuple[Row, ...]:
     if not isinstance(value, list | tuple):
         raise EnvConfigError(f"{where}: expected a list of mappings; got {brief(value)}")
     try:
-        rows: tuple[Row, ...] = _adapter(kind).validate_python(tuple(map(_plain, value)))
+        rows: tuple[Row, ...] = _adapter(cast("Any", kind)).validate_python(tuple(map(_plain, value)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
