@@ -8,6 +8,7 @@ import gymnasium
 
 ENTRY_POINTS: Final[dict[str, str]] = {
     "axpo/Agentic-v0": "axpo_envs.suite.agentic.env:Agentic",
+    "axpo/Desk-v0": "axpo_envs.suite.desk.env:Desk",
     "axpo/MultiHopSearch-v0": "axpo_envs.suite.multi_hop_search.env:MultiHopSearch",
     "axpo/PerceptionQA-v0": "axpo_envs.suite.perception_qa.env:PerceptionQA",
     "axpo/PythonReasoning-v0": "axpo_envs.suite.python_reasoning.env:PythonReasoning",

@@ -21,7 +21,7 @@ from axpo_benchmarks.envs._row import COLUMNS
 from axpo_benchmarks.envs._rows import rows
 from axpo_benchmarks.machine import provenance
 
-_WIDTH: Final = 150
+_WIDTH: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from axpo_envs.env import ToolEnv
 AgentMaker = Callable[[Any], TextAgent]
 """Makes an agent of an environment."""
 
-COLUMNS: Final = ("expert", "floor", "blind", "single-query", "one-hop-short", "probe")
+COLUMNS: Final = ("expert", "floor", "blind", "single-query", "one-hop-short", "over-actor", "refuser", "probe")
 """Names of the columns that are shares of right answers, in the order shown; `snapshot` is measured of every row."""
 
 

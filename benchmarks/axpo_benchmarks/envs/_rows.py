@@ -11,6 +11,8 @@ from axpo_benchmarks.envs._row import EnvRow
 
 _MODULES: Final = {
     "axpo/Agentic-v0": "_agentic",
+    "axpo/Desk-v0": "_desk",
+    "axpo/Desk-v0 brief": "_desk_brief",
     "axpo/MultiHopSearch-v0": "_multi_hop_search",
     "axpo/PerceptionQA-v0": "_perception_qa",
     "axpo/PythonReasoning-v0": "_python_reasoning",

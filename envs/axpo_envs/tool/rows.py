@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from functools import lru_cache
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -29,12 +30,19 @@ def read_rows(kind: type[Row], value: Any, where: str) -> tuple[Row, ...]:
     if not isinstance(value, list | tuple):
         raise EnvConfigError(f"{where}: expected a list of mappings; got {brief(value)}")
     try:
-        return TypeAdapter(tuple[kind, ...]).validate_python(tuple(map(_plain, value)))  # type: ignore[valid-type]
+        rows: tuple[Row, ...] = _adapter(cast("Any", kind)).validate_python(tuple(map(_plain, value)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         got = "" if first["type"] == "value_error" else f"; got {brief(first['input'])}"
         raise EnvConfigError(f"{where}, row {place}: {first['msg']}{got}") from None
+    return rows
+
+
+@lru_cache(maxsize=32)
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    # It takes ten milliseconds to make one.
+    return TypeAdapter(tuple[kind, ...])  # type: ignore[valid-type]
 
 
 def _plain(value: Any) -> Any:
