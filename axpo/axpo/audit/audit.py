@@ -23,7 +23,10 @@ from axpo.settings.config import ConfigError
 
 PERIODS: Final = 10
 """Into how many periods steps are divided at most."""
-FAILURES: Final = ("mention_without_call", "premature_stop", "wrong_with_tool", "wrong_without_tool", "malformed_call")
+FAILURES: Final = (
+    *("forbidden_call", "failed_to_act", "mention_without_call", "premature_stop", "wrong_with_tool"),
+    *("wrong_without_tool", "malformed_call"),
+)
 SUBGROUP: Final = "all_wrong_tool_subgroup"
 """A failure of a question, not of a rollout: nobody who called a tool is right."""
 MOST_WORST: Final = 12
@@ -45,8 +48,8 @@ class ToolFindings:
     rollouts: int
     """Rollouts that called it."""
     metrics: Estimates
-    """`TOOL_METRICS` by name: of all rollouts those that call it; of these, whether calls are valid and succeed, and
-    answers are right."""
+    """`TOOL_METRICS` by name: of all rollouts those that call it; of these, whether calls are valid, succeed and are of
+    use, and answers are right; of questions that forbid or require it, whether it is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +178,7 @@ def _findings(files: Mapping[str, str], counts: Counts) -> Findings:
     calls = {name: tool.calls for name, tool in counts.tools.items()}
     tools = {name: counts.tools[name] for name in sorted(counts.tools, key=lambda name: -calls[name])}
     measured = dict(islice(tools.items(), MOST_TOOLS))
-    asked = whole.asked()
+    asked, demands = whole.asked(), whole.demands()
     kept = {kind: counts.examples[kind].kept for kind in FAILURES if kind in counts.examples}
     periods = _periods(whole)
     environments = whole.environments
@@ -191,10 +194,10 @@ def _findings(files: Mapping[str, str], counts: Counts) -> Findings:
         metrics=estimates_of(whole.questions),
         by_environment={name: estimates_of(asked_in[name]) for name in environments},
         by_tool={
-            name: ToolFindings(calls=calls[name], rollouts=tool.rollouts, metrics=tool.estimates(asked))
+            name: ToolFindings(calls=calls[name], rollouts=tool.rollouts, metrics=tool.estimates(name, asked, demands))
             for name, tool in measured.items()
         },
-        uncalled=ToolTally().estimates(asked),
+        uncalled=ToolTally().estimates("", asked, {}),
         by_hops=_by_hops(whole),
         over_time=_over_time(whole, periods),
         environments_over_time=_environments_over_time(whole, environments[:MOST_OVER_TIME], periods)

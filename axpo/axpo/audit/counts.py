@@ -11,7 +11,7 @@ from axpo.audit.fields import UnreadableError
 from axpo.audit.record import Call, Rollout
 from axpo.audit.sample import Sample
 from axpo.audit.tally import QuestionKey, Tally
-from axpo.audit.tool_tally import ToolTally
+from axpo.audit.tool_tally import ToolTally, Use
 
 MOST_PLACES: Final = 20
 """Places of unreadable records, and examples of a kind of failure, that are kept."""
@@ -68,9 +68,10 @@ class Counts:
             self.examples[kind].offer(number, place)
 
     def _add_calls(self, rollout: Rollout, key: QuestionKey, *, right: bool | None) -> None:
-        by_tool: dict[str, list[tuple[Call, bool]]] = {}
-        for call, known in zip(rollout.calls, rollout.known, strict=True):
-            by_tool.setdefault(self._name(call), []).append((call, known))
+        by_tool: dict[str, list[Use]] = {}
+        useless = rollout.useless(self.threshold, rollout.demands)
+        for call, known, attempt, none in zip(rollout.calls, rollout.known, rollout.attempts, useless, strict=True):
+            by_tool.setdefault(self._name(call), []).append(Use(call, known, attempt.allowed, none))
         for name, calls in by_tool.items():
             self.tools[name].add(key, calls, right=right)
 
@@ -87,6 +88,11 @@ def _failures(rollout: Rollout, *, right: bool) -> Iterator[str]:
         yield "mention_without_call"
     if not all(rollout.known):
         yield "malformed_call"
+    names = [call.name for call in rollout.calls]
+    if rollout.demands.broken_by(names):
+        yield "forbidden_call"
+    if rollout.demands.failed_by(names):
+        yield "failed_to_act"
     if rollout.reward is None or right:
         return
     if rollout.used_tool and rollout.hops is not None and len(rollout.calls) < rollout.hops:

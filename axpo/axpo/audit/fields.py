@@ -1,4 +1,4 @@
-"""Defines how fields of a stranger's record are found and read: rewards, questions, labels.
+"""Defines how fields of a stranger's record are found and read: rewards, questions, demands on acting.
 
 What a record holds may be of any type; `UnreadableError` says what was expected and got, and is counted by its place.
 """
@@ -9,7 +9,11 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
+
+from axpo.diagnostics.demands import NO_DEMANDS, Demands
+from axpo_envs.types import Label
 
 REWARDS: Final = (
     "reward",
@@ -138,15 +142,27 @@ def count_of(record: Mapping[str, Any], names: Iterable[str]) -> int | None:
     return None
 
 
-def labels_of(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Demands on acting: `labels`, or flags of their names."""
-    named = record.get("labels")
+def demands_of(record: Mapping[str, Any]) -> Demands:
+    """Demands on acting: `labels`, or flags of their names; names of tools in `forbidden_tools`, `required_tools`."""
     found = (
-        [label for label in named if isinstance(label, str)]
-        if isinstance(named, Sequence) and not isinstance(named, str)
-        else []
+        (*texts_of(record.get("labels")), *(label for label in Label if record.get(label) is True)),
+        texts_of(record.get("forbidden_tools")),
+        texts_of(record.get("required_tools")),
     )
-    return (*found, *(label for label in ("must_act", "must_not_act") if record.get(label) is True))
+    return demands_from(*map(frozenset, found)) if any(found) else NO_DEMANDS
+
+
+@lru_cache(maxsize=4096)
+def demands_from(labels: frozenset[str], forbidden: frozenset[str], required: frozenset[str]) -> Demands:
+    """Such demands, one object for all records that share them."""
+    return Demands(labels=labels, forbidden=forbidden, required=required)
+
+
+def texts_of(value: Any) -> tuple[str, ...]:
+    """The texts of a list, or one text alone; none of anything else."""
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, Sequence) else ()
 
 
 def _names(record: Mapping[str, Any]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from axpo.diagnostics.demands import NO_DEMANDS, Attempt, Demands, Fate
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -18,6 +20,10 @@ class Call:
     """Whether its execution succeeded; None where the record does not tell."""
     arguments: Any = None
     """What stands in the record as its arguments; None where the call stands in the turn's text."""
+    fate: Fate | None = None
+    """What the gate and the limits made of it; None where the record does not tell."""
+    key: str | None = None
+    """What two calls of a tool share that ask the same: their arguments as text; None where they cannot be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +56,10 @@ class Transcript:
     """Names of the tools that it was offered, where the record tells."""
     hops: int | None = None
     """Calls that the question needs at least; None where the record does not tell."""
-    labels: tuple[str, ...] = ()
-    """`must_act`, `must_not_act`."""
+    demands: Demands = NO_DEMANDS
+    """What the question demands of acting, as far as the record tells."""
+    tells_fates: bool = False
+    """Whether the record tells of every call what the gate and the limits made of it."""
     cut_off: bool | None = None
     """Whether it ran into a token limit; None where the record does not tell."""
     environment: str | None = None
@@ -78,8 +86,12 @@ class Rollout:
     """Whether its thinking names a tool; None where no tool is known."""
     hops: int | None
     """As in `Transcript`."""
-    labels: tuple[str, ...]
+    demands: Demands
     """As in `Transcript`."""
+    attempts: tuple[Attempt, ...]
+    """The calls as what a question demands looks at them."""
+    fates: tuple[Fate, ...] | None
+    """For each call what the gate and the limits made of it; None where the record does not tell."""
     cut_off: bool | None
     """As in `Transcript`."""
     environment: str | None
@@ -89,3 +101,13 @@ class Rollout:
     def used_tool(self) -> bool:
         """It opened at least one call outside its thinking."""
         return bool(self.calls)
+
+    def useless(self, threshold: float, demands: Demands) -> tuple[bool, ...]:
+        """For each call whether it was let through and of no use; a rollout without a reward is not right.
+
+        Args:
+            threshold: a rollout with a reward below it is wrong.
+            demands: what its question demands.
+        """
+        right = self.reward is not None and self.reward >= threshold
+        return demands.useless(self.attempts, right=right, hops=self.hops)

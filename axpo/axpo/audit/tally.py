@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Hashable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
+from axpo.audit.bounds import BOUNDS, Bounds
 from axpo.audit.record import Rollout
+from axpo.diagnostics.demands import NO_DEMANDS, Demands
 from axpo.diagnostics.estimates import Estimate, estimate_ratio, pass_at_k
 
 Part = TypeVar("Part", bound=Hashable)
@@ -20,26 +23,33 @@ class Question:
     """What was counted of one question's rollouts of one step."""
 
     __slots__ = (
-        *("acting", "acting_right", "calls", "cut_off", "cut_off_known", "environment", "example", "hops"),
-        *("idle_right", "labels", "mentions", "mentions_known"),
+        *("acting", "acting_right", "allowed", "bounds", "calls", "cut_off", "cut_off_known", "environment"),
+        *("example", "hops", "idle_right", "mentions", "mentions_known", "useless"),
         *("premature", "reward_high", "reward_low", "reward_sum", "rollouts", "scored", "scored_acting", "succeeded"),
         *("succeeded_known", "thinking", "valid"),
     )
 
-    def __init__(self, hops: int | None, labels: tuple[str, ...], environment: str | None) -> None:
+    def __init__(self, hops: int | None, demands: Demands, environment: str | None) -> None:
         self.hops = hops
-        self.labels = labels
+        self.bounds = None if demands == NO_DEMANDS else Bounds(demands)
         self.environment = environment
         self.rollouts = self.acting = self.scored = self.scored_acting = self.acting_right = self.idle_right = 0
-        self.calls = self.valid = self.succeeded = self.succeeded_known = 0
+        self.calls = self.valid = self.succeeded = self.succeeded_known = self.allowed = self.useless = 0
         self.thinking = self.mentions = self.mentions_known = self.premature = self.cut_off = self.cut_off_known = 0
         self.example = -1
         self.reward_sum = 0.0
         self.reward_low, self.reward_high = float("inf"), float("-inf")
 
+    @property
+    def demands(self) -> Demands:
+        """What it demands of acting."""
+        return NO_DEMANDS if self.bounds is None else self.bounds.demands
+
     def add(self, rollout: Rollout, threshold: float, number: int) -> None:
         """Counts one rollout, whose record has this number."""
         acts = rollout.used_tool
+        if self.bounds is not None:
+            self.bounds.add(rollout)
         self.rollouts += 1
         self.acting += acts
         self.calls += len(rollout.calls)
@@ -48,6 +58,9 @@ class Question:
             if call.succeeded is not None:
                 self.succeeded_known += 1
                 self.succeeded += call.succeeded
+        if acts:
+            self.allowed += sum(attempt.allowed for attempt in rollout.attempts)
+            self.useless += sum(rollout.useless(threshold, self.demands))
         self.thinking += rollout.thinks
         if rollout.mentions is not None:
             self.mentions_known += 1
@@ -89,6 +102,10 @@ def _all_wrong(right: int, scored: int) -> tuple[float, int]:
     return (float(right == 0), 1) if scored else (0.0, 0)
 
 
+def _of_bounds(counted: Callable[[Bounds], tuple[float, int]], question: Question) -> tuple[float, int]:
+    return (0.0, 0) if question.bounds is None else counted(question.bounds)
+
+
 METRICS: Final[Mapping[str, Counted]] = {
     "reward_mean": lambda q: (q.reward_sum, q.scored),
     "pass1": lambda q: (q.acting_right + q.idle_right, q.scored),
@@ -113,8 +130,8 @@ METRICS: Final[Mapping[str, Counted]] = {
     ),
     "mention_without_call": lambda q: (q.mentions, q.mentions_known) if q.thinking else (0.0, 0),
     "premature_stop": lambda q: (q.premature, q.scored_acting) if q.hops is not None else (0.0, 0),
-    "declined_correctly": lambda q: (q.rollouts - q.acting, q.rollouts) if "must_not_act" in q.labels else (0.0, 0),
-    "failed_to_act": lambda q: (q.rollouts - q.acting, q.rollouts) if "must_act" in q.labels else (0.0, 0),
+    **{name: partial(_of_bounds, counted) for name, counted in BOUNDS.items()},
+    "over_acting": lambda q: (q.useless, q.allowed),
     "cut_off_rate": lambda q: (q.cut_off, q.cut_off_known),
 }
 """What is counted of a question, and out of how many; the names are those of algorithm.md. Beyond it: `pass1`, rollouts
@@ -152,7 +169,7 @@ class Tally:
         key = (hash(asked), rollout.step)
         question = self._questions.get(key)
         if question is None:
-            question = self._questions[key] = Question(rollout.hops, rollout.labels, environment)
+            question = self._questions[key] = Question(rollout.hops, rollout.demands, environment)
         question.add(rollout, self._threshold, number)
         self.rollouts += 1
         self.unscored += rollout.reward is None
@@ -187,6 +204,14 @@ class Tally:
     def asked(self, steps: Container[int] | None = None) -> dict[QuestionKey, int]:
         """How many rollouts each question has; of some steps, or of all."""
         return {key: question.rollouts for key, question in self._questions.items() if steps is None or key[1] in steps}
+
+    def demands(self) -> dict[QuestionKey, tuple[Demands, int]]:
+        """Of the questions that demand something of acting what they do, and how many rollouts each has."""
+        return {
+            key: (question.demands, question.rollouts)
+            for key, question in self._questions.items()
+            if question.bounds is not None
+        }
 
     def by_step(self) -> Iterator[tuple[int | None, Question]]:
         """The same with the step of each."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from axpo.audit.record import AssistantTurn, Call, Rollout, Transcript
+from axpo.diagnostics.demands import Attempt, Fate
 from axpo_envs.parsing import parse_turn
 
 _THOUGHTS: Final = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>"))
@@ -55,28 +56,51 @@ def read_rollout(transcript: Transcript, tools: ToolNames) -> Rollout:
     """
     thoughts: list[str] = []
     calls: list[Call] = []
+    told: list[str | None] = []
     for turn in transcript.turns:
         thinking, text = _apart(turn)
         thoughts += thinking
         found = _calls_in(text) if turn.calls is None else turn.calls
         results = turn.results or tuple(match[2] for match in _RESULT.finditer(text))
-        calls += (
-            _judged(call, results[number] if number < len(results) else None) for number, call in enumerate(found)
-        )
+        for number, call in enumerate(found):
+            result = results[number] if number < len(results) else None
+            calls.append(_judged(call, result))
+            told.append(result)
     offered = frozenset((*tools.names, *transcript.tools))
+    known = tuple(call.readable and (not offered or call.name in offered) for call in calls)
     return Rollout(
         question=transcript.question,
         reward=transcript.reward,
         step=transcript.step,
         calls=tuple(calls),
-        known=tuple(call.readable and (not offered or call.name in offered) for call in calls),
+        known=known,
         thinks=bool(thoughts),
         mentions=tools.mentioned(thoughts, transcript.tools),
         hops=transcript.hops,
-        labels=transcript.labels,
+        demands=transcript.demands,
+        attempts=_attempts(calls, known, told),
+        fates=tuple(call.fate or Fate.UNREADY for call in calls) if transcript.tells_fates else None,
         cut_off=transcript.cut_off,
         environment=transcript.environment,
     )
+
+
+def _attempts(calls: Sequence[Call], known: Sequence[bool], told: Sequence[str | None]) -> tuple[Attempt, ...]:
+    """The calls with which of them were let through and which repeat an earlier one, its result included.
+
+    Where a record does not tell what was let through, every call is that can be read and was offered.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    found = []
+    for call, is_known, result in zip(calls, known, told, strict=True):
+        allowed = is_known if call.fate is None else call.fate.allowed
+        repeats = False
+        if allowed and call.key is not None and result is not None:
+            key = (call.name, call.key, result)
+            repeats = key in seen
+            seen.add(key)
+        found.append(Attempt(name=call.name, allowed=allowed, repeats=repeats))
+    return tuple(found)
 
 
 def _apart(turn: AssistantTurn) -> tuple[list[str], str]:
@@ -98,7 +122,10 @@ def _apart(turn: AssistantTurn) -> tuple[list[str], str]:
 
 def _calls_in(text: str) -> tuple[Call, ...]:
     if "<tool_call>" in text:
-        return tuple(Call(name=found.call.name, readable=found.defect is None) for found in parse_turn(text).calls)
+        return tuple(
+            Call(name=found.call.name, readable=found.defect is None, key=found.call.arguments)
+            for found in parse_turn(text).calls
+        )
     if "[TOOL_CALLS]" in text:
         return tuple(Call(name=match[1]) for match in _MISTRAL.finditer(text)) or (Call(name="", readable=False),)
     if "</" not in text:
@@ -106,7 +133,10 @@ def _calls_in(text: str) -> tuple[Call, ...]:
     if _TAGGED.search(text) is None:
         return ()
     written = _RESULT.sub("", text)
-    return tuple(Call(name=match[1], readable=bool(match[2].strip())) for match in _TAGGED.finditer(written))
+    return tuple(
+        Call(name=match[1], readable=bool(match[2].strip()), key=match[2].strip())
+        for match in _TAGGED.finditer(written)
+    )
 
 
 def reads_like_an_error(result: str) -> bool:

@@ -138,7 +138,21 @@ def _failing(findings: Findings) -> Iterator[str]:
 def _declines(findings: Findings) -> Iterator[str]:
     failed = findings.metrics["failed_to_act"]
     if failed is not None and failed.value >= _SOME:
-        yield f"{_percent(failed)} of the rollouts of questions that demand a call make none."
+        yield f"{_percent(failed)} of the rollouts of questions that demand a call leave one out that is demanded."
+
+
+def _forbidden(findings: Findings) -> Iterator[str]:
+    tried, ran = findings.metrics["forbidden_attempt"], findings.metrics["forbidden_executed"]
+    if tried is None or tried.value == 0:
+        return
+    became = "" if ran is None else f"; in {_percent(ran)} such a call was executed"
+    yield f"{_percent(tried)} of the rollouts of questions that forbid a call attempt it{became}."
+
+
+def _over_acting(findings: Findings) -> Iterator[str]:
+    useless = findings.metrics["over_acting"]
+    if useless is not None and useless.value >= _MUCH:
+        yield f"{_percent(useless)} of the calls that were let through are of no use: forbidden, repeats, or too many."
 
 
 def _named(environment: str) -> str:
@@ -152,6 +166,7 @@ def _percent(estimate: Estimate) -> str:
 _CHECKS: Final[tuple[Callable[[Findings], Iterator[str]], ...]] = (
     *(
         _no_calls,
+        _forbidden,
         _falls,
         _environments,
         _no_signal,
@@ -160,6 +175,7 @@ _CHECKS: Final[tuple[Callable[[Findings], Iterator[str]], ...]] = (
         _premature,
         _dead,
         _declines,
+        _over_acting,
         _invalid,
         _failing,
     ),

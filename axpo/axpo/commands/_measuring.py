@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import Progress
 
+from axpo.diagnostics.permission import shown_of_parts
 from axpo.diagnostics.registry import metric_named
 from axpo.run.countdown import Countdown
 from axpo.terminal.fitting_table import FittingTable
@@ -17,6 +19,7 @@ from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import Unfailing, say
 
 _MOST_PARTS: Final = 12
+_UNDEFINED: Final = "-"
 _HEADLINES: Final = ("tool_attempt_rate", "pass1", "tool_pass1", "no_tool_pass1", "no_signal_at_calls")
 _OF_TOOLS: Final = (
     *("tool_attempt_rate", "tool_call_valid_rate", "tool_success_rate", "tool_pass1"),
@@ -48,7 +51,7 @@ def measuring(doing: str) -> Iterator[Callable[[float], None]]:
 
 
 def measured_table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> FittingTable:
-    """Measures with their intervals.
+    """Measures with their intervals; optional ones where they were observed.
 
     Args:
         metrics: by name, each as JSON holds it.
@@ -57,7 +60,11 @@ def measured_table(metrics: Mapping[str, Mapping[str, Any]], *, title: str) -> F
     return FittingTable(
         title=title,
         columns=("value", "95\u00a0% interval", "n"),
-        rows=tuple((name, *_cells(metric)) for name, metric in metrics.items()),
+        rows=tuple(
+            (name, *_cells(metric))
+            for name, metric in metrics.items()
+            if metric["value"] is not None or not metric_named(name).optional
+        ),
     )
 
 
@@ -67,9 +74,10 @@ def part_tables(record: Mapping[str, Any]) -> Iterator[FittingTable]:
     Args:
         record: what `axpo eval --json` and `axpo audit --json` write.
     """
-    for kind, (title, names) in _KINDS.items():
+    for kind, (title, usual) in _KINDS.items():
         found = record.get(kind, {})
         if len(found) > 1:
+            names = (*usual, *shown_of_parts(partial(_is_observed, found)))
             shown = dict(islice(found.items(), _MOST_PARTS))
             more = f", {len(shown)} of {len(found)}" if len(shown) < len(found) else ""
             yield FittingTable(
@@ -79,9 +87,13 @@ def part_tables(record: Mapping[str, Any]) -> Iterator[FittingTable]:
             )
 
 
+def _is_observed(parts: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    return any(_share(metrics.get(name)) != _UNDEFINED for metrics in parts.values())
+
+
 def _share(metric: Mapping[str, Any] | None) -> str:
     if metric is None or metric["value"] is None:
-        return "-"
+        return _UNDEFINED
     interval = "" if metric["low"] is None else f" ({metric['low']:.2f}-{metric['high']:.2f})"
     return f"{metric['value']:.2f}{interval}"
 

@@ -21,6 +21,7 @@ from axpo.audit.verdict import verdict
 from axpo.commands._measuring import part_tables
 from axpo.commands.arguments import check_output, parse, write_json
 from axpo.diagnostics.estimates import Estimate
+from axpo.diagnostics.registry import metric_named
 from axpo.settings.config import ConfigError
 from axpo.terminal.fitting_table import FittingTable
 from axpo.terminal.unfailing import Unfailing
@@ -128,7 +129,11 @@ def _show(findings: Findings, record: Mapping[str, Any], judged: Sequence[str]) 
         console.print(Text(f"* {sentence}"))
     for kind, places in findings.examples.items():
         console.print(Text(printable(f"  {kind}, for example: {', '.join(places[:2])}")))
-    rows = tuple((name, *_cells(found)) for name, found in findings.metrics.items())
+    rows = tuple(
+        (name, *_cells(found))
+        for name, found in findings.metrics.items()
+        if found is not None or not metric_named(name).optional
+    )
     console.print(FittingTable(title="", columns=("value", "95\u00a0% interval", "n"), rows=rows))
     for table in part_tables(record):
         console.print(table)

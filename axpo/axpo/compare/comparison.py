@@ -99,10 +99,11 @@ def compare(config: ComparisonConfig, *, console: Console | None = None) -> Comp
 
 def comparison_table(comparison: Comparison) -> FittingTable:
     """The comparison for a terminal: one row per method, mean and standard deviation where there are several seeds."""
+    measured = measured_methods(comparison)
     return FittingTable(
         title=f"After {comparison.steps} steps",
-        columns=columns(),
-        rows=tuple((row.label, *row.cells) for row in rows(measured_methods(comparison))),
+        columns=columns(measured),
+        rows=tuple((row.label, *row.cells) for row in rows(measured)),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from axpo.compare.standings import Standing, Standings
 from axpo.diagnostics.metric import Better, Shown, Unit
 from axpo.diagnostics.over_runs import OverRuns
-from axpo.diagnostics.registry import metric_named, metrics
+from axpo.diagnostics.registry import metric_named, shown_in
 from axpo.records.outcomes import COSTS, Outcome
 from axpo.report._dates import moment
 from axpo.report._page import Legend, Page, Row, Table, compact, render
@@ -23,16 +23,19 @@ _NO_INTERVAL: Final = "-"
 
 def terminal_tables(found: Standings) -> tuple[FittingTable, ...]:
     """The rows, and how the others differ from the first."""
+    shown = _shown(found)
     whole = FittingTable(
-        title="", columns=(*map(_title, _shown()), "Runs"), rows=tuple((row.label, *_cells(row)) for row in found.rows)
+        title="",
+        columns=(*map(_title, shown), "Runs"),
+        rows=tuple((row.label, *_cells(row, shown)) for row in found.rows),
     )
     others = found.rows[1:]
     if not others:
         return (whole,)
     against = FittingTable(
         title=f"minus {found.rows[0].label}, paired by seed, with 95\u00a0% intervals",
-        columns=(*map(_title, _shown()), "Seeds"),
-        rows=tuple((row.label, *_difference_cells(row)) for row in others),
+        columns=(*map(_title, shown), "Seeds"),
+        rows=tuple((row.label, *_difference_cells(row, shown)) for row in others),
     )
     return whole, against
 
@@ -46,7 +49,7 @@ def page_of(found: Standings, *, made: datetime | None = None) -> str:
         Line(label=row.label, role=role, runs=tuple(run.steps for run in row.runs))
         for row, role in zip(found.rows, own, strict=True)
     ]
-    settings = found.rows[0].runs[0].settings
+    settings, shown = found.rows[0].runs[0].settings, _shown(found)
     page = Page(
         title="Finished runs compared",
         lead="Runs as they lie in their folders; nothing was trained.",
@@ -54,9 +57,9 @@ def page_of(found: Standings, *, made: datetime | None = None) -> str:
         dates=(f"Report made {moment(made or datetime.now(UTC))}",),
         facts=(*settings.facts(), *found.asked),
         tiles=tiles(measured),
-        columns=(*map(_title, _shown()), "Runs"),
+        columns=(*map(_title, shown), "Runs"),
         rows=tuple(
-            Row(label=row.label, role=role, cells=_cells(row)) for row, role in zip(found.rows, own, strict=True)
+            Row(label=row.label, role=role, cells=_cells(row, shown)) for row, role in zip(found.rows, own, strict=True)
         ),
         table_note=_note(found),
         legend=tuple(Legend(label=line.label, role=line.role) for line in lines),
@@ -78,15 +81,15 @@ def page_of(found: Standings, *, made: datetime | None = None) -> str:
 def _tables(found: Standings, own: Sequence[str]) -> tuple[Table, ...]:
     if len(found.rows) < 2:
         return ()
-    rows = zip(found.rows[1:], own[1:], strict=True)
+    rows, shown = zip(found.rows[1:], own[1:], strict=True), _shown(found)
     return (
         Table(
             title=f"Minus {found.rows[0].label}",
             note="Differences of runs with the same seed: mean over these seeds, and Student's 95 % interval. A row "
             "that shares no seed with the first is not compared; one shared seed, or equal differences, have no "
             "interval, and costs are told without.",
-            columns=(*map(_title, _shown()), "Seeds"),
-            rows=tuple(Row(label=row.label, role=role, cells=_difference_cells(row)) for row, role in rows),
+            columns=(*map(_title, shown), "Seeds"),
+            rows=tuple(Row(label=row.label, role=role, cells=_difference_cells(row, shown)) for row, role in rows),
         ),
     )
 
@@ -107,8 +110,11 @@ def _measured(row: Standing, role: str) -> Measured:
     )
 
 
-def _shown() -> tuple[str, ...]:
-    return (*(metric.name for metric in metrics() if Shown.TILE in metric.shown), *COSTS)
+def _shown(found: Standings) -> tuple[str, ...]:
+    def is_observed(name: str) -> bool:
+        return any(row.measures.get(name) is not None for row in found.rows)
+
+    return (*shown_in(Shown.TILE, is_observed), *COSTS)
 
 
 def _title(name: str) -> str:
@@ -118,17 +124,17 @@ def _title(name: str) -> str:
     return f"{metric.label} (lower is better)" if metric.better is Better.LOWER else metric.label
 
 
-def _cells(row: Standing) -> tuple[str, ...]:
+def _cells(row: Standing, shown: Sequence[str]) -> tuple[str, ...]:
     cells = []
-    for name in _shown():
+    for name in shown:
         each = row.measures.get(name)
         spread = "" if each is None or each.sd is None else f" ± {_number(name, each.sd, bare=True)}"
         cells.append(_NO_INTERVAL if each is None else _number(name, each.mean) + spread)
     return (*cells, str(len(row.runs)))
 
 
-def _difference_cells(row: Standing) -> tuple[str, ...]:
-    return (*(_difference(name, row.differences.get(name)) for name in _shown()), str(len(row.shared)))
+def _difference_cells(row: Standing, shown: Sequence[str]) -> tuple[str, ...]:
+    return (*(_difference(name, row.differences.get(name)) for name in shown), str(len(row.shared)))
 
 
 def _difference(name: str, found: OverRuns | None) -> str:

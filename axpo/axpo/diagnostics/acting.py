@@ -1,11 +1,11 @@
-"""Defines the measures of acting: whether tools are called, how well, and whether they are left alone where needed."""
+"""Defines the measures of acting: whether tools are called, and how well."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from axpo.diagnostics.metric import NOTHING, Asked, Better, Metric, Rate, Shown, share
-from axpo_envs.types import Label, StopReason
+from axpo_envs.types import StopReason
 
 
 def _mentions(asked: Asked) -> Rate:
@@ -19,10 +19,6 @@ def _premature(asked: Asked) -> Rate:
     if hops is None:
         return NOTHING
     return share([asked.wrong(episode) and len(episode.calls) < hops for episode in asked.acting])
-
-
-def _idle_where(asked: Asked, label: Label) -> Rate:
-    return Rate(float(len(asked.idle)), len(asked.episodes)) if label in asked.question.labels else NOTHING
 
 
 def _well_formed(asked: Asked) -> Rate:
@@ -69,20 +65,6 @@ ACTING: Final = (
         label="premature stops",
         meaning="Of the tool-using rollouts of questions with known hops, those that are wrong after too few calls.",
         counted=_premature,
-        better=Better.LOWER,
-    ),
-    Metric(
-        name="declined_correctly",
-        label="declined correctly",
-        meaning="Share of rollouts without a call, on questions where none may be made.",
-        counted=lambda asked: _idle_where(asked, Label.MUST_NOT_ACT),
-        better=Better.HIGHER,
-    ),
-    Metric(
-        name="failed_to_act",
-        label="failed to act",
-        meaning="Share of rollouts without a call, on questions that demand one.",
-        counted=lambda asked: _idle_where(asked, Label.MUST_ACT),
         better=Better.LOWER,
     ),
     Metric(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
 
+from axpo.diagnostics.demands import Demands
 from axpo_envs.types import CallRecord, Episode, Question
 
 
@@ -99,6 +100,11 @@ class Asked:
         """Everything that was resampled."""
         return tuple(episode for grown in self.grown for episode in grown.continuations)
 
+    @cached_property
+    def demands(self) -> Demands:
+        """What the question demands of acting."""
+        return Demands.of(self.question)
+
     def wrong(self, episode: Episode) -> bool:
         """Whether it failed."""
         return episode.reward < self.success_threshold
@@ -135,6 +141,8 @@ class Metric:
     elsewhere."""
     shown: tuple[Shown, ...] = ()
     """Where it is shown without being asked for."""
+    optional: bool = False
+    """It is shown, there and in tables of all measures, only where it was observed: most questions do not ask it."""
 
     @property
     def title(self) -> str:

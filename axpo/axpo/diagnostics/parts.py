@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from axpo.algorithm.types import Group
+from axpo.diagnostics.demands import fate_of
 from axpo.diagnostics.estimates import Estimate, estimate_ratio
-from axpo.diagnostics.metric import Rate, share
+from axpo.diagnostics.metric import NOTHING, Asked, Rate, share
 from axpo.diagnostics.metrics import PASS_KS, evaluation_metrics, step_metrics
-from axpo_envs.types import Episode, Question
+from axpo.diagnostics.permission import OF_PARTS, called, useless_calls
+from axpo_envs.types import Question
 
 Parts: TypeAlias = dict[str, dict[str, dict[str, Estimate | None]]]
 """Per kind (`by_environment`, `by_tool`, `by_hops`) and name of a part its measures by name."""
@@ -19,7 +21,7 @@ _ENVIRONMENT: Final = ("family", "environment", "env", "data_source")
 """Columns of a question that may say which of several environments or data sets it is from."""
 _HEADLINES: Final = (
     *("reward_mean", "tool_attempt_rate", "tool_pass1", "no_tool_pass1", "all_wrong_tool_subgroups"),
-    *("mention_without_call", "premature_stop"),
+    *("mention_without_call", "premature_stop", *OF_PARTS),
 )
 """What a step tells of each part."""
 
@@ -37,7 +39,10 @@ def evaluation_parts(
 
     Of a tool: of all rollouts those that call it (`tool_attempt_rate`), the calls that are valid and that succeed, and
     of the rollouts that call it, whether they succeed (`tool_pass1`) and whether none of a question's does
-    (`all_wrong_tool_subgroups`).
+    (`all_wrong_tool_subgroups`). Of the rollouts of questions that forbid it those that call it (`forbidden_attempt`)
+    and, where these are labelled `must_not_act`, those that do not (`declined_correctly`); of questions that name it
+    among their required tools those that never call it (`failed_to_act`); of its calls that were let through those of
+    no use (`over_acting`).
 
     Args:
         groups: the rollouts, by question.
@@ -102,20 +107,44 @@ def _tool_rates(
 ) -> Mapping[str, dict[str, list[Rate]]]:
     """Per tool and measure what is counted of each question."""
     found: dict[str, dict[str, list[Rate]]] = {}
+    views = [
+        Asked(
+            question=group.question,
+            episodes=tuple(rollout.episode for rollout in group.rollouts),
+            success_threshold=success_threshold,
+        )
+        for group in groups
+    ]
     for tool in sorted(tools):
         found[tool] = {}
-        for group in groups:
-            episodes = [rollout.episode for rollout in group.rollouts]
-            for name, rate in _rates_of(tool, episodes, success_threshold):
+        for asked in views:
+            for name, rate in (*_rates_of(tool, asked), *_bounds_of(tool, asked)):
                 found[tool].setdefault(name, []).append(rate)
     return found
 
 
-def _rates_of(tool: str, episodes: Sequence[Episode], threshold: float) -> Iterator[tuple[str, Rate]]:
-    calls = [[call for call in episode.calls if call.call.name == tool] for episode in episodes]
-    right = [episode.reward >= threshold for episode, made in zip(episodes, calls, strict=True) if made]
+def _rates_of(tool: str, asked: Asked) -> Iterator[tuple[str, Rate]]:
+    calls = [[call for call in episode.calls if call.call.name == tool] for episode in asked.episodes]
+    right = [not asked.wrong(episode) for episode, made in zip(asked.episodes, calls, strict=True) if made]
     yield "tool_attempt_rate", share([bool(made) for made in calls])
     yield "tool_call_valid_rate", share([call.valid for made in calls for call in made])
     yield "tool_success_rate", share([call.succeeded for made in calls for call in made])
     yield "tool_pass1", share(right)
-    yield "all_wrong_tool_subgroups", Rate(float(not any(right)), 1) if right else Rate(0.0, 0)
+    yield "all_wrong_tool_subgroups", Rate(float(not any(right)), 1) if right else NOTHING
+
+
+def _bounds_of(tool: str, asked: Asked) -> Iterator[tuple[str, Rate]]:
+    demands = asked.demands
+    made = share([tool in called(episode) for episode in asked.episodes])
+    left = Rate(made.whole - made.part, made.whole)
+    yield "declined_correctly", left if demands.declines_tool(tool) else NOTHING
+    yield "failed_to_act", left if tool in demands.required else NOTHING
+    yield "forbidden_attempt", made if demands.forbids_call(tool) else NOTHING
+    # Which call is a repeat, or one too many, depends on those of other tools, too.
+    useless = [
+        is_useless
+        for episode in asked.episodes
+        for record, is_useless in zip(episode.calls, useless_calls(asked, episode), strict=True)
+        if record.call.name == tool and fate_of(record).allowed
+    ]
+    yield "over_acting", share(useless)

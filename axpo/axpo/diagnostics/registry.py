@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from axpo.diagnostics.acting import ACTING
 from axpo.diagnostics.metric import Better, Metric, Shown
+from axpo.diagnostics.permission import PERMISSION
 from axpo.diagnostics.recovery import RECOVERY
 from axpo.diagnostics.success import HEADLINES, SUCCESS
 
@@ -32,9 +34,23 @@ def metric_named(name: str) -> Metric:
     return _METRICS.get(name) or Metric(name=name, label=name.replace("_", " "), meaning="")
 
 
-def shown_in(place: Shown) -> dict[str, str]:
-    """The labels of the measures that are shown somewhere, by name."""
-    return {metric.name: metric.label for metric in _METRICS.values() if place in metric.shown}
+def shown_in(place: Shown, observed: Callable[[str], bool] = lambda _: True) -> dict[str, str]:
+    """The labels of the measures that are shown somewhere, by name.
+
+    Args:
+        place: where.
+        observed: whether a measure has a value there; optional ones are left out without.
+    """
+    return {metric.name: metric.label for metric in measures_of(place, observed)}
+
+
+def measures_of(place: Shown, observed: Callable[[str], bool] = lambda _: True) -> tuple[Metric, ...]:
+    """The same measures themselves."""
+    return tuple(
+        metric
+        for metric in _METRICS.values()
+        if place in metric.shown and (not metric.optional or observed(metric.name))
+    )
 
 
 def names_of(better: Better) -> tuple[str, ...]:
@@ -42,5 +58,5 @@ def names_of(better: Better) -> tuple[str, ...]:
     return tuple(metric.name for metric in _METRICS.values() if metric.better is better)
 
 
-for _metric in (*HEADLINES, *ACTING, *SUCCESS, *RECOVERY):
+for _metric in (*HEADLINES, *ACTING, *PERMISSION, *SUCCESS, *RECOVERY):
     register_metric(_metric)

@@ -39,6 +39,12 @@ _PANELS: Final = (
         metrics=("mention_without_call", "premature_stop"),
     ),
     _Panel(
+        title="Within bounds",
+        caption="Rollouts with a forbidden attempt, that left out a demanded call, and that declined where they must; "
+        "calls of no use.",
+        metrics=("forbidden_attempt", "failed_to_act", "declined_correctly", "over_acting"),
+    ),
+    _Panel(
         title="Calls",
         caption="Calls that can be read and name an offered tool; calls that came back without an error.",
         metrics=("tool_call_valid_rate", "tool_success_rate"),

@@ -5,33 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from axpo.audit.audit import SUBGROUP, AuditSettings, Findings
 from axpo.audit.exhibits import clipped, exhibits
 from axpo.audit.sources import FORMATS
-from axpo.audit.tool_tally import OUTCOMES
 from axpo.audit.verdict import verdict
-from axpo.diagnostics.estimates import Estimate
-from axpo.diagnostics.metric import Unit
-from axpo.diagnostics.registry import metric_named
 from axpo.records import _atomic as atomic
 from axpo.report._audit_charts import charts_by_environment, charts_by_hops, charts_over_time
 from axpo.report._audit_examples import Example, example
+from axpo.report._audit_tables import (
+    MOST_PARTS,
+    MOST_TOOLS,
+    MetricRow,
+    PartTable,
+    ToolTable,
+    environment_table,
+    metric_rows,
+    tool_table,
+)
 from axpo.report._dates import moment
-from axpo.report._live_charts import LiveChart, Value, told, value_of
+from axpo.report._live_charts import LiveChart
 from axpo.report._page import render_template
 
 EXAMPLES: Final = 3
 """Rollouts shown of a kind of failure."""
-_MOST_TOOLS: Final = 20
-_MOST_PARTS: Final = 50
-HEADLINES: Final = ("tool_attempt_rate", "pass1", "tool_pass1", "no_tool_pass1", "no_signal_at_calls")
-"""What is shown of each environment."""
 _MOST_FILES: Final = 200
 _CLASSES: Final = {
+    "forbidden_call": (
+        "Attempts a forbidden call",
+        "The question forbids a call that the rollout attempts, whatever became of it.",
+    ),
+    "failed_to_act": ("Fails to act", "The question demands a call that the rollout never attempts."),
     "mention_without_call": (
         "Mentions a tool, calls none",
         "The thinking names a tool, and nothing in the rollout calls one: intent without an act.",
@@ -50,56 +56,6 @@ _CLASSES: Final = {
     "wrong_without_tool": ("Wrong without a tool", "The answer is wrong, and no tool was called."),
 }
 """Kinds of failure in reading order, each with its heading and meaning."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricRow:
-    """A metric of the page's table."""
-
-    label: str
-    """Its name for people."""
-    name: str
-    """Its name in files and conditions."""
-    meaning: str
-    """What it says."""
-    value: Value | None
-    """What was measured; None where nothing was observed."""
-    text: str
-    """The value as text."""
-    interval: str
-    """Its 95 % interval as text."""
-    n: str
-    """What was counted, as text."""
-    share: bool
-    """Whether it lies between 0 and 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolRow:
-    """A tool, and what became of its calls."""
-
-    name: str
-    """As policies wrote it."""
-    calls: int
-    """How often it was called."""
-    rollouts: int
-    """Rollouts that called it."""
-    outcomes: Mapping[str, int]
-    """How many of the calls ended how."""
-    attempts: Value | None
-    """The share of all rollouts that call it; None where it was not measured."""
-    pass1: Value | None
-    """The share of these rollouts that is right; None where nothing was scored."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartRow:
-    """A part of the rollouts."""
-
-    name: str
-    """What it is called."""
-    values: tuple[Value | None, ...]
-    """Its headline metrics, in the order of the page's; None where nothing was observed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,13 +100,11 @@ class AuditPage:
     """What was found, a sentence each."""
     metrics: tuple[MetricRow, ...]
     """The metrics."""
-    tools: tuple[ToolRow, ...]
+    tools: ToolTable
     """The tools most often called."""
     more_tools: int
     """Names beside these."""
-    headlines: tuple[str, ...]
-    """Labels of the metrics that are shown of parts."""
-    environments: tuple[PartRow, ...]
+    environments: PartTable
     """The environments, where there are several."""
     more_environments: int
     """Environments beside these."""
@@ -202,18 +156,17 @@ def audit_page(paths: Sequence[Path], settings: AuditSettings, findings: Finding
         number: example(exhibit, settings.success_threshold)
         for number, exhibit in exhibits(paths, settings, numbers).items()
     }
-    tools, files = list(findings.by_tool), list(findings.files.items())
+    files = list(findings.files.items())
     return AuditPage(
         name=clipped(", ".join(str(each) for each in paths), 300),
         made=moment(made),
         facts=_facts(findings),
         summary=verdict(findings),
-        metrics=tuple(_metric_row(name, found) for name, found in findings.metrics.items()),
-        tools=tuple(_tool_row(name, findings) for name in tools[:_MOST_TOOLS]),
-        more_tools=max(0, len(findings.call_outcomes) - _MOST_TOOLS),
-        headlines=tuple(metric_named(name).title for name in HEADLINES),
-        environments=_environments(findings),
-        more_environments=max(0, len(findings.by_environment) - _MOST_PARTS),
+        metrics=metric_rows(findings),
+        tools=tool_table(findings),
+        more_tools=max(0, len(findings.call_outcomes) - MOST_TOOLS),
+        environments=environment_table(findings),
+        more_environments=max(0, len(findings.by_environment) - MOST_PARTS),
         by_environment=charts_by_environment(findings),
         over_time=charts_over_time(findings),
         by_hops=charts_by_hops(findings),
@@ -236,46 +189,6 @@ def _facts(findings: Findings) -> tuple[str, ...]:
         f"{len(findings.files):,} file{'' if len(findings.files) == 1 else 's'}",
         *formats,
         *unscored,
-    )
-
-
-def _metric_row(name: str, found: Estimate | None) -> MetricRow:
-    metric = metric_named(name)
-    share = metric.unit is Unit.SHARE
-    value = value_of(found)
-    text, _, n = told(value, share=share).partition(", n ")
-    number, _, interval = text.partition(" (")
-    return MetricRow(
-        label=metric.label,
-        name=name,
-        meaning=metric.meaning,
-        value=value,
-        text=number,
-        interval=interval.rstrip(")"),
-        n=n or "0",
-        share=share,
-    )
-
-
-def _tool_row(name: str, findings: Findings) -> ToolRow:
-    found = findings.by_tool[name]
-    outcomes = findings.call_outcomes[name]
-    return ToolRow(
-        name=clipped(name, 80),
-        calls=found.calls,
-        rollouts=found.rollouts,
-        outcomes={kind: outcomes[kind] for kind in OUTCOMES},
-        attempts=value_of(found.metrics["tool_attempt_rate"]),
-        pass1=value_of(found.metrics["tool_pass1"]),
-    )
-
-
-def _environments(findings: Findings) -> tuple[PartRow, ...]:
-    if len(findings.by_environment) < 2:
-        return ()
-    return tuple(
-        PartRow(name=clipped(name, 80), values=tuple(value_of(found[metric]) for metric in HEADLINES))
-        for name, found in islice(findings.by_environment.items(), _MOST_PARTS)
     )
 
 

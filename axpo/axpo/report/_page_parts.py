@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from axpo.algorithm.methods import label_of
 from axpo.diagnostics.metric import Better, Metric, Shown
-from axpo.diagnostics.registry import metrics
+from axpo.diagnostics.registry import measures_of
 from axpo.records.outcomes import COSTS, Comparison, Outcome
 from axpo.report._live_charts import LiveChart
 from axpo.report._page import Bar, Row, Tile, compact, percent
@@ -51,16 +51,16 @@ def measured_methods(comparison: Comparison) -> tuple[Measured, ...]:
     return (Measured(label="Start", role="start", outcome=start.outcome, intervals=start.intervals), *methods)
 
 
-def columns() -> tuple[str, ...]:
+def columns(measured: Sequence[Measured]) -> tuple[str, ...]:
     """Headings of the headline table."""
-    return (*(metric.title for metric in _headlines()), *map(str.capitalize, COSTS))
+    return (*(metric.title for metric in _headlines(measured)), *map(str.capitalize, COSTS))
 
 
 def tiles(measured: Sequence[Measured]) -> tuple[Tile, ...]:
     """The headline measures as bars."""
     return tuple(
         Tile(title=metric.title, note=_note(metric), bars=tuple(_bar(item, metric.name) for item in measured))
-        for metric in _headlines()
+        for metric in _headlines(measured)
     )
 
 
@@ -71,7 +71,7 @@ def rows(measured: Sequence[Measured]) -> tuple[Row, ...]:
             label=item.label,
             role=item.role,
             cells=(
-                *(_share(item, metric.name) for metric in _headlines()),
+                *(_share(item, metric.name) for metric in _headlines(measured)),
                 *(compact(getattr(item.outcome, name)) for name in COSTS),
             ),
         )
@@ -96,8 +96,11 @@ def charts_note(seeds: int) -> str:
     return f"{curves} Point at a curve, or tap it, for its value; the boxes hide curves, and enlarge a chart."
 
 
-def _headlines() -> tuple[Metric, ...]:
-    return tuple(metric for metric in metrics() if Shown.TILE in metric.shown)
+def _headlines(measured: Sequence[Measured]) -> tuple[Metric, ...]:
+    def is_observed(name: str) -> bool:
+        return any(item.outcome.measures.get(name) is not None for item in measured)
+
+    return measures_of(Shown.TILE, is_observed)
 
 
 def _note(metric: Metric) -> str:

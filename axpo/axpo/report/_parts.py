@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 from axpo.diagnostics.metric import Unit
+from axpo.diagnostics.permission import shown_of_parts
 from axpo.diagnostics.registry import metric_named
 from axpo.records._jsonl import Record
 from axpo.report._live_charts import ROLES, Curve, LiveChart, Topic, Value, live_chart, told
@@ -14,6 +16,7 @@ from axpo.report._page import Row, Table
 from axpo.report._panels import WINDOW, trailing_mean
 
 _MOST_ROWS: Final = 50
+_UNDEFINED: Final = "-"
 _KINDS: Final = {
     "by_environment": ("environment", ("pass1", "tool_attempt_rate", "tool_pass1", "no_tool_pass1")),
     "by_tool": ("tool", ("tool_attempt_rate", "tool_call_valid_rate", "tool_success_rate", "tool_pass1")),
@@ -21,7 +24,7 @@ _KINDS: Final = {
 }
 """What records tell apart: what it is called, and what is shown of each part in tables."""
 _CURVES: Final = ("tool_attempt_rate", "tool_pass1")
-"""What is drawn of each part."""
+"""What is drawn of each part, and where questions demand something of acting, how it was kept to."""
 
 
 def part_tables(evaluation: Record | None) -> tuple[Table, ...]:
@@ -35,9 +38,10 @@ def part_charts(steps: Sequence[Record]) -> tuple[LiveChart, ...]:
 
 
 def _tables(evaluation: Mapping[str, Any]) -> Iterator[Table]:
-    for kind, (called, names) in _KINDS.items():
+    for kind, (called, usual) in _KINDS.items():
         found = evaluation.get(kind, {})
         if len(found) > 1:
+            names = (*usual, *shown_of_parts(partial(_is_observed, found)))
             yield Table(
                 title=f"By {called}",
                 note=f"From the evaluation at step {evaluation['step']}; 95 % intervals over questions.",
@@ -49,18 +53,23 @@ def _tables(evaluation: Mapping[str, Any]) -> Iterator[Table]:
             )
 
 
+def _is_observed(parts: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    return any(_cell(metrics, name) != _UNDEFINED for metrics in parts.values())
+
+
 def _cell(metrics: Mapping[str, Any], name: str) -> str:
     found = metrics.get(name)
     if found is None or found["value"] is None:
-        return "-"
+        return _UNDEFINED
     value = Value(value=found["value"], low=found["low"], high=found["high"], n=None)
     return told(value, share=metric_named(name).unit is Unit.SHARE)
 
 
 def _charts(steps: Sequence[Record]) -> Iterator[LiveChart]:
     names = {name for record in steps for name in record}
+    bounds = shown_of_parts(lambda name: any(record.get(name) is not None for record in steps))
     for kind, (called, _) in _KINDS.items():
-        for metric in _CURVES:
+        for metric in (*_CURVES, *bounds):
             start, end = f"{kind}/", f"/{metric}"
             parts = sorted(
                 name[len(start) : -len(end)] for name in names if name.startswith(start) and name.endswith(end)

@@ -117,7 +117,7 @@ def _comparison_page(folder: Path) -> Page:
         lead=" ".join((_COMPARISON_LEAD, *leads)),
         facts=(*settings.facts(), f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"),
         tiles=tiles(measured),
-        columns=columns(),
+        columns=columns(measured),
         rows=rows(measured),
         table_note=_table_note(settings, read_evaluations(first[-1]), len(seeds)),
         legend=tuple(Legend(label=line.label, role=line.role) for line in lines),
@@ -143,6 +143,7 @@ def _run_page(folder: Path) -> Page:
     label, role = label_of(method), roles([method])[0]
     measured = [_measured(record, steps, role) for record in evaluations]
     ends = [*measured[:1], *measured[1:][-1:]]
+    shown = measured if len(measured) <= _MOST_ROWS else ends
     lines = [Line(label=label, role=role, runs=(tuple(steps),))]
     done = steps[-1]["step"] if steps else 0
     state = () if done == settings["steps"] else (f"{done} steps done so far",)
@@ -153,8 +154,8 @@ def _run_page(folder: Path) -> Page:
         lead=_RUN_LEAD,
         facts=(*settings.facts(), f"seed {settings['seed']}", *state, *_changes(folder)),
         tiles=tiles(ends),
-        columns=columns(),
-        rows=rows(measured if len(measured) <= _MOST_ROWS else ends),
+        columns=columns(shown),
+        rows=rows(shown),
         table_note=_table_note(settings, evaluations, 1),
         legend=tuple(Legend(label=line.label, role=line.role) for line in lines),
         charts=charts(lines),

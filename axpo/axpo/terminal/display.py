@@ -72,7 +72,8 @@ class Plain(Silent):
         self._ends.append(time.monotonic())
         if step % self._every and step != self._steps:
             return
-        values = "  ".join(f"{label} {_number(record.get(name))}" for name, label in shown_in(Shown.STEP).items())
+        shown = shown_in(Shown.STEP, lambda name: record.get(name) is not None)
+        values = "  ".join(f"{label} {_number(record.get(name))}" for name, label in shown.items())
         pace = f"{_number(record.get('seconds_step'))} s"
         self.note(f"step {step}/{self._steps}  {values}  {pace}{self._left('  ')}")
 
@@ -160,7 +161,8 @@ class Terminal(Silent):
     def drawing(self) -> Group:
         """What is shown now and drawn anew with every change."""
         table = Table.grid(padding=(0, 2))
-        for name, label in shown_in(Shown.STEP).items():
+        shown = shown_in(Shown.STEP, lambda name: any(value is not None for value in self._history[name]))
+        for name, label in shown.items():
             values = self._history[name]
             table.add_row(label, _number(values[-1] if values else None), sparkline(values[-_SPARK_WIDTH:]))
         return Group(Text(printable(self._run)), self._progress, Text(printable(self._phase)), table)
@@ -188,9 +190,9 @@ def _title(config: TrainConfig) -> str:
 
 def _evaluation_line(record: Mapping[str, Any]) -> str:
     metrics = record["metrics"]
-    shown = [
-        f"{label} {_interval(metrics[name])}" for name, label in shown_in(Shown.EVALUATION).items() if name in metrics
-    ]
+    observed = {name for name, metric in metrics.items() if metric["value"] is not None}
+    labels = shown_in(Shown.EVALUATION, observed.__contains__)
+    shown = [f"{label} {_interval(metrics[name])}" for name, label in labels.items() if name in metrics]
     return f"evaluation at step {record['step']}, {questions_of(record)}:  " + "  ".join(shown)
 
 

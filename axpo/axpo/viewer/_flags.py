@@ -37,6 +37,8 @@ FLAGS: Final = (
     Flag(name="mention", title="Mention without call", metric="mention_without_call"),
     Flag(name="premature", title="Premature stop", metric="premature_stop"),
     Flag(name="failed_to_act", title="Failed to act", metric="failed_to_act"),
+    Flag(name="forbidden", title="Forbidden attempt", metric="forbidden_attempt"),
+    Flag(name="over_acting", title="Over-acting", metric="over_acting"),
     Flag(name="cut_off", title="Cut off", metric="cut_off_rate"),
 )
 """In the order in which they are offered."""

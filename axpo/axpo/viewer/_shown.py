@@ -20,7 +20,7 @@ from axpo_envs.plumbing.cache_folder import cache_folder
 
 T = TypeVar("T")
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what flags mean: to be raised whenever the same file would be given others."""
 FILE: Final = f"shown-v{VERSION}.sqlite"
 _WAIT_S: Final = 5.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError, UnknownSplitError
 from axpo_envs.imaging._decoding import WHITE, Colour
 from axpo_envs.plumbing.brief import brief
+from axpo_envs.questions._demands import unknown_tools
 from axpo_envs.questions._image_addresses import fetch_image, is_address
 from axpo_envs.questions._task_row import FIELDS, TaskRow, read_task_row
 from axpo_envs.questions.problems import Problems
@@ -29,6 +30,16 @@ _DECODED_BYTES: Final = 256 << 20
 """Pixels of recently asked questions that are kept decoded."""
 
 _MOST_KEPT: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReading:
+    """How the images of rows are read."""
+
+    background: Colour = WHITE
+    """What transparent images are laid on."""
+    hosts: Sequence[str] = ()
+    """Hosts from which images may be fetched (see `fetch_image`)."""
 
 
 class TaskQuestions:
@@ -51,7 +62,7 @@ class TaskQuestions:
 
     @property
     def fingerprint(self) -> str:
-        """Hash over every question: id, prompt, answer, hops, labels and images."""
+        """Hash over every question: id, prompt, answer, hops, labels, tools that it names, and images."""
         return self._fingerprint
 
     @property
@@ -110,8 +121,8 @@ def load_questions(
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
     check: Callable[[Question], str | None] | None = None,
-    background: Colour = WHITE,
-    image_hosts: Sequence[str] = (),
+    images: ImageReading = ImageReading(),
+    tools: Collection[str] | None = None,
 ) -> TaskQuestions:
     """Reads and checks a user's questions.
 
@@ -122,8 +133,8 @@ def load_questions(
         columns: what the rows call a field that has another name there.
         check: says what is wrong with a question's answer, None if nothing is; it is shown the prompt's text without
             its images.
-        background: what transparent images are laid on.
-        image_hosts: hosts from which images may be fetched (see `fetch_image`).
+        images: how images are read.
+        tools: names of the environment's tools, which forbidden and required ones must be among; None checks nothing.
 
     Raises:
         EnvConfigError: there are no rows, or none of that split, or some are unusable; the message lists them.
@@ -133,8 +144,8 @@ def load_questions(
     table = _named(read_rows(questions, problems), columns or {})
 
     def read_image(value: Any) -> TaskImage:
-        content = fetch_image(value, image_hosts) if is_address(value) else value
-        return TaskImage.read(content, table.folder, background=background)
+        content = fetch_image(value, images.hosts) if is_address(value) else value
+        return TaskImage.read(content, table.folder, background=images.background)
 
     rows: list[TaskRow] = []
     seen: dict[str, str] = {}
@@ -147,12 +158,19 @@ def load_questions(
         seen.setdefault(row.id, where)
         if check is not None and (problem := check(row.outline())):
             problems.add(where, "answer", problem)
+        for field, problem in () if tools is None else _unknown_tools(row, tools):
+            problems.add(where, field, problem)
         rows.append(row)
     problems.raise_if_any()
     if not rows:
         raise EnvConfigError(f"{name}: expected at least one row; got none")
     loaded = TaskQuestions(rows)
     return _LOADED.setdefault(loaded.fingerprint, loaded)
+
+
+def _unknown_tools(row: TaskRow, tools: Collection[str]) -> tuple[tuple[str, str], ...]:
+    named = {"forbidden_tools": row.forbidden_tools, "required_tools": row.required_tools}
+    return unknown_tools(named, tools)
 
 
 def _named(table: RowTable, columns: Mapping[str, str]) -> RowTable:

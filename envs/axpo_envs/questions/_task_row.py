@@ -9,7 +9,9 @@ without either, images come first; `\\<image>` is the text itself |
 | `answer` | text, a number or true / false; a list of several, each of which is right |
 | `images` | optional: an image or a list of images (see `TaskImage.read`); the name `image` is taken, too |
 | `hops` | optional: calls that an answer needs at least |
-| `labels` | optional: `must_act`, `must_not_act`, or a list of such |
+| `labels` | optional: `must_act`, `must_not_act` or `either`, or a list of one |
+| `forbidden_tools`, `required_tools` | optional: the name of a tool of the environment, or a list of such (see \
+`read_demands`) |
 | `options` | optional: the texts of the options A, B, C, ... (see `read_option_texts`), which the prompt lists if it \
 does not do so already |
 | `split` | optional, in every row or in none: text such as `train` |
@@ -32,12 +34,13 @@ from axpo_envs.imaging.files import ImageProblemError, check_count
 from axpo_envs.plumbing.brief import brief
 from axpo_envs.plumbing.columns import Columns, UnfrozenError, freeze
 from axpo_envs.questions._chat_prompt import read_chat
+from axpo_envs.questions._demands import DEMANDS, read_demands
 from axpo_envs.questions._reference import FieldProblemError, read_answers, read_option_texts, read_text, with_options
 from axpo_envs.questions.problems import Problems
 from axpo_envs.questions.task_image import TaskImage
 from axpo_envs.types import Label, Parts, Question
 
-FIELDS: Final = ("id", "prompt", "answer", "images", "hops", "labels", "options", "split")
+FIELDS: Final = ("id", "prompt", "answer", "images", "hops", *DEMANDS, "options", "split")
 """Names of the fields that are read."""
 
 _LARGEST_ID: Final = 10**100
@@ -69,6 +72,10 @@ class TaskRow:
     """The texts of the options."""
     extra: Columns = Columns()  # noqa: RUF009 - it is immutable
     """Further columns."""
+    forbidden_tools: frozenset[str] = frozenset()
+    """Tools that must not be called."""
+    required_tools: frozenset[str] = frozenset()
+    """Tools each of which must be called."""
 
     @property
     def fields(self) -> tuple[Any, ...]:
@@ -76,9 +83,13 @@ class TaskRow:
         labels = tuple(sorted(label.value for label in self.labels))
         images = tuple(image.identity for image in self.images)
         more = (self.alternatives, self.options, column_fields(self.extra))
-        fields = self.id, self.text, self.answer, self.hops, labels, images
+        tools = (tuple(sorted(self.forbidden_tools)), tuple(sorted(self.required_tools)))
         # Questions without any of these keep the fingerprint that they had before there were any.
-        return (*fields, more) if any(more) else fields
+        return (
+            *(self.id, self.text, self.answer, self.hops, labels, images),
+            *((more,) if any(more) or any(tools) else ()),
+            *((tools,) if any(tools) else ()),
+        )
 
     def outline(self) -> Question:
         """The question without its images."""
@@ -92,6 +103,8 @@ class TaskRow:
             alternatives=self.alternatives,
             options=self.options,
             extra=self.extra,
+            forbidden_tools=self.forbidden_tools,
+            required_tools=self.required_tools,
         )
 
     def question(self, source: str) -> Question:
@@ -133,7 +146,6 @@ def read_task_row(
         "prompt": lambda value: _read_prompt(value, len(values["images"])),
         "answer": lambda value: read_answers(value, values["options"]),
         "hops": _read_hops,
-        "labels": _read_labels,
     }
     for field, reader in readers.items():
         value = row.get(field)
@@ -144,7 +156,8 @@ def read_task_row(
         except (FieldProblemError, ImageProblemError) as error:
             unusable = True
             problems.add(where, field, _missing(row, str(error)) if field not in row and value is None else str(error))
-    if unusable:
+    demands = read_demands(row, where, problems)
+    if unusable or demands is None:
         return None
     text, brought = values.pop("prompt")
     try:
@@ -155,8 +168,14 @@ def read_task_row(
         problems.add(where, "prompt", str(error))
         return None
     answer, *alternatives = values.pop("answer")
+    values |= demands
     return TaskRow(
-        text=text, order=order, answer=answer, alternatives=tuple(alternatives), extra=_further(row), **values
+        text=text,
+        order=order,
+        answer=answer,
+        alternatives=tuple(alternatives),
+        extra=_further(row),
+        **values,
     )
 
 
@@ -232,14 +251,6 @@ def _read_hops(value: Any) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
     raise FieldProblemError(f"expected an integer from 0; got {brief(value)}")
-
-
-def _read_labels(value: Any) -> frozenset[Label]:
-    labels = _as_list(value)
-    for label in labels:
-        if label not in tuple(Label):
-            raise FieldProblemError(f"expected labels out of {', '.join(Label)}; got {brief(label)}")
-    return frozenset(Label(label) for label in labels)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -32,6 +32,10 @@ _HITS: Final = 5
 _EXTRACT_CHARS: Final = 1000
 
 
+PAPER_NAMES: Final = ("search", "image_zoom_in")
+"""Names of the tools of `paper_tools` beside its interpreter, which may have any."""
+
+
 def paper_tools(
     search: SearchBackend,
     *,

@@ -104,6 +104,10 @@ def test_counts_of_chat_messages_are_those_made_by_hand(tmp_path: Path) -> None:
         "tool_success_rate": (3 / 4, 4),
         "tool_pass1": (1 / 4, 4),
         "all_wrong_tool_subgroups": (1 / 2, 2),
+        "over_acting": (0.0, 4),
+        "declined_correctly": None,
+        "failed_to_act": None,
+        "forbidden_attempt": None,
     }
     assert findings.tool_users == {0: 1, 2: 2}
     assert findings.examples["mention_without_call"] == (f"{tmp_path / 'rows.jsonl'}:6",)

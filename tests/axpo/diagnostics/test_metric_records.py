@@ -60,7 +60,7 @@ def test_a_metric_added_in_one_place_is_found_in_every_other(toy: SimpleNamespac
     tile = tiles(measured)[-1]
     assert (tile.title, tile.note) == ("Long answers", f"{LONG.meaning} Lower is better.")
     assert [(bar.value, bar.low, bar.high) for bar in tile.bars] == [(0.75, 0.5, 0.9)]
-    column = columns().index("Long answers")
+    column = columns(measured).index("Long answers")
     assert rows(measured)[0].cells[column] == "75.0%"
 
 

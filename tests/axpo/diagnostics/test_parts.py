@@ -60,6 +60,10 @@ def test_a_tool_is_measured_by_its_own_calls_and_an_idle_one_stands_with_none(gr
         "tool_success_rate": None,
         "tool_pass1": None,
         "all_wrong_tool_subgroups": None,
+        "declined_correctly": None,
+        "failed_to_act": None,
+        "forbidden_attempt": None,
+        "over_acting": None,
     }
 
 

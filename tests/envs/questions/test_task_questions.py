@@ -240,7 +240,7 @@ def test_every_problem_of_a_file_is_told_with_line_and_field(tmp_path: Path) -> 
         "row 4 (line 4): expected a JSON object; got [1]",
         "row 5 (line 5), field 'images': cannot read the image file",
         "row 5 (line 5), field 'hops': expected an integer from 0; got -1",
-        "row 5 (line 5), field 'labels': expected labels out of must_act, must_not_act; got 'sometimes'",
+        "row 5 (line 5), field 'labels': expected labels out of must_act, must_not_act, either; got 'sometimes'",
         "row 6 (line 6), field 'prompt': expected text; got an empty text",
         "row 6 (line 6), field 'answer': expected text, a number or true / false; got nan",
     ):

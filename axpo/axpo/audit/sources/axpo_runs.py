@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from axpo.audit.fields import ENVIRONMENTS, Fields, UnreadableError, at, environment_of, key_of, mapping
+from axpo.audit.fields import ENVIRONMENTS, Fields, UnreadableError, at, demands_of, environment_of, key_of, mapping
 from axpo.audit.record import AssistantTurn, Call, Transcript
+from axpo.diagnostics.demands import Fate
 
 _VALID = ("executed", "over_limit", "withheld")
+DEMANDS: Final = ("labels", "forbidden_tools", "required_tools")
+"""The fields of a question that hold sets of what it demands."""
 _SOURCE: Final = re.compile(r"([a-z_]+)-\d+/")
 """How the fingerprints begin of the sources that the suite's environments draw from."""
 
@@ -30,14 +33,14 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript | None:
     if record.get("origin") is not None:
         return None
     asked = at(record, fields.group_by) if fields.group_by else question.get("id")
-    labels = mapping(question.get("labels")).get("set")
     return Transcript(
         question=key_of(asked),
         turns=tuple(_turn(mapping(turn)) for turn in turns),
         reward=float(reward),
         step=step,
         hops=question["hops"] if isinstance(question.get("hops"), int) else None,
-        labels=tuple(map(str, labels)) if isinstance(labels, list) else (),
+        demands=demands_of({name: mapping(question.get(name)).get("set") for name in DEMANDS}),
+        tells_fates=True,
         cut_off=mapping(episode).get("stop") == "max_tokens",
         environment=_environment(record, question, fields),
     )
@@ -62,11 +65,20 @@ def _turn(turn: Mapping[str, Any]) -> AssistantTurn:
 
 
 def _call(call: Mapping[str, Any]) -> Call:
+    asked, status = mapping(call.get("call")), mapping(call.get("result")).get("status")
     return Call(
-        name=str(mapping(call.get("call")).get("name", "")),
+        name=str(asked.get("name", "")),
         readable=call.get("outcome") in _VALID,
-        succeeded=call.get("outcome") == "executed" and mapping(call.get("result")).get("status") == "ok",
+        succeeded=call.get("outcome") == "executed" and status == "ok",
+        fate=_fate(call.get("outcome"), status),
+        key=str(asked.get("arguments")),
     )
+
+
+def _fate(outcome: Any, status: Any) -> Fate:
+    if outcome == "executed":
+        return Fate.EXECUTED
+    return {"dry_run": Fate.DRY_RUN, "denied": Fate.DENIED}.get(str(status), Fate.UNREADY)
 
 
 def _result(call: Mapping[str, Any]) -> str:

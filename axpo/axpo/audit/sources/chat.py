@@ -10,8 +10,8 @@ from axpo.audit.fields import (
     Fields,
     UnreadableError,
     count_of,
+    demands_of,
     environment_of,
-    labels_of,
     question_of,
     reward_of,
 )
@@ -39,7 +39,7 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
         step=count_of(record, ("step", "global_step", "training_step")),
         tools=tool_names(record.get("tools")),
         hops=count_of(record, HOPS),
-        labels=labels_of(record),
+        demands=demands_of(record),
         cut_off=None if finish is None else finish == "length",
         environment=environment_of(record, fields),
     )

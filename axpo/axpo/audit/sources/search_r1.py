@@ -10,8 +10,8 @@ from axpo.audit.fields import (
     Fields,
     UnreadableError,
     count_of,
+    demands_of,
     environment_of,
-    labels_of,
     question_of,
     reward_of,
 )
@@ -37,6 +37,6 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
         reward=reward_of(record, fields),
         step=count_of(record, ("step", "global_step")),
         hops=count_of(record, HOPS),
-        labels=labels_of(record),
+        demands=demands_of(record),
         environment=environment_of(record, fields),
     )

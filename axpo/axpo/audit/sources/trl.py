@@ -12,9 +12,9 @@ from axpo.audit.fields import (
     Fields,
     UnreadableError,
     count_of,
+    demands_of,
     environment_of,
     key_of,
-    labels_of,
     question_of,
     reward_of,
 )
@@ -44,7 +44,7 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
         step=count_of(record, ("step",)),
         tools=tool_names(record.get("tools")),
         hops=count_of(record, HOPS),
-        labels=labels_of(record),
+        demands=demands_of(record),
         environment=environment_of(record, fields),
     )
 

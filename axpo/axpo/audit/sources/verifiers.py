@@ -12,9 +12,9 @@ from axpo.audit.fields import (
     UnreadableError,
     at,
     count_of,
+    demands_of,
     environment_of,
     key_of,
-    labels_of,
     mapping,
     number,
     question_of,
@@ -67,7 +67,7 @@ def _result(record: Mapping[str, Any], fields: Fields) -> Transcript:
         reward=None if record.get("error") else reward_of(record, fields),
         tools=tool_names(record.get("tool_defs") or record.get("tools") or info.get("oai_tools")),
         hops=count_of(record, HOPS),
-        labels=labels_of(record),
+        demands=demands_of(record),
         cut_off=record["is_truncated"] if isinstance(record.get("is_truncated"), bool) else None,
         environment=environment_of(record, fields),
     )
@@ -90,7 +90,7 @@ def _trace(record: Mapping[str, Any], fields: Fields) -> Transcript:
         step=count_of(mapping(record.get("work")), ("step",)),
         tools=tool_names(record.get("tools")),
         hops=count_of(info, HOPS) or count_of(mapping(at(record, "task.data")), HOPS),
-        labels=labels_of(info),
+        demands=demands_of(info),
         cut_off=_cut_off(record),
         environment=environment_of(record, fields, ("env.id", "env", "env_id")),
     )

@@ -12,9 +12,9 @@ from axpo.audit.fields import (
     Fields,
     UnreadableError,
     count_of,
+    demands_of,
     environment_of,
     key_of,
-    labels_of,
     question_of,
     reward_of,
 )
@@ -47,7 +47,7 @@ def read(record: Mapping[str, Any], fields: Fields) -> Transcript:
         step=count_of(record, ("step", "global_step")),
         tools=_offered(str(record.get("input"))),
         hops=count_of(record, HOPS),
-        labels=labels_of(record),
+        demands=demands_of(record),
         environment=environment_of(record, fields),
     )
 

@@ -23,7 +23,7 @@ from axpo_envs.suite.multi_hop_search import MultiHopSearch, MultiHopSearchSetti
 from axpo_envs.suite.multi_hop_search._corpus import Style, write_corpus
 from axpo_envs.suite.multi_hop_search.questions import corpus_of
 from axpo_envs.tool.protocol import Tool
-from axpo_envs.tools.paper_set import IMAGE_CAPTION, IMAGE_NUMBERS, PAPER_SEARCH, paper_python, paper_tools
+from axpo_envs.tools.paper_set import IMAGE_CAPTION, IMAGE_NUMBERS, PAPER_NAMES, PAPER_SEARCH, paper_python, paper_tools
 from axpo_envs.types import Question
 
 ENV_ID: Final = "axpo/Agentic-v0"
@@ -60,7 +60,7 @@ class Agentic(ToolEnv):
         python = paper_python() if settings.python is None else settings.python
         self._families = _families_of(settings, python)
         self._mixed = _mixed(settings, self._families) if self._families else None
-        questions, reward = _asked(settings, self._mixed, self._families)
+        questions, reward = _asked(settings, self._mixed, self._families, python)
         spec = ToolEnvSpec(
             env_id=ENV_ID,
             questions=questions,
@@ -131,7 +131,7 @@ def _mixed(settings: AgenticSettings, families: dict[str, ToolEnv]) -> MixedQues
 
 
 def _asked(
-    settings: AgenticSettings, mixed: MixedQuestions | None, families: dict[str, ToolEnv]
+    settings: AgenticSettings, mixed: MixedQuestions | None, families: dict[str, ToolEnv], python: Tool
 ) -> tuple[QuestionSource, Reward]:
     """The questions, and what scores their answers."""
     if mixed is not None:
@@ -139,4 +139,6 @@ def _asked(
     reward = make_reward("exact_match" if settings.reward is None else settings.reward)
     # Rows without splits are those of training.
     split = None if settings.split == Split.TRAIN else settings.split
-    return load_questions(settings.questions, split=split, check=partial(answer_problem, reward)), reward
+    tools = (python.name, *PAPER_NAMES)
+    check = partial(answer_problem, reward)
+    return load_questions(settings.questions, split=split, check=check, tools=tools), reward

@@ -24,7 +24,7 @@ from axpo_envs.governance import Governance, GovernedSettings
 from axpo_envs.imaging._decoding import read_colour
 from axpo_envs.parsing import AnswerFormat
 from axpo_envs.plumbing.knobs import knob_names
-from axpo_envs.questions import load_questions
+from axpo_envs.questions import ImageReading, load_questions
 from axpo_envs.questions.sources import QuestionSubset
 from axpo_envs.rewards import answer_problem, describe_reward, make_reward
 from axpo_envs.spec import ToolEnvSpec
@@ -51,9 +51,10 @@ class ToolTaskSettings(GovernedSettings):
     """
 
     questions: Any
-    """A list (or any iterable) of rows `{"id", "prompt", "answer", "images"?, "hops"?, "labels"?, "split"?}`, the path
-    of a JSONL file of such, `hf:OWNER/NAME[/CONFIG][:SPLIT]`, or a mapping from splits to iterables of rows; see
-    `axpo_envs.questions._task_row` for the fields. An iterator is used up by one environment."""
+    """A list (or any iterable) of rows `{"id", "prompt", "answer", "images"?, "hops"?, "labels"?, "forbidden_tools"?,
+    "required_tools"?, "split"?}`, the path of a JSONL file of such, `hf:OWNER/NAME[/CONFIG][:SPLIT]`, or a mapping
+    from splits to iterables of rows; see `axpo_envs.questions._task_row` for the fields. An iterator is used up by one
+    environment."""
     tools: Any = ()
     """Tools, `@tool` functions, typed functions, collections such as `mcp_tools(...)`, or texts: `package.module:name`,
     `image_zoom_in` (crops at `view_size`), `measure`, `ocr`, `image_search:FOLDER` (an index), `image_search:URL` (a
@@ -200,8 +201,8 @@ def _spec_of(settings: ToolTaskSettings, tools: tuple[Tool, ...]) -> ToolEnvSpec
         split=settings.split,
         columns=settings.columns,
         check=partial(answer_problem, reward),
-        background=background,
-        image_hosts=hosts_of(settings.image_hosts),
+        images=ImageReading(background=background, hosts=hosts_of(settings.image_hosts)),
+        tools=[tool.name for tool in tools],
     )
     return ToolEnvSpec(
         env_id=ENV_ID,
