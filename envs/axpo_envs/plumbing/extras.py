@@ -26,6 +26,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "lora": ("peft", *_TRAIN),
     "gguf": ("gguf",),
     "remote": ("httpx", "transformers", "tokenizers"),
+    "ray": ("ray", *_TRAIN),
     "sb3": ("stable_baselines3", "sb3_contrib", *_TRAIN),
     "pettingzoo": ("pettingzoo",),
     "openenv": ("openenv",),
