@@ -7,10 +7,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from axpo.cluster._amounts import amounts
-from axpo.cluster._weights import Arrays
 from axpo.settings._ray import RayConfig, WorkersConfig
 from axpo.settings.config import ConfigError
 from axpo_envs.outposts import Post, WorkerLost, Workforce
@@ -19,6 +18,10 @@ from axpo_envs.plumbing.extras import requiring
 with requiring("ray", "ray.address"):
     import ray
     from ray.exceptions import GetTimeoutError, RayError
+
+if TYPE_CHECKING:
+    # Workers of the environment import this module, and need no torch.
+    from axpo.cluster._weights import Arrays
 
 LOCAL: Final = "local"
 """A cluster of this machine, for the run alone."""

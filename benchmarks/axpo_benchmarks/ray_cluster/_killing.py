@@ -98,9 +98,9 @@ class Killer:
 
     def _work(self) -> None:
         while not self._ended.is_set() and not self.done:
-            self._ended.wait(self._random.uniform(0.0, 1.0))
-            # Both kinds alike, whoever is at work more often.
-            kind = self._random.choice(["rollouts", "environments"])
+            self._ended.wait(self._random.uniform(0.0, 0.5))
+            # Most moments are those of workers that sample.
+            kind = self._random.choices(["rollouts", "environments"], weights=[1, 2])[0]
             while not self._ended.is_set() and not self._kill_one(kind):
                 time.sleep(0.002)
 

