@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PolicyError(ValueError):
     """A checkpoint, a setting or an input is unusable; the message says what was expected and what was got."""
@@ -25,3 +27,10 @@ class NonFiniteRowError(NonFiniteError):
     def __init__(self, message: str, *, row: int) -> None:
         super().__init__(message)
         self.row = row
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _row_error, (str(self), self.row)
+
+
+def _row_error(message: str, row: int) -> NonFiniteRowError:
+    return NonFiniteRowError(message, row=row)

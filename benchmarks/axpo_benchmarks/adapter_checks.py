@@ -47,6 +47,7 @@ LIBRARIES: Final = {
     "openenv": Library(requirement="openenv==0.10.0", checks="openenv", shown=("openenv", "fastmcp", "pillow")),
     "skyrl-gym": Library(requirement="skyrl-gym==0.4.0", checks="skyrl_gym", shown=("skyrl-gym",)),
     "inspect_ai": Library(requirement="inspect_ai==0.3.285", checks="inspect_ai", shown=("inspect_ai",)),
+    "verifiers": Library(requirement="verifiers==0.4.0", checks="verifiers", shown=("verifiers", "mcp", "openai")),
     "verl": Library(
         requirement=(
             "ray>=2.41 tensordict>=0.8,<=0.10,!=0.9.0 hydra-core codetiming dill pylatexenc torchdata cachetools "
@@ -65,7 +66,7 @@ class AdaptersConfig:
     """Check the adapters against the real libraries, in temporary environments (downloads from the package index)."""
 
     libraries: tuple[str, ...] = tuple(LIBRARIES)
-    """Which ones: openenv-core, openenv, skyrl-gym, inspect_ai, verl."""
+    """Which ones: openenv-core, openenv, skyrl-gym, inspect_ai, verifiers, verl."""
     json: Path = _RESULTS
     """Where the outcome is written; that of other libraries there stays."""
     timeout_s: int = 1800

@@ -100,6 +100,13 @@ _COMMANDS: Final = {
         config="AdaptersConfig",
         run="run_adapters",
     ),
+    "ray": _Command(
+        summary="workers of Ray killed at random moments, and two nodes",
+        module="ray_cluster",
+        config="RayChecksConfig",
+        run="run_ray",
+        extra="ray",
+    ),
     "sb3": _Command(
         summary="stable-baselines3 trained on tool environments",
         module="sb3",

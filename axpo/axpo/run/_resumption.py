@@ -43,6 +43,20 @@ CHANGEABLE: Final = (
     "ranks.strategy",
     "ranks.cpu_offload",
     "ranks.timeout_s",
+    "ray.address",
+    "ray.rollouts.workers",
+    "ray.rollouts.num_cpus",
+    "ray.rollouts.num_gpus",
+    "ray.rollouts.resources",
+    "ray.environments.workers",
+    "ray.environments.num_cpus",
+    "ray.environments.num_gpus",
+    "ray.environments.resources",
+    "ray.calls",
+    "ray.lockstep",
+    "ray.attempts",
+    "ray.start_s",
+    "ray.timeout_s",
 )
 """Settings that may change: how long a run is, what it keeps, where it is computed and sampled, in which portions."""
 

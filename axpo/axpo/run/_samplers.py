@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from axpo.cluster.opening import NOWHERE, Cluster
 from axpo.run._env_making import parse_env_args
 from axpo.settings._serving import LEARNER, VLLM
 from axpo.settings.config import ConfigError, TrainConfig
@@ -59,17 +60,21 @@ def check_sampler(config: TrainConfig) -> None:
 
 
 @contextmanager
-def opened_sampler(config: TrainConfig, policy: TransformersPolicy) -> Iterator[Sampler]:
+def opened_sampler(config: TrainConfig, policy: TransformersPolicy, cluster: Cluster = NOWHERE) -> Iterator[Sampler]:
     """What samples for a run, closed behind the block.
 
     Args:
         config: the run's, checked.
         policy: what learns.
+        cluster: workers that may sample.
 
     Raises:
         PolicyError: a server, or vLLM, cannot do what is needed.
         InfrastructureFault: a server stayed unreachable.
     """
+    if cluster.sampler is not None:
+        yield cluster.sampler
+        return
     if config.sampler == LEARNER:
         # Sampling ahead needs weights that stay while the learner's change.
         yield policy.follower() if config.max_staleness else policy

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from axpo.algorithm.questions import contents, divide
@@ -45,6 +45,9 @@ ALL: Final = "all"
 HELD_OUT_SPLITS: Final = ("test", "validation", "val", "valid", "dev", "eval", "evaluation", "testing")
 """Splits that are held out where none is chosen; the first that there is."""
 
+_TRAINING: Final = "training"
+_HELD_OUT: Final = "held out"
+
 GIVEN: Final = "given"
 """What the names of environments begin with that a run was given."""
 
@@ -65,6 +68,19 @@ class Worlds:
     from those of training."""
     note: str = ""
     """What a person should know of how they were chosen; empty where a split was there and shares nothing."""
+
+
+def envs_of(worlds: Worlds) -> dict[str, ToolEnv]:
+    """The environments by name; one, if there is but one."""
+    held_out = {} if worlds.held_out is worlds.training else {_HELD_OUT: worlds.held_out}
+    return {_TRAINING: worlds.training, **held_out}
+
+
+def with_envs(worlds: Worlds, envs: Mapping[str, ToolEnv]) -> Worlds:
+    """The worlds with other environments in the place of theirs, by the names of `envs_of`; none changes nothing."""
+    training = envs.get(_TRAINING, worlds.training)
+    held_out = training if worlds.held_out is worlds.training else envs.get(_HELD_OUT, worlds.held_out)
+    return replace(worlds, training=training, held_out=held_out)
 
 
 def make_worlds(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from axpo.cluster.opening import opened_cluster
 from axpo.distributed.joining import joined
 from axpo.distributed.ranks import Ranks
 from axpo.records._folder import CHECKPOINTS, CONFIG, RunLogError, is_checkpoint, is_sft_run
@@ -31,7 +32,7 @@ from axpo.run._tracking import tracked
 from axpo.run._training_run import Audience, RunResult, TrainingRun
 from axpo.run.callbacks import Callback
 from axpo.run.display import SILENT, Display
-from axpo.run.environments import Worlds, given_worlds, make_worlds, name_of_given
+from axpo.run.environments import Worlds, envs_of, given_worlds, make_worlds, name_of_given, with_envs
 from axpo.run.validation import check_new_folder, check_ranks, resolved
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import read_toml, to_toml
@@ -110,12 +111,16 @@ def _train(
     folder = Path(config.out)
     if start is not None:
         config = replace(config, model=str(folder.absolute() / START))
+    if start is not None and config.ray.address is not None and config.ray.rollouts.workers:
+        raise ConfigError("model: expected a folder or an id, which workers of Ray can load; got a model in memory")
     with (
-        opened_sampler(config, policy) as sampler,
+        opened_cluster(config, load_settings(config.policy, seed=config.seed), policy, envs_of(worlds)) as cluster,
+        opened_sampler(config, policy, cluster) as sampler,
         opened(ranks, lambda: RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard)) as log,
     ):
         if start is not None:
             start.rename(folder / START)
+        worlds = with_envs(worlds, cluster.envs)
         parts = RunParts.of(config, worlds, policy, ranks=ranks, sampler=sampler)
         return _run(parts, followed(ranks, log, folder), audience, Progress())
 
@@ -191,8 +196,12 @@ def _resume(what: _Resumption, log: RunLog | None, audience: Audience, ranks: Ra
             if different := differences(before, config):
                 log.change_config(to_toml(config), _change(progress.step, different))
 
-    with opened_sampler(config, policy) as sampler:
+    with (
+        opened_cluster(config, load_settings(config.policy, seed=config.seed), policy, envs_of(worlds)) as cluster,
+        opened_sampler(config, policy, cluster) as sampler,
+    ):
         ranks.first(shortened)
+        worlds = with_envs(worlds, cluster.envs)
         parts = RunParts.of(config, worlds, policy, checkpoint, ranks=ranks, sampler=sampler)
         return _run(parts, followed(ranks, log, folder), audience, progress)
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from axpo.algorithm._eight_bit import EIGHT_BIT
 from axpo.algorithm.methods import method_named
 from axpo.algorithm.selection import prefix_budget
+from axpo.cluster.opening import check_cluster
 from axpo.diagnostics.metrics import PASS_KS, TERM, rate_names
 from axpo.distributed.ranks import Ranks
 from axpo.records._checked_json import DamagedFileError
@@ -68,6 +69,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     _check_trackers(config.log)
     check_model(config.model, config.policy)
     check_sampler(config)
+    check_cluster(config)
     config = _with_importance(config)
     if config.optim.algorithm is Algorithm.ADAMW_8BIT:
         require_extra(EIGHT_BIT, "optim.algorithm adamw_8bit")
@@ -191,6 +193,8 @@ def check_ranks(config: TrainConfig, ranks: Ranks) -> None:
             "sampler: expected the learner itself, and max_staleness 0, on several processes; got "
             f"{config.sampler} and {config.max_staleness}"
         )
+    if config.ray.address is not None:
+        raise ConfigError(f"ray.address: expected none on several processes; got {config.ray.address!r}")
     if given.strategy == "fsdp" and config.optim.algorithm is Algorithm.ADAFACTOR:
         raise ConfigError(
             "optim.algorithm: expected adamw or sgd with ranks.strategy fsdp; got adafactor, whose sums run over whole "

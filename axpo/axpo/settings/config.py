@@ -11,6 +11,7 @@ import tyro
 from axpo.settings._filter import FilterConfig
 from axpo.settings._learning import AdvantageConfig, Aggregation, KlEstimator, LossConfig, ReplayConfig
 from axpo.settings._ranks import RanksConfig
+from axpo.settings._ray import RayConfig, WorkersConfig
 from axpo.settings._serving import LEARNER, ServingConfig
 from axpo.settings.model import ModelSettings
 from axpo.settings.values import (
@@ -40,12 +41,14 @@ __all__ = [
     "OptimConfig",
     "Ranking",
     "RanksConfig",
+    "RayConfig",
     "ReplayConfig",
     "SamplingConfig",
     "Schedule",
     "SelectionConfig",
     "ServingConfig",
     "TrainConfig",
+    "WorkersConfig",
 ]
 
 
@@ -261,5 +264,7 @@ class TrainConfig(ModelSettings):
     """The optimizer."""
     ranks: RanksConfig = field(default_factory=RanksConfig)
     """How several processes train as one."""
+    ray: RayConfig = field(default_factory=RayConfig)
+    """A Ray cluster that takes turns of the environment, and samples (docs/ray.md)."""
     log: LogConfig = field(default_factory=LogConfig)
     """What a run keeps."""

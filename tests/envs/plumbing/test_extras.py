@@ -27,9 +27,9 @@ def declared(extra: str) -> set[str]:
     return found
 
 
-NOT_LOCKED = {"openenv", "skyrl", "inspect-ai", "verl", "eight-bit"}
-"""Extras that cannot be installed beside the lock, which `axpo-bench adapters` installs elsewhere; and torchao, which
-other packages of the lock import, slowly and with warnings, wherever it is installed."""
+NOT_LOCKED = {"openenv", "skyrl", "inspect-ai", "verl", "verifiers", "ray", "eight-bit"}
+"""Extras that cannot be installed beside the lock, which `axpo-bench adapters` installs elsewhere; Ray, whose 240 MB no
+test needs; and torchao, which other packages of the lock import, slowly and with warnings, wherever it is installed."""
 INSTALLED = [extra for extra in EXTRAS if extra not in NOT_LOCKED]
 
 
