@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -12,6 +13,13 @@ import pytest
 import torch
 
 import axpo
+from axpo.distributed.ranks import Ranks
+from axpo.plan.machines import machine_named
+from axpo.plan.placement import Placement
+from axpo.plan.planning import Subject, make_plan
+from axpo.plan.workload import Expected
+from axpo.run.validation import check_ranks, resolved
+from axpo.settings.config_file import read_toml
 from axpo_agents.transformers_policy import load_policy
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "one_file_axpo.py"
@@ -86,3 +94,20 @@ def test_signs_are_drawn_on_photographs_and_the_reader_answers_what_it_read(
     looked = SimpleNamespace(question=question, turns=(None,))
     assert env.step(reader.act({"text": read}, looked))[1] == 1.0
     assert "<answer>10</answer>" in reader.act({"text": "No text was found."}, looked)
+
+
+@pytest.mark.parametrize(("name", "devices"), [("qwen3-vl-2b", 1), ("qwen3-vl-8b", 8), ("qwen3-vl-8b-two-nodes", 16)])
+def test_recipes_of_size_are_accepted_by_train_and_fit_on_their_devices(name: str, devices: int) -> None:
+    given = read_toml(RECIPE.with_name(f"{name}.toml"), axpo.TrainConfig, partial=True)
+    # A GPU is all that `axpo train` would miss here.
+    settled = resolved(replace(given, policy=replace(given.policy, device="cpu")))
+    sampling, selection, loss = settled.sampling, settled.selection, settled.loss
+    assert (sampling.group_size, sampling.temperature) == (8, 1.0)
+    assert (selection.budget, selection.continuations) == (0.25, 4)
+    assert (loss.clip_low, loss.clip_high, loss.kl) == (0.2, 0.4, 1e-3)
+    said = Expected(prompt_tokens=1500, prompt_images=1, image_tokens=100)
+    placement = Placement(learners=devices, is_divided=devices > 1, machine=machine_named("a100-80gb"))
+    check_ranks(settled, Ranks(count=devices))
+    plan = make_plan(Subject.of(given, said), placement)
+    assert plan.memory.fits
+    assert plan.times is not None

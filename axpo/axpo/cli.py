@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "eval": Command(summary="measure Pass@1, Pass@4 and every diagnostic on held-out questions"),
     "probe": Command(summary="ask a policy again from snapshots: call diversity, gain and harm of tools, forced calls"),
     "compare": Command(summary="train methods from the same start and compare them, or finished runs", trains=False),
+    "plan": Command(summary="what a run will take before it begins: memory, tokens, time; 64 devices simulated"),
     "economy": Command(summary="what models achieve for what they cost, from their evaluations", trains=False),
     "audit": Command(summary="what any trainer's rollouts tell about acting: is it done, does it pay", trains=False),
     "policy": Command(summary="check permissions, and what they would say of recorded calls", trains=False),

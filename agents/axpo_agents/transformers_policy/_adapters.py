@@ -11,7 +11,7 @@ import torch
 
 from axpo_envs.plumbing.extras import requiring
 
-_TARGETS: Final = r"^(?!.*\bvisual\b).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
+TARGETS: Final = r"^(?!.*\bvisual\b).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)$"
 """Linear layers of attention and feed-forward blocks, those of the image tower excluded."""
 
 
@@ -34,7 +34,7 @@ def add_adapters(model: Any, *, rank: int, alpha: int, dropout: float, seed: int
         # peft asks the model whether it recomputes activations by a name that Transformers has deprecated.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         torch.manual_seed(seed)
-        settings = peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_TARGETS)
+        settings = peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=TARGETS)
         return peft.get_peft_model(model, settings)
 
 

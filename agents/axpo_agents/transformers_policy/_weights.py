@@ -51,13 +51,19 @@ def load_model(files: ModelFiles, dtype: torch.dtype, device: torch.device) -> A
         )
     for weight, found, expected in report["mismatched_keys"]:
         raise PolicyError(f"{files.name}: expected {weight} of shape {tuple(expected)}; got {tuple(found)}")
-    family = family_of(files.config.model_type)
-    if files.shows_images:
+    model = model.to(device)
+    prepare(model, shows_images=files.shows_images)
+    return model
+
+
+def prepare(model: Any, *, shows_images: bool) -> None:
+    """Puts a model of the library, on its device, into the form in which it samples and scores."""
+    family = family_of(model.config.model_type)
+    if shows_images:
         batched = family.images is ImageTower.BATCHED
         tower = IMAGE_ATTENTION if batched else "sdpa"
         model.set_attn_implementation({"text_config": TEXT_ATTENTION, "vision_config": tower})
     else:
         model.set_attn_implementation(TEXT_ATTENTION)
-    model = model.to(device).eval()
+    model.eval()
     fuse_norms(model, family.norms)
-    return model
