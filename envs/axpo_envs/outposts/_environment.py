@@ -139,13 +139,13 @@ class _TurnsElsewhere(ToolEnv):
         self._tell(state, added.turn)
         return _transition(after)
 
-    def gated(self, gate: Gate) -> Any:
+    def gated(self, gate: Gate, *, agent: str = "") -> Any:
         """Refused: calls are made elsewhere, where a further gate would not be asked.
 
         Raises:
             EnvConfigError: always.
         """
-        del gate
+        del gate, agent
         raise EnvConfigError(f"{self.rules.env_id}: expected gates before the environment's turns are sent elsewhere")
 
     def _may_advance(self, state: EpisodeState, text: str) -> None:
