@@ -1,4 +1,4 @@
-"""Defines `governed` and `governed_worlds`: environments under the permissions and the audit log that settings name."""
+"""Defines `governed` and `governed_worlds`, environments under the permissions and the audit log that settings name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from axpo.run.environments import Worlds
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.governance import Governance, Phase
+from axpo_envs.governance import Governance, Per, Phase, read_policy
 
 NONE: Final = "none"
 """Names no permissions, where some are inherited."""
@@ -46,6 +46,27 @@ def governed_worlds(worlds: Worlds, config: TrainConfig) -> Worlds:
     )
     evaluation = replace(training, phase=Phase.EVALUATION)
     return replace(worlds, training=governed(worlds.training, training), held_out=governed(worlds.held_out, evaluation))
+
+
+def check_counting(config: TrainConfig, *, processes: str) -> None:
+    """Refuses budgets that several processes would count apart.
+
+    Args:
+        config: the settings of a run whose calls are made in several processes.
+        processes: what they are, for the message.
+
+    Raises:
+        ConfigError: a budget of the permissions counts over a question or the run.
+    """
+    if config.permissions is None:
+        return
+    shared = [budget for budget in read_policy(config.permissions).budgets if budget.per is not Per.EPISODE]
+    if shared:
+        per = " and ".join(sorted({budget.per for budget in shared}))
+        raise ConfigError(
+            f"permissions: {config.permissions}: expected budgets per episode where calls are made by {processes}, "
+            f"which count apart; got budgets per {per}"
+        )
 
 
 def located_file(path: str | None) -> str | None:

@@ -21,7 +21,7 @@ from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
 from axpo.run._env_making import located_env, parse_env_args
-from axpo.run._governing import located_file
+from axpo.run._governing import check_counting, located_file
 from axpo.run._samplers import check_sampler
 from axpo.run.trackers import make_tracker
 from axpo.settings._serving import LEARNER
@@ -69,6 +69,8 @@ def resolved(config: TrainConfig) -> TrainConfig:
     _check_trackers(config.log)
     check_model(config.model, config.policy)
     check_sampler(config)
+    if config.ray.address is not None and config.ray.environments.workers:
+        check_counting(config, processes="workers of a Ray cluster")
     check_cluster(config)
     config = _with_importance(config)
     if config.optim.algorithm is Algorithm.ADAMW_8BIT:
@@ -193,6 +195,7 @@ def check_ranks(config: TrainConfig, ranks: Ranks) -> None:
             "sampler: expected the learner itself, and max_staleness 0, on several processes; got "
             f"{config.sampler} and {config.max_staleness}"
         )
+    check_counting(config, processes=f"{ranks.count} processes")
     if config.ray.address is not None:
         raise ConfigError(f"ray.address: expected none on several processes; got {config.ray.address!r}")
     if given.strategy == "fsdp" and config.optim.algorithm is Algorithm.ADAFACTOR:

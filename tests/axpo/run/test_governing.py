@@ -10,9 +10,11 @@ import pytest
 
 import axpo
 from axpo.checkpoint_evaluation import locate_checkpoint, open_checkpoint
+from axpo.distributed.ranks import ALONE, Ranks
 from axpo.run.display import Silent
+from axpo.run.validation import check_ranks, resolved
 from axpo.settings._evaluation import EvalConfig
-from axpo.settings.config import ConfigError
+from axpo.settings.config import ConfigError, TrainConfig
 from axpo_envs import ToolStatus, call_turn
 from axpo_envs.governance import read_calls, verify_log
 
@@ -78,3 +80,21 @@ def test_unusable_permissions_are_told_before_any_work(
     with pytest.raises(ConfigError, match=problem):
         axpo.train(toy.toy_config(tmp_path / "run", **settings), display=Silent())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("per", ["run", "question"])
+def test_budgets_that_processes_would_count_apart_are_refused(toy: Any, tmp_path: Path, per: str) -> None:
+    path = tmp_path / "budget.toml"
+
+    def config(per: str, **settings: Any) -> TrainConfig:
+        path.write_text(f'default = "allow"\n[[budgets]]\nper = "{per}"\nunit = "calls"\nlimit = 3\n')
+        made: TrainConfig = toy.toy_config(tmp_path / "run", permissions=str(path), **settings)
+        return made
+
+    with pytest.raises(ConfigError, match=f"workers of a Ray cluster, which count apart; got budgets per {per}"):
+        resolved(config(per, ray={"address": "local"}))
+    two = Ranks(count=2)
+    with pytest.raises(ConfigError, match=f"made by 2 processes, which count apart; got budgets per {per}"):
+        check_ranks(config(per), two)
+    check_ranks(config(per), ALONE)
+    check_ranks(config("episode"), two)
