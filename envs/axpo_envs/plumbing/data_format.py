@@ -48,6 +48,7 @@ _MAX_INTEGER: Final = 2**63
 _OWN: Final = (
     *("axpo_envs.types", "axpo_envs.snapshot", "axpo_envs.backends.python_sandbox.state"),
     *("axpo_envs.backends.sql.state", "axpo_envs.backends.commands.trees", "axpo_envs.tools.shell"),
+    "axpo_envs.backends.browser.state",
     *("axpo_agents.types", "axpo.algorithm.types", "axpo.algorithm.buffer"),
 )
 

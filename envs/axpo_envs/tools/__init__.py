@@ -23,12 +23,16 @@ from axpo_envs.tool.protocol import (
 from axpo_envs.types import ToolResult, ToolStatus
 
 if TYPE_CHECKING:
+    from axpo_envs.backends.browser.limits import BrowserLimits
+    from axpo_envs.backends.browser.state import BrowserReplayFault, BrowserState
+    from axpo_envs.backends.browser.text_pages import TextPages
     from axpo_envs.backends.commands.limits import CommandLimits
     from axpo_envs.backends.commands.trees import FileTree
     from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
     from axpo_envs.backends.python_sandbox.state import ReplayFault
     from axpo_envs.backends.sql.limits import SqlLimits
     from axpo_envs.backends.sql.state import SqlState
+    from axpo_envs.tools.browser import BrowserTool
     from axpo_envs.tools.edit import EditTool
     from axpo_envs.tools.image_search import ImageSearch
     from axpo_envs.tools.image_zoom_in import ImageZoomIn
@@ -44,6 +48,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncTool",
+    "BrowserLimits",
+    "BrowserReplayFault",
+    "BrowserState",
+    "BrowserTool",
     "CommandLimits",
     "EditTool",
     "Effects",
@@ -68,6 +76,7 @@ __all__ = [
     "SqlLimits",
     "SqlState",
     "SqlTool",
+    "TextPages",
     "Tool",
     "ToolArgumentError",
     "ToolContext",
@@ -81,6 +90,10 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "BrowserLimits": "axpo_envs.backends.browser.limits",
+    "BrowserReplayFault": "axpo_envs.backends.browser.state",
+    "BrowserState": "axpo_envs.backends.browser.state",
+    "BrowserTool": "axpo_envs.tools.browser",
     "CommandLimits": "axpo_envs.backends.commands.limits",
     "EditTool": "axpo_envs.tools.edit",
     "FileTree": "axpo_envs.backends.commands.trees",
@@ -99,6 +112,7 @@ _HOMES: Final = {
     "SqlLimits": "axpo_envs.backends.sql.limits",
     "SqlState": "axpo_envs.backends.sql.state",
     "SqlTool": "axpo_envs.tools.sql",
+    "TextPages": "axpo_envs.backends.browser.text_pages",
     "paper_tools": "axpo_envs.tools.paper_set",
     "python_expressions": "axpo_envs.tools.python_expressions",
 }
