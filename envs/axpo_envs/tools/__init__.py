@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from axpo_envs.tools.ocr import Ocr
     from axpo_envs.tools.open_document import OpenDocument
     from axpo_envs.tools.paper_set import paper_tools
+    from axpo_envs.tools.postgres import PostgresTool
     from axpo_envs.tools.python import PythonTool
     from axpo_envs.tools.python_expressions import python_expressions
     from axpo_envs.tools.search import Search
@@ -65,6 +66,7 @@ __all__ = [
     "Measure",
     "Ocr",
     "OpenDocument",
+    "PostgresTool",
     "PythonTool",
     "ReplayFault",
     "SandboxLimits",
@@ -102,6 +104,7 @@ _HOMES: Final = {
     "Measure": "axpo_envs.tools.measure",
     "Ocr": "axpo_envs.tools.ocr",
     "OpenDocument": "axpo_envs.tools.open_document",
+    "PostgresTool": "axpo_envs.tools.postgres",
     "PythonTool": "axpo_envs.tools.python",
     "ReplayFault": "axpo_envs.backends.python_sandbox.state",
     "SandboxLimits": "axpo_envs.backends.python_sandbox.limits",
