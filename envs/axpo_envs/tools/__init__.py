@@ -24,12 +24,16 @@ from axpo_envs.tool.protocol import (
 from axpo_envs.types import ToolResult, ToolStatus
 
 if TYPE_CHECKING:
+    from axpo_envs.backends.browser.limits import BrowserLimits
+    from axpo_envs.backends.browser.state import BrowserReplayFault, BrowserState
+    from axpo_envs.backends.browser.text_pages import TextPages
     from axpo_envs.backends.commands.limits import CommandLimits
     from axpo_envs.backends.commands.trees import FileTree
     from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
     from axpo_envs.backends.python_sandbox.state import ReplayFault
     from axpo_envs.backends.sql.limits import SqlLimits
     from axpo_envs.backends.sql.state import SqlState
+    from axpo_envs.tools.browser import BrowserTool
     from axpo_envs.tools.edit import EditTool
     from axpo_envs.tools.image_search import ImageSearch
     from axpo_envs.tools.image_zoom_in import ImageZoomIn
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from axpo_envs.tools.open_document import OpenDocument
     from axpo_envs.tools.paper_set import paper_tools
     from axpo_envs.tools.payment import PaymentLimits, PaymentTool
+    from axpo_envs.tools.postgres import PostgresTool
     from axpo_envs.tools.python import PythonTool
     from axpo_envs.tools.python_expressions import python_expressions
     from axpo_envs.tools.search import Search
@@ -48,6 +53,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncTool",
+    "BrowserLimits",
+    "BrowserReplayFault",
+    "BrowserState",
+    "BrowserTool",
     "CommandLimits",
     "EditTool",
     "Effects",
@@ -63,6 +72,7 @@ __all__ = [
     "OpenDocument",
     "PaymentLimits",
     "PaymentTool",
+    "PostgresTool",
     "PreviewingTool",
     "PythonTool",
     "ReplayFault",
@@ -77,6 +87,7 @@ __all__ = [
     "SqlLimits",
     "SqlState",
     "SqlTool",
+    "TextPages",
     "TicketLimits",
     "TicketTool",
     "Tool",
@@ -92,6 +103,10 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "BrowserLimits": "axpo_envs.backends.browser.limits",
+    "BrowserReplayFault": "axpo_envs.backends.browser.state",
+    "BrowserState": "axpo_envs.backends.browser.state",
+    "BrowserTool": "axpo_envs.tools.browser",
     "CommandLimits": "axpo_envs.backends.commands.limits",
     "EditTool": "axpo_envs.tools.edit",
     "FileTree": "axpo_envs.backends.commands.trees",
@@ -102,6 +117,7 @@ _HOMES: Final = {
     "OpenDocument": "axpo_envs.tools.open_document",
     "PaymentLimits": "axpo_envs.tools.payment",
     "PaymentTool": "axpo_envs.tools.payment",
+    "PostgresTool": "axpo_envs.tools.postgres",
     "PythonTool": "axpo_envs.tools.python",
     "ReplayFault": "axpo_envs.backends.python_sandbox.state",
     "SandboxLimits": "axpo_envs.backends.python_sandbox.limits",
@@ -116,6 +132,7 @@ _HOMES: Final = {
     "SqlLimits": "axpo_envs.backends.sql.limits",
     "SqlState": "axpo_envs.backends.sql.state",
     "SqlTool": "axpo_envs.tools.sql",
+    "TextPages": "axpo_envs.backends.browser.text_pages",
     "paper_tools": "axpo_envs.tools.paper_set",
     "python_expressions": "axpo_envs.tools.python_expressions",
 }

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -355,3 +356,11 @@ def test_any_rows_come_back(rows: list[tuple[int, str]]) -> None:
     state = SqlTool(given, scope="write").initial_state(QUESTION)
     assert state is not None
     assert state.rows("SELECT number, text FROM t") == (*kept, (0, "last"))
+
+
+def test_a_task_names_it_and_gives_its_rows_a_column() -> None:
+    rows = [{"id": "q", "prompt": "How many?", "answer": "1", "sql": {"cities": [{"name": "Oslo"}]}}]
+    env = gymnasium.make("axpo/ToolTask-v0", questions=rows, tools=["sql"]).unwrapped
+    env.reset(seed=0)
+    observation, *_ = env.step(call_turn("sql", {"query": "SELECT name FROM cities"}))
+    assert "Oslo" in observation["text"]

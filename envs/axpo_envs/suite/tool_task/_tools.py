@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -10,14 +11,22 @@ from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.named_object import load_named, make_plain
 from axpo_envs.tool._function import tool
 from axpo_envs.tool.protocol import Tool
-from axpo_envs.tools.image_zoom_in import ImageZoomIn
-from axpo_envs.tools.measure import Measure
 from axpo_envs.tools.paper_set import PAPER_SEARCH, PAPER_SET, paper_tools
 
 MCP_PREFIX: Final = "mcp:"
 """Begins a text that names an MCP server by its command or address."""
 IMAGE_SEARCH_PREFIX: Final = "image_search:"
 """Begins a text that names an image search by the folder of its index or by the address of its service."""
+_NAMED: Final = {
+    "image_zoom_in": "ImageZoomIn",
+    "measure": "Measure",
+    "ocr": "Ocr",
+    "sql": "SqlTool",
+    "shell": "ShellTool",
+    "edit": "EditTool",
+    "browser": "BrowserTool",
+}
+"""Tools that need no settings. The last four start with what the question's column of their name says."""
 
 
 def tools_of(given: Any, *, search: Any, view_size: int | None) -> tuple[Tool, ...]:
@@ -68,15 +77,9 @@ def _paper(search: Any, view_size: int | None) -> tuple[Tool, ...]:
 
 
 def _of_text(name: str) -> Any:
-    if name == "image_zoom_in":
-        return ImageZoomIn()
-    if name == "measure":
-        return Measure()
-    if name == "ocr":
-        # Its packages are an extra.
-        from axpo_envs.tools.ocr import Ocr
-
-        return Ocr()
+    if name in _NAMED:
+        # Some need an extra, or what not every system has.
+        return getattr(importlib.import_module("axpo_envs.tools"), _NAMED[name])()
     if name.startswith(MCP_PREFIX):
         # The package mcp is an extra.
         from axpo_envs.backends.mcp import mcp_tools
@@ -106,7 +109,7 @@ def _image_search(where: str) -> Tool:
 
 def _no_tool(given: Any) -> EnvConfigError:
     return EnvConfigError(
-        "tools: expected a Tool, a typed function, 'package.module:name', 'image_zoom_in', 'measure', 'ocr', "
+        f"tools: expected a Tool, a typed function, 'package.module:name', {', '.join(map(repr, _NAMED))}, "
         f"{PAPER_SET!r}, 'image_search:FOLDER', 'image_search:URL', 'mcp:COMMAND' or 'mcp:URL', or a list of these; "
         f"got {given!r:.100}"
     )

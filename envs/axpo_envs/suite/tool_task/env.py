@@ -57,9 +57,10 @@ class ToolTaskSettings(GovernedSettings):
     environment."""
     tools: Any = ()
     """Tools, `@tool` functions, typed functions, collections such as `mcp_tools(...)`, or texts: `package.module:name`,
-    `image_zoom_in` (crops at `view_size`), `measure`, `ocr`, `image_search:FOLDER` (an index), `image_search:URL` (a
-    service), `mcp:COMMAND`, `mcp:URL`, or `paper` (`python`, `search` and `image_zoom_in` as
-    `axpo_envs.tools.paper_tools` makes them); one of these or a list."""
+    `image_zoom_in` (crops at `view_size`), `measure`, `ocr`, `sql`, `shell`, `edit`, `browser` (the last four start
+    with the question's column of their name), `image_search:FOLDER` (an index), `image_search:URL` (a service),
+    `mcp:COMMAND`, `mcp:URL`, or `paper` (`python`, `search` and `image_zoom_in` as `axpo_envs.tools.paper_tools` makes
+    them); one of these or a list."""
     search: Any = None
     """What the `search` of `paper` searches: the path of a corpus (`FILE.jsonl`), `http://...` of a retrieval server,
     `tavily`, `package.module:name`, or a `SearchBackend`. There is no default: questions say nothing of where their
