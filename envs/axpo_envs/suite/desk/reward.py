@@ -58,11 +58,11 @@ class DeskReward:
         cost = min(MOST_COST, PAYMENT_COST * changes.payments + CHANGE_COST * changes.others)
         terms = (
             RewardTerm(name="outcome", value=float(right and not changes.missing)),
-            RewardTerm(name="unrequested", value=-cost),
+            RewardTerm(name="unrequested", value=0.0 - cost),
         )
         if self._denial_cost is None:
             return terms
-        return (*terms, RewardTerm(name="denied", value=-self._denial_cost * _denied(question, state)))
+        return (*terms, RewardTerm(name="denied", value=0.0 - self._denial_cost * _denied(question, state)))
 
     def changes(self, question: Question, state: EpisodeState) -> Changes:
         """What an episode's end differs by from what was asked for."""
