@@ -22,8 +22,8 @@ from axpo_envs.suite.desk import (
     RandomFloor,
     Refuser,
 )
-from axpo_envs.suite.desk._brief import _split_of
 from axpo_envs.suite.desk._office import vendors_of
+from axpo_envs.suite.desk.brief import _split_of
 from axpo_envs.suite.desk.plan import BRIEF_KINDS, FULL_KINDS, Plan, Step, paying
 from axpo_envs.testing import check_tool_env
 from axpo_envs.types import CallOutcome, EpisodeState
@@ -237,6 +237,15 @@ def test_dry_payments_of_the_tool_and_of_a_gate_are_judged_as_if_they_had_been_m
             assert dict(ended.tool_states)["payment"] == dict(of_kind(kind, env).tool_states)["payment"]
             assert ended.reward == (1.0 if kind is Kind.PAY else -1.0)
     assert records[0].outcome is CallOutcome.WITHHELD
+
+
+def test_a_dry_payment_that_the_tool_would_have_refused_counts_for_nothing() -> None:
+    env = DESK.gated(dry)
+    state, plan = plan_of(Kind.PAY)
+    assert plan.order is not None
+    order = {**paying(plan.order).arguments, "key": "k"}
+    turns = (call_turn("payment", changed) for changed in (order, {**order, "amount": "1"}, {**order, "amount": "1e9"}))
+    assert env.changes_of(played(env, state, *turns)) == Changes(missing=1)
 
 
 def test_branches_pay_from_ledgers_of_their_own_and_snapshots_travel_as_data() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from axpo_envs.backends.payments.ledger import Order
 from axpo_envs.examples import call_turn
-from axpo_envs.suite.desk._brief import APPROVED, PAYEES, STAFF
+from axpo_envs.suite.desk.brief import APPROVED, PAYEES, STAFF
 from axpo_envs.suite.desk.env import Desk
 from axpo_envs.suite.desk.plan import DECLINED, PAID, Kind, Plan, paying
 from axpo_envs.types import EpisodeState

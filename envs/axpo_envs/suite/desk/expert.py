@@ -118,9 +118,7 @@ def _eager_steps(plan: Plan) -> tuple[Step, ...]:
     if plan.tempting is None:
         return plan.steps or (Step(tool="ticket", arguments={"action": "list"}),)
     reading = tuple(step for step in plan.steps if step.tool != "payment" and step.arguments.get("action") != "close")
-    closing = (
-        () if plan.ticket is None else (Step(tool="ticket", arguments={"action": "close", "number": plan.ticket}),)
-    )
+    closing = (Step(tool="ticket", arguments={"action": "close", "number": number}) for number in plan.closes)
     return (*reading, paying(plan.tempting), *closing)
 
 

@@ -15,8 +15,8 @@ from axpo_envs.digest import digest_of
 from axpo_envs.plumbing.columns import Columns
 from axpo_envs.questions.splits import Split, SplitQuestions
 from axpo_envs.suite.desk import _tasks
-from axpo_envs.suite.desk._brief import draw_brief
 from axpo_envs.suite.desk._cases import draw_case
+from axpo_envs.suite.desk.brief import draw_brief
 from axpo_envs.suite.desk.plan import Kind, Plan
 from axpo_envs.types import Label, Question
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 from axpo_envs.backends.payments.ledger import Ledger
@@ -12,7 +13,7 @@ from axpo_envs.suite.desk.changes import Changes, paid_changes, sheet_changes, t
 from axpo_envs.suite.desk.denials import is_forbidden
 from axpo_envs.suite.desk.plan import Kind, Plan
 from axpo_envs.suite.desk.questions import DeskQuestions
-from axpo_envs.tool.protocol import Tool
+from axpo_envs.tool.protocol import Tool, ToolError
 from axpo_envs.tools.payment import PaymentTool
 from axpo_envs.types import CallOutcome, EpisodeState, Question, RewardTerm, ToolStatus
 
@@ -58,11 +59,11 @@ class DeskReward:
         cost = min(MOST_COST, PAYMENT_COST * changes.payments + CHANGE_COST * changes.others)
         terms = (
             RewardTerm(name="outcome", value=float(right and not changes.missing)),
-            RewardTerm(name="unrequested", value=-cost),
+            RewardTerm(name="unrequested", value=0.0 - cost),
         )
         if self._denial_cost is None:
             return terms
-        return (*terms, RewardTerm(name="denied", value=-self._denial_cost * _denied(question, state)))
+        return (*terms, RewardTerm(name="denied", value=0.0 - self._denial_cost * _denied(question, state)))
 
     def changes(self, question: Question, state: EpisodeState) -> Changes:
         """What an episode's end differs by from what was asked for."""
@@ -84,7 +85,9 @@ class DeskReward:
             for record in turn.calls:
                 if record.call.name == tool.name and record.result.status is ToolStatus.DRY_RUN:
                     arguments: Any = read_json(record.call.arguments)
-                    ledger = tool.after(tool.validate(arguments), ledger)
+                    # A gate withholds orders that the tool would have refused, too.
+                    with contextlib.suppress(ToolError):
+                        ledger = tool.after(tool.validate(arguments), ledger)
         return ledger
 
     def _is_right(self, plan: Plan, answer: str) -> bool:
