@@ -85,6 +85,12 @@ _COMMANDS: Final = {
         config="EnvsConfig",
         run="run_envs",
     ),
+    "injections": _Command(
+        summary="how often an agent does as texts in tool results say",
+        module="injections",
+        config="InjectionsConfig",
+        run="run_injections",
+    ),
     "scoring": _Command(
         summary="loading benchmarks and scoring 10,000 responses",
         module="scoring",

@@ -7,7 +7,7 @@ from typing import Final, TypedDict
 
 from axpo_envs.images import ImageRef, Pixels
 from axpo_envs.plumbing.surrogates import well_formed
-from axpo_envs.turn_format.tags import RESPONSE_CLOSE, RESPONSE_OPEN, RESPONSE_TAGS, quote_parts
+from axpo_envs.turn_format.tags import RESPONSE_CLOSE, RESPONSE_OPEN, RESPONSE_TAGS, TAGS, quote_parts
 from axpo_envs.types import CallRecord, EpisodeState, Parts
 
 BETWEEN_RESPONSES: Final = f"\n{RESPONSE_CLOSE}\n{RESPONSE_OPEN}\n"
@@ -44,6 +44,29 @@ def join_results(calls: Iterable[CallRecord], *, answer_ignored: bool, show: Cal
         content = quote_parts(show(record.result.content), RESPONSE_TAGS)
         parts += (BETWEEN_RESPONSES, *content) if number else content
     return (*parts, _ANSWER_IGNORED) if answer_ignored else parts
+
+
+def split_results(observation: Parts) -> list[Parts]:
+    """The results of an observation, one by one."""
+    results: list[Parts] = [()]
+    for part in observation:
+        if part == BETWEEN_RESPONSES:
+            results.append(())
+        else:
+            results[-1] += (part,)
+    return results
+
+
+def without_tags(observation: Parts) -> Parts:
+    """An observation for a chat template to render: its results hold no tag of a call, of thinking or of an answer.
+
+    A tokenizer makes tokens of the turn format of such tags wherever they stand, and a reader of the whole
+    conversation takes them for the policy's own.
+    """
+    first, *others = (quote_parts(result, TAGS) for result in split_results(observation))
+    for other in others:
+        first += (BETWEEN_RESPONSES, *other)
+    return first
 
 
 def with_captions(content: Parts, caption: str, *, first: int) -> Parts:

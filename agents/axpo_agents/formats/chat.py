@@ -19,7 +19,7 @@ from axpo_agents.formats._outside_text import OutsideText
 from axpo_agents.policy import TurnSpans
 from axpo_agents.types import Span
 from axpo_envs.images import ImageRef
-from axpo_envs.observation import BETWEEN_RESPONSES
+from axpo_envs.observation import BETWEEN_RESPONSES, split_results
 from axpo_envs.parsing import TextSpan, parse_turn
 from axpo_envs.turn_format.tags import (
     RESPONSE_CLOSE,
@@ -109,7 +109,7 @@ class ChatFormat:
     ) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
         """Ids between the last sampled one in `after` and the next turn, one placeholder per image, and the images."""
         observation = self._told(observation)
-        results = [quote_parts(result, TAGS) for result in _results(observation)]
+        results = [quote_parts(result, TAGS) for result in split_results(observation)]
         template = self._template
         if template.results_as_tool and not template.results_tagged:
             answers = [message("tool", self._content(result)) for result in results]
@@ -253,17 +253,6 @@ class ChatFormat:
 def _note_of(image: ImageRef) -> str:
     width, height = image.size
     return f"[image of {width} x {height} pixels]\n"
-
-
-def _results(observation: Parts) -> list[Parts]:
-    """The results of an observation, one by one."""
-    results: list[Parts] = [()]
-    for part in observation:
-        if part == BETWEEN_RESPONSES:
-            results.append(())
-        else:
-            results[-1] += (part,)
-    return results
 
 
 def _token_span(span: TextSpan, ends: Sequence[int]) -> Span:

@@ -26,7 +26,12 @@ _ENV: Final = "axpo/Benchmark-v0"
 
 def names_agent(config: BenchmarkEvalConfig) -> bool:
     """Whether the model is `package.module:NAME`."""
-    return not config.is_server and _NAMED.fullmatch(config.model) is not None
+    return not config.is_server and is_agent_name(config.model)
+
+
+def is_agent_name(model: str) -> bool:
+    """Whether a name is `package.module:NAME`."""
+    return _NAMED.fullmatch(model) is not None
 
 
 @contextmanager
@@ -45,7 +50,7 @@ def open_engine(config: BenchmarkEvalConfig, *, warn: Callable[[str], None]) -> 
     """
     protocol = config.protocol
     if names_agent(config):
-        speaker = _agent(config.model)
+        speaker = agent_named(config.model)
         yield SpeakerEngine(speaker=speaker, seed=protocol.seed), config.revision
     elif config.is_server and config.tokenizer is None:
         with closing(_chat(config)) as chat:
@@ -107,7 +112,12 @@ def _weights(checkpoint: str) -> str | None:
     return digest.hexdigest()
 
 
-def _agent(name: str) -> Speaker:
+def agent_named(name: str) -> Speaker:
+    """The agent of `package.module:NAME`: an agent, its class, or a function that makes one.
+
+    Raises:
+        ConfigError: it is none.
+    """
     found: Any = load_named(name, "model")
     if inspect.isclass(found):
         found = make_plain(found, "model")

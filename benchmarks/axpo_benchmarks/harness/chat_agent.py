@@ -17,7 +17,7 @@ from axpo_benchmarks.harness._said import Said
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.images import ImageRef
-from axpo_envs.observation import wrap_results
+from axpo_envs.observation import without_tags, wrap_results
 from axpo_envs.plumbing.web import EnvironmentKey, Retries
 from axpo_envs.types import EpisodeState, Parts
 
@@ -151,7 +151,7 @@ def messages_of(env: ToolEnv, state: EpisodeState) -> list[dict[str, Any]]:
     messages.append({"role": "user", "content": _content(env.opening(state))})
     for turn in state.turns:
         messages.append({"role": "assistant", "content": turn.text})
-        messages.append({"role": "user", "content": _content(wrap_results(turn.observation))})
+        messages.append({"role": "user", "content": _content(wrap_results(without_tags(turn.observation)))})
     return messages
 
 

@@ -19,7 +19,7 @@ from axpo.report._page_parts import Measured, columns, rows, tiles
 from axpo.report._panels import panels
 from axpo.run.validation import resolved
 from axpo.settings.config import LogConfig, TrainConfig
-from axpo.terminal.display import Plain
+from axpo.terminal.display import Plain, Terminal
 from axpo_envs import Episode, Question, StopReason
 
 LONG = Metric(
@@ -62,6 +62,33 @@ def test_a_metric_added_in_one_place_is_found_in_every_other(toy: SimpleNamespac
     assert [(bar.value, bar.low, bar.high) for bar in tile.bars] == [(0.75, 0.5, 0.9)]
     column = columns(measured).index("Long answers")
     assert rows(measured)[0].cells[column] == "75.0%"
+
+
+def test_what_few_questions_ask_for_is_shown_only_where_it_was_observed() -> None:
+    def printed(**observed: float) -> str:
+        written = io.StringIO()
+        evaluated = {name: {"value": value, "n": 8, "low": 0.1, "high": 0.9} for name, value in observed.items()}
+        unobserved = {"failed_to_act": {"value": None, "n": 0, "low": None, "high": None}}
+        with Plain(Console(file=written, width=200)) as display:
+            display.start(TrainConfig(steps=1), 0)
+            display.step({"failed_to_act": None, "step": 1, "seconds_step": 1.0, **observed})
+            display.evaluation({"step": 1, "questions": 8, "metrics": {**unobserved, **evaluated}})
+        return written.getvalue()
+
+    assert "failed to act" not in printed()
+    assert printed(failed_to_act=0.25).count("failed to act 0.25") == 2
+    live = Terminal(Console(file=io.StringIO(), width=200))
+    for failed in (None, 0.5):
+        live.step({"failed_to_act": failed, "step": 1})
+        drawn = io.StringIO()
+        Console(file=drawn, width=200).print(live.drawing())
+        assert ("failed to act" in drawn.getvalue()) == (failed is not None)
+
+    def headings(value: float | None) -> tuple[str, ...]:
+        outcome = outcome_of({"metrics": {"failed_to_act": {"value": value}}}, [])
+        return columns([Measured(label="GRPO", role="grpo", outcome=outcome, intervals={})])
+
+    assert set(headings(0.5)) - set(headings(None)) == {"Failed to act"}
 
 
 @pytest.mark.usefixtures("added")

@@ -152,6 +152,17 @@ class TestStep:
         assert len(page(show(run), "/rollouts?run=run&step=3&show=premature").of_class("group")) == 1
         assert len(page(show(run), "/rollouts?run=run&step=2&show=premature").of_class("group")) == 0
 
+    def test_forbidden_attempts_and_calls_of_no_use_are_found(self, run: Path, show: Show, group: Group) -> None:
+        client = show(run)
+        address = "/rollouts?run=run&step={}&show=forbidden&show=over_acting"
+        assert len(page(client, address.format(2)).of_class("group")) == 0
+        question = replace(group.question, forbidden_tools=frozenset({"image_zoom_in"}))
+        rollouts = tuple(replace(each, episode=replace(each.episode, question=question)) for each in group.rollouts)
+        write_rollouts(
+            run / "rollouts", 3, [replace(group, question=question, rollouts=rollouts, branches=())], limit=0
+        )
+        assert len(page(client, address.format(3)).of_class("group")) == 1
+
     def test_a_group_that_is_not_saved_whole_says_so(self, run: Path, show: Show, group: Group) -> None:
         write_rollouts(run / "rollouts", 3, [group], limit=3)
         assert "3 of 4 saved" in page(show(run), "/rollouts?run=run&step=3").text

@@ -16,7 +16,7 @@ from axpo_envs.adapters.messages import (
 from axpo_envs.digest import digest_of
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import InfrastructureFault
-from axpo_envs.observation import wrap_results
+from axpo_envs.observation import without_tags, wrap_results
 from axpo_envs.types import EpisodeState, StopReason
 
 
@@ -67,7 +67,7 @@ def rllm_workflow(env: ToolEnv) -> Any:
                         )
                     )
                     if state.stop is None:
-                        shown = wrap_results(state.turns[-1].observation)
+                        shown = wrap_results(without_tags(state.turns[-1].observation))
                         messages = [*messages, {"role": "user", "content": content_of(shown, image_url_part)}]
             except InfrastructureFault as fault:
                 episode = Episode(id=uid, task=task, info={"fault": str(fault)})

@@ -14,6 +14,7 @@ from axpo_envs.digest import digest_of
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.examples import call_turn
+from axpo_envs.observation import without_tags
 from axpo_envs.parsing import parse_turn
 from axpo_envs.plumbing.web import Retries
 from axpo_envs.tool.protocol import Tool
@@ -76,7 +77,7 @@ class ToolEpisode:
             raise
         turn = self._state.turns[-1]
         parts = turn.observation or turn.calls[-1].result.content
-        return content_of(parts, pillow_part)
+        return content_of(without_tags(parts), pillow_part)
 
     def _finish(self, completion: Sequence[Mapping[str, Any]]) -> float | None:
         """Ends the episode with the last message and scores it; None where the infrastructure failed.

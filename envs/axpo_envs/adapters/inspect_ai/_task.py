@@ -9,6 +9,7 @@ from axpo_envs.adapters.messages import data_url, turn_of_message
 from axpo_envs.digest import digest_of
 from axpo_envs.env import ToolEnv
 from axpo_envs.images import ImageRef
+from axpo_envs.observation import without_tags, wrap_results
 from axpo_envs.plumbing.extras import requiring
 from axpo_envs.types import EpisodeState, Parts
 
@@ -144,9 +145,11 @@ def _answers(env: ToolEnv, episode: EpisodeState, message: Any) -> list[Any]:
     """A message for every call that the model's API knows of; of calls written into the text, one of the user's."""
     turn, calls = episode.turns[-1], list(message.tool_calls or ())
     if len(calls) != len(turn.calls):
-        return [ChatMessageUser(content=_content(("<tool_response>\n", *turn.observation, "\n</tool_response>")))]
+        return [ChatMessageUser(content=_content(wrap_results(without_tags(turn.observation))))]
     return [
-        ChatMessageTool(content=_content(env.results([record])), tool_call_id=call.id, function=call.function)
+        ChatMessageTool(
+            content=_content(without_tags(env.results([record]))), tool_call_id=call.id, function=call.function
+        )
         for call, record in zip(calls, turn.calls, strict=True)
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 from axpo_envs.adapters.messages import content_of, image_url_part
 from axpo_envs.digest import digest_of
 from axpo_envs.env import ToolEnv
-from axpo_envs.observation import wrap_results
+from axpo_envs.observation import without_tags, wrap_results
 from axpo_envs.plumbing.extras import requiring
 from axpo_envs.types import EpisodeState
 
@@ -58,7 +58,7 @@ class SkyRLEnv(BaseTextEnv):  # type: ignore[misc]  # the library has no types
         self.turns = len(state.turns)
         observations = []
         if state.stop is None:
-            content = content_of(wrap_results(transition.observation), image_url_part)
+            content = content_of(wrap_results(without_tags(transition.observation)), image_url_part)
             observations = [{"role": "user", "content": content}]
         metadata = {"stop": state.stop.value if state.stop else None, "truncated": transition.truncated}
         return BaseTextEnvStepOutput(
