@@ -14,8 +14,8 @@ from axpo.records._reading import read_steps
 from axpo.run._checkpoint import checkpoint_folders, newest_checkpoint, read_checkpoint
 from axpo.run._env_making import located_env, parse_env_args
 from axpo.run._governing import NONE, governed, located_file
-from axpo.run._policy_loading import load_settings
 from axpo.run.environments import SET_ASIDE, TRAIN, make_asked, make_worlds
+from axpo.run.policy_loading import load_settings
 from axpo.run.validation import check_model
 from axpo.settings._evaluation import EvalConfig
 from axpo.settings.config import ConfigError, SamplingConfig, TrainConfig

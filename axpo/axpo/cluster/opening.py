@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from axpo.cluster._amounts import amounts
-from axpo.cluster._rollouts import PlacedSampler, RolloutWorker
+from axpo.cluster.rollouts import PlacedSampler, RolloutWorker
 from axpo.settings._serving import LEARNER
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy
@@ -76,7 +76,7 @@ def opened_cluster(
     if given.address is None:
         yield NOWHERE
         return
-    from axpo.cluster._ray import RayShelf, connected
+    from axpo.cluster.on_ray import RayShelf, connected
 
     with connected(given) as ray_cluster, ExitStack() as until_done:
         workforces: dict[str, Workforce] = {}
@@ -99,7 +99,7 @@ def opened_cluster(
 
 
 def _rollout_order(config: TrainConfig, settings: LoadSettings) -> bytes:
-    from axpo.cluster._ray import RayShelf
+    from axpo.cluster.on_ray import RayShelf
 
     device = "cuda" if config.ray.rollouts.num_gpus else "cpu"
     return order(partial(RolloutWorker, config.model, replace(settings, device=device), RayShelf()))

@@ -11,9 +11,9 @@ from axpo.algorithm.step import SampledStep, Training
 from axpo.distributed.placing import make_optimizer, placed
 from axpo.distributed.ranks import ALONE, Ranks
 from axpo.run._checkpoint import Checkpoint
-from axpo.run._policy_loading import make_reference
 from axpo.run._sampling_ahead import read_ahead
 from axpo.run.environments import Worlds
+from axpo.run.policy_loading import make_reference
 from axpo.settings.config import TrainConfig
 from axpo_agents.policy import Sampler
 from axpo_agents.transformers_policy import TransformersPolicy

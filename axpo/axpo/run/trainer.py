@@ -22,7 +22,6 @@ from axpo.run._beginning import RunParts, here
 from axpo.run._checkpoint import Checkpoint, Progress, newest_checkpoint
 from axpo.run._following import RunRecords, followed, opened
 from axpo.run._governing import governed_worlds
-from axpo.run._policy_loading import load_settings
 from axpo.run._question_filter import filtered
 from axpo.run._resumption import changed, differences
 from axpo.run._room import check_first_questions
@@ -33,6 +32,7 @@ from axpo.run._training_run import Audience, RunResult, TrainingRun
 from axpo.run.callbacks import Callback
 from axpo.run.display import SILENT, Display
 from axpo.run.environments import Worlds, envs_of, given_worlds, make_worlds, name_of_given, with_envs
+from axpo.run.policy_loading import load_settings
 from axpo.run.validation import check_new_folder, check_ranks, resolved
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import read_toml, to_toml

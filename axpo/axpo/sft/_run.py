@@ -17,8 +17,8 @@ from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import held
 from axpo.records._jsonl import JsonLines
 from axpo.records._manifest import check_manifest, write_manifest
-from axpo.run._policy_loading import load_settings
 from axpo.run.environments import Worlds, make_worlds
+from axpo.run.policy_loading import load_settings
 from axpo.run.validation import check_model, located, located_path
 from axpo.settings.config import ConfigError, SamplingConfig
 from axpo.settings.config_file import checked, read_toml, to_toml

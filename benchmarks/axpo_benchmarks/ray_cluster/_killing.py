@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import ray
 
-from axpo.cluster._ray import RayCluster, RayWorker
-from axpo.settings._ray import RayConfig
+from axpo.cluster.on_ray import RayCluster, RayWorker
+from axpo.settings.config import RayConfig
 from axpo_envs.outposts import WorkerLost
 
 

@@ -16,10 +16,10 @@ import axpo
 from axpo import Training, train_step
 from axpo.algorithm.sampling import sample_groups
 from axpo.algorithm.types import Group
-from axpo.cluster._ray import RayShelf, connected
-from axpo.cluster._rollouts import PlacedSampler, RolloutWorker
-from axpo.run._policy_loading import load_settings
+from axpo.cluster.on_ray import RayShelf, connected
+from axpo.cluster.rollouts import PlacedSampler, RolloutWorker
 from axpo.run.callbacks import Callback, RunMoment
+from axpo.run.policy_loading import load_settings
 from axpo.settings.config import (
     LogConfig,
     LossConfig,

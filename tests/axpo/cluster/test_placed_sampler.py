@@ -13,9 +13,9 @@ import pytest
 
 from axpo import TrainConfig, Training, train_step
 from axpo.algorithm.step import StepOutcome
-from axpo.cluster._rollouts import PlacedSampler, RolloutWorker, Weights
 from axpo.cluster._weights import HereShelf
 from axpo.cluster.opening import check_cluster
+from axpo.cluster.rollouts import PlacedSampler, RolloutWorker, Weights
 from axpo.run.trainer import load_settings
 from axpo.settings.config import ConfigError, RayConfig, WorkersConfig
 from axpo_agents.errors import NonFiniteRowError

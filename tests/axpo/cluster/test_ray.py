@@ -89,16 +89,16 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
     errors.GetTimeoutError = type("GetTimeoutError", (RayError,), {})  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ray", stand_in)
     monkeypatch.setitem(sys.modules, "ray.exceptions", errors)
-    monkeypatch.delitem(sys.modules, "axpo.cluster._ray", raising=False)
+    monkeypatch.delitem(sys.modules, "axpo.cluster.on_ray", raising=False)
     stand_in.errors = errors  # type: ignore[attr-defined]
     yield stand_in
-    sys.modules.pop("axpo.cluster._ray", None)
+    sys.modules.pop("axpo.cluster.on_ray", None)
 
 
 def module() -> Any:
-    import axpo.cluster._ray
+    import axpo.cluster.on_ray
 
-    return axpo.cluster._ray
+    return axpo.cluster.on_ray
 
 
 class Adder:
