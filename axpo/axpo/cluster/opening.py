@@ -48,11 +48,11 @@ def check_cluster(config: TrainConfig) -> None:
         amounts(kind, wanted)
     if given.address is None:
         return
-    require_extra(EXTRA, f"--ray {given.address}")
     if config.sampler != LEARNER and given.rollouts.workers:
         raise ConfigError(
             f"ray.rollouts.workers: expected 0 where {config.sampler} samples; got {given.rollouts.workers}"
         )
+    require_extra(EXTRA, f"--ray {given.address}")
 
 
 @contextmanager
