@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from axpo_envs.errors import InfrastructureFault
 from axpo_envs.gate import Decided, UnrecordedError, Verdict
 from axpo_envs.governance.audit_log._opening import open_log
 from axpo_envs.governance.audit_log._redaction import Redactor
-from axpo_envs.governance.audit_log._writing import AuditLog, LogSettings
+from axpo_envs.governance.audit_log._writing import AuditLog, LogSettings, own_version
 from axpo_envs.governance.policy import Recording
 from axpo_envs.images import ImageRef
 from axpo_envs.tool.protocol import Effects
@@ -96,7 +95,7 @@ class EpisodeLog:
             "by": "" if ruling is None else ruling.by,
             "reason": "" if ruling is None else redactor.text(ruling.reason),
             "outcome": decided.outcome.value,
-            "versions": {"axpo": version("axpo"), "policy": self.policy},
+            "versions": {"axpo": own_version(), "policy": self.policy},
         }
         if decided.arguments is None:
             entry["text"] = redactor.text(decided.call.arguments)[:MAX_ARGUMENTS]

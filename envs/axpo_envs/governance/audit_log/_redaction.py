@@ -34,9 +34,7 @@ SECRET_PATTERNS: Final = (
 )
 """What secrets look like: keys and tokens of services, private keys, JSON web tokens."""
 _PASSWORD_IN_ADDRESS: Final = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^\s/:@]{0,200}:)[^\s/@]{1,500}(?=@)")
-_NAMED: Final = re.compile(
-    rf"(?i)((?:{_WORDS})[\"']?\s{{0,9}}[:=]\s{{0,9}})(\"[^\"]*\"?|'[^']*'?|[^\s\"',;&}}]+)"
-)
+_NAMED: Final = re.compile(rf"(?i)((?:{_WORDS})[\"']?\s{{0,9}}[:=]\s{{0,9}})(\"[^\"]*\"?|'[^']*'?|[^\s\"',;&}}]+)")
 _CARD: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
 
 

@@ -11,6 +11,7 @@ is read first, and a line that it left torn is cut off, which a record of its ow
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
@@ -80,8 +81,7 @@ class AuditLog:
             if foreign:
                 raise AuditLogError(f"audit log: expected an empty folder, or a log; {folder} holds {foreign[0]}")
             with self._turn():
-                self._head()
-                self._write_pending()
+                self._write_pending(self._head())
         except OSError as error:
             raise AuditLogError(f"audit log: cannot write {folder}: {error}") from error
         keep_track(self)
@@ -94,14 +94,13 @@ class AuditLog:
             urgent: it is on the disk when this returns.
 
         Raises:
-            OSError: it cannot be written, or what was written before cannot be put on the disk; it is not in the log.
+            OSError: it cannot be written, and is not in the log; or, what was written before, or an urgent record,
+                cannot be put on the disk.
         """
         with self._lock:
             self._check_sync()
             with self._turn():
-                self._head()
-                self._write_pending()
-                head = self._write(record)
+                head = self._write(record, self._write_pending(self._head()))
                 if urgent:
                     self._sync()
             self._count()
@@ -127,7 +126,8 @@ class AuditLog:
             OSError: that is not possible.
         """
         with self._lock, self._turn():
-            self._write_pending()
+            if self._pending or self._lost:
+                self._write_pending(self._head())
             self._sync()
 
     def close(self) -> None:
@@ -162,17 +162,17 @@ class AuditLog:
         except filelock.Timeout as error:
             raise OSError(f"{self.folder}: another writer has held the log for {_WAIT_S:g} s") from error
 
-    def _write_pending(self) -> None:
+    def _write_pending(self, head: Head) -> Head:
         if self._lost:
-            self._write({"kind": "lost", "records": self._lost})
+            head = self._write({"kind": "lost", "records": self._lost}, head)
             self._lost = 0
         while self._pending:
-            self._write(self._pending[0])
+            head = self._write(self._pending[0], head)
             del self._pending[0]
+        return head
 
-    def _write(self, record: Mapping[str, Any]) -> Head:
-        """Appends one record behind the head; the turn is this writer's."""
-        head = self._head()
+    def _write(self, record: Mapping[str, Any], head: Head) -> Head:
+        """Appends one record behind the head, and returns the new head; the turn is this writer's."""
         line, own = self._line(record, head)
         if not head.file or (head.size > 0 and head.size + len(line) > self._settings.rotate_bytes):
             head = self._begin_file(head)
@@ -188,7 +188,7 @@ class AuditLog:
         if head.file:
             self._sync()
         name = file_name(file_number(head.file) + 1)
-        versions = {"axpo": _version(), "python": ".".join(map(str, sys.version_info[:3]))}
+        versions = {"axpo": own_version(), "python": ".".join(map(str, sys.version_info[:3]))}
         opening = {"kind": "file", "format": FORMAT, "log": head.log, "versions": versions}
         line, own = self._line(opening, head)
         return self._put(line, replace(head, file=name, size=len(line), n=head.n + 1, hash=own))
@@ -245,16 +245,16 @@ class AuditLog:
     def _is_at(self, head: Head) -> bool:
         """Whether the head's file is as the head says, and is the newest."""
         number = file_number(head.file)
-        if not number or (self.folder / file_name(number + 1)).exists():
+        if not number or os.path.exists(f"{self.folder}/{file_name(number + 1)}"):  # noqa: PTH110 - before every record
             return False
         try:
-            return (self.folder / head.file).stat().st_size == head.size
+            return os.stat(f"{self.folder}/{head.file}").st_size == head.size  # noqa: PTH116
         except FileNotFoundError:
             return False
 
     def _count(self) -> None:
         if self._unsynced >= self._settings.sync_records:
-            self._sync()
+            self._sync_in_time()
         elif self._unsynced and self._timer is None:
             self._timer = threading.Timer(self._settings.sync_seconds, self._sync_in_time)
             self._timer.daemon = True
@@ -299,7 +299,9 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _version() -> str:
+@functools.cache
+def own_version() -> str:
+    """The version of this distribution."""
     try:
         return version("axpo")
     except PackageNotFoundError:
