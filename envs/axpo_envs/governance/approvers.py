@@ -83,7 +83,7 @@ class TerminalApprover:
     """Asks at the terminal, one call after another.
 
     Args:
-        timeout_s: seconds within which an answer must come.
+        timeout_s: seconds within which an answer must come, from when a call is shown.
         reads: where answers are typed; by default the process's standard input, which must be a terminal.
         writes: where questions are shown; by default standard error.
     """
@@ -180,6 +180,10 @@ def answer_of(approver: Approver, request: ApprovalRequest, timeout_s: float) ->
         TypeError: it answers with something else.
         Exception: whatever it raises but an `InfrastructureFault`.
     """
+    if isinstance(approver, TerminalApprover):
+        # It keeps its time by itself, from when a call is shown: others wait for their turn.
+        shown = approver(request)
+        return shown, "" if shown is not None else "nobody answered"
     told: list[Any] = []
 
     def ask() -> None:
@@ -191,7 +195,7 @@ def answer_of(approver: Approver, request: ApprovalRequest, timeout_s: float) ->
     # A call that waits cannot be stopped: its thread is left behind, and its answer is heard by nobody.
     asking = threading.Thread(target=ask, name="approver", daemon=True)
     asking.start()
-    asking.join(timeout_s + (1.0 if isinstance(approver, TerminalApprover) else 0.0))
+    asking.join(timeout_s)
     if not told:
         return None, f"no answer came within {timeout_s:g} s"
     answer = told[0]

@@ -13,6 +13,7 @@ import pytest
 
 from axpo_envs import EnvConfigError, ToolEnv, Verdict
 from axpo_envs.governance import Approval, ApprovalRequest, HttpApprover, TerminalApprover
+from axpo_envs.governance.approvers import answer_of
 
 REQUEST = ApprovalRequest(
     id="1",
@@ -69,6 +70,19 @@ def test_a_person_answers_with_a_letter(terminal: Terminal, typed: str, verdict:
     assert "pay (external) by payer, question q" in terminal.shown
     assert "5 would be paid" in terminal.shown
     assert "\x1b" not in terminal.shown
+
+
+def test_calls_wait_for_their_turn_at_the_terminal(terminal: Terminal) -> None:
+    approver = TerminalApprover(60.0, reads=terminal.reads, writes=terminal)  # type: ignore[arg-type]
+    answers: list[Any] = []
+    threads = [threading.Thread(target=lambda: answers.append(answer_of(approver, REQUEST, 0.0))) for _ in range(3)]
+    terminal.answers = ["y\n", "n\n", "y\n"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    verdicts = [approval.verdict for approval, _ in answers]
+    assert sorted(verdicts) == [Verdict.ALLOW, Verdict.ALLOW, Verdict.DENY]
 
 
 def test_what_is_no_answer_is_asked_again(terminal: Terminal) -> None:

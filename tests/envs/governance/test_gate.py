@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import gymnasium
 import pytest
 
 from axpo_envs import (
@@ -375,6 +376,17 @@ def test_a_governed_copy_leaves_the_environment_as_it_was(make: Make, say: Say, 
     dry = env.governed(Governance(policy={"default": "dry_run"}))
     assert say(dry, "pay", amount=1).startswith("Dry run")
     assert say(env, "pay", amount=1) == "paid 1 to ACME"
+
+
+def test_a_governed_environment_travels_with_its_policy() -> None:
+    questions = [{"id": "q", "prompt": "?", "answer": "1"}]
+    env = gymnasium.make("axpo/ToolTask-v0", questions=questions, tools="measure").unwrapped
+    assert isinstance(env, ToolEnv)
+    dry = env.governed(Governance(policy={"default": "dry_run"}))
+    dry.reset(seed=0)
+    there = pickle.loads(pickle.dumps(dry))
+    assert there.rules.fingerprint == dry.rules.fingerprint != env.rules.fingerprint
+    there.restore(dry.snapshot())
 
 
 def test_a_gate_travels_to_other_processes(make: Make) -> None:

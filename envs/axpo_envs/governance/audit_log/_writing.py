@@ -42,6 +42,7 @@ from axpo_envs.governance.audit_log._recovery import read_head, recover
 
 _LOGGER: Final = logging.getLogger(__name__)
 _WAIT_S: Final = 60.0
+_FLAGS: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +152,7 @@ class AuditLog:
         self._file: int | None = None
         self._open_name = ""
         self._unsynced = 0
+        self._begun = False
         self._timer: threading.Timer | None = None
         self._sync_error: OSError | None = None
 
@@ -191,6 +193,7 @@ class AuditLog:
         versions = {"axpo": own_version(), "python": ".".join(map(str, sys.version_info[:3]))}
         opening = {"kind": "file", "format": FORMAT, "log": head.log, "versions": versions}
         line, own = self._line(opening, head)
+        self._begun = True
         return self._put(line, replace(head, file=name, size=len(line), n=head.n + 1, hash=own))
 
     def _put(self, line: bytes, after: Head) -> Head:
@@ -211,9 +214,9 @@ class AuditLog:
         return after
 
     def _put_head(self, head: Head) -> None:
-        file = os.open(self.folder / HEAD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = os.open(self.folder / HEAD, os.O_RDWR | os.O_CREAT | _FLAGS, 0o644)
         try:
-            if os.pwrite(file, head.to_bytes(), 0) != HEAD_BYTES:
+            if os.write(file, head.to_bytes()) != HEAD_BYTES:
                 raise OSError(f"{self.folder / HEAD} could not be written")
         finally:
             os.close(file)
@@ -224,7 +227,7 @@ class AuditLog:
             os.close(self._file)
             self._file = None
         if self._file is None:
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS
             self._file, self._open_name = os.open(self.folder / name, flags, 0o644), name
         return self._file
 
@@ -278,17 +281,25 @@ class AuditLog:
             self._timer = None
         if self._file is not None and self._unsynced:
             os.fsync(self._file)
-            head = os.open(self.folder / HEAD, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                os.fsync(head)
-            finally:
-                os.close(head)
+            _sync_path(self.folder / HEAD)
+            if self._begun and os.name == "posix":
+                # Else a new file might have no name after a power cut.
+                _sync_path(self.folder)
+            self._begun = False
         self._unsynced = 0
 
     def _let_go(self) -> None:
         if self._file is not None:
             os.close(self._file)
         self._file, self._open_name = None, ""
+
+
+def _sync_path(path: Path) -> None:
+    file = os.open(path, (os.O_RDONLY if path.is_dir() else os.O_RDWR) | _FLAGS)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _is_own(name: str) -> bool:
