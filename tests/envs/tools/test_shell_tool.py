@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from axpo_envs import EnvConfigError, ListQuestions, Snapshot, ToolEnv, ToolEnvSpec, call_turn
+from axpo_envs.backends.commands import runner
 from axpo_envs.backends.commands.runner import available_isolations
 from axpo_envs.backends.commands.trees import EntryKind
 from axpo_envs.rewards import ExactMatch
@@ -214,6 +215,17 @@ class TestSettings:
         others.append(ShellTool(FILES, limits=SMALL))
         assert len({each.fingerprint for each in (tool, *others)}) == 5
         assert tool.effects is Effects.STATEFUL
+
+
+def test_making_it_says_why_there_is_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(runner, "_GUEST", "import sys; sys.exit('it cannot start')")
+    runner._refusal.cache_clear()
+    try:
+        with pytest.raises(EnvConfigError, match=r"no program bwrap on the PATH; namespaces: it cannot start\)"):
+            ShellTool(FILES)
+    finally:
+        runner._refusal.cache_clear()
 
 
 def test_a_preview_names_the_files(small: ShellTool) -> None:

@@ -127,6 +127,8 @@ def _converse(isolation: Isolation, command: Command, limits: CommandLimits) -> 
             try:
                 ours.settimeout(_GRACE_S + limits.seconds)
                 return _ask(ours, isolation, arena, command, limits)
+            except RefusedError as error:
+                raise RefusedError(_complaint(process, errors) or str(error)) from None
             except (OSError, EOFError, FrameError) as error:
                 complaint = _complaint(process, errors)
                 raise InfrastructureFault(f"the sandbox of a command failed: {complaint or error}") from error
