@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 LOCAL: Final = "local"
 """A cluster of this machine, for the run alone."""
+AUTO: Final = "auto"
+"""The cluster that this machine is part of."""
+_REACHED_S: Final = 10.0
+"""Seconds in which a cluster must answer."""
 
 
 class RayShelf:
@@ -158,6 +163,7 @@ def connected(config: RayConfig) -> Iterator[RayCluster]:
     if ray.is_initialized():
         yield RayCluster(config)
         return
+    _check_reachable(str(config.address))
     # Nothing is told to others of what a user runs.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
@@ -171,6 +177,23 @@ def connected(config: RayConfig) -> Iterator[RayCluster]:
         yield RayCluster(config)
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Holds an address to somebody listening there: Ray itself would try for minutes.
+
+    Raises:
+        ConfigError: it is none, or nobody does.
+    """
+    if address in (LOCAL, AUTO):
+        return
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"ray.address: expected {LOCAL}, {AUTO}, HOST:PORT or ray://HOST:PORT; got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACHED_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"ray.address: expected a cluster at {address!r}; {error}") from error
 
 
 def _of_this_machine(config: RayConfig) -> dict[str, Any]:

@@ -65,8 +65,8 @@ class Ray(ModuleType):
         return self.initialized
 
     def init(self, **given: Any) -> None:
-        if given["address"] == "nowhere:1":
-            raise ConnectionError("nobody answers")
+        if self.trouble is not None:
+            raise self.trouble
         self.given, self.initialized = given, True
 
     def shutdown(self) -> None:
@@ -167,9 +167,20 @@ def test_a_local_cluster_has_what_its_workers_take(ray: Ray) -> None:
 
 
 def test_a_connection_that_was_there_stays_and_one_that_cannot_be_made_is_named(ray: Ray) -> None:
-    with pytest.raises(ConfigError, match=r"ray\.address: expected a cluster at 'nowhere:1'; nobody answers"):
-        module().connected(RayConfig(address="nowhere:1")).__enter__()
-    ray.initialized = True
+    for address, told in (
+        ("127.0.0.1:9", r"expected a cluster at '127\.0\.0\.1:9'; .*refused"),
+        ("ray://127.0.0.1:9", "refused"),
+        ("somewhere", "expected local, auto, HOST:PORT or ray://HOST:PORT; got 'somewhere'"),
+    ):
+        with pytest.raises(ConfigError, match=told), module().connected(RayConfig(address=address)):
+            pass
+    ray.trouble = ConnectionError("nobody answers")
+    with (
+        pytest.raises(ConfigError, match=r"ray\.address: expected a cluster at 'auto'; nobody answers"),
+        module().connected(RayConfig(address="auto")),
+    ):
+        pass
+    ray.trouble, ray.initialized = None, True
     with module().connected(RayConfig(address="auto")):
         pass
     assert ray.initialized
