@@ -100,6 +100,12 @@ _COMMANDS: Final = {
     "viewer": _Command(
         summary="how long the pages of `axpo view` take", module="viewer", config="ViewerConfig", run="run_viewer"
     ),
+    "plan": _Command(
+        summary="what `axpo plan` predicts of short runs, beside what they take",
+        module="plan_check",
+        config="PlanConfig",
+        run="run_plan",
+    ),
     "adapters": _Command(
         summary="the adapters against the real libraries, in temporary environments",
         module="adapter_checks",

@@ -6,7 +6,7 @@ import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import tyro
 from rich.console import Console
@@ -28,6 +28,8 @@ PARTS: Final = {
     "trl": "axpo_benchmarks.speed.trl_step",
     "tool-step": "axpo_benchmarks.speed.tool_step",
     "step": "axpo_benchmarks.speed.training_step",
+    "engines": "axpo_benchmarks.speed.engines",
+    "cuda": "axpo_benchmarks.speed.cuda",
 }
 """Parts of the table and the modules whose `measure` gives their rows."""
 
@@ -37,9 +39,14 @@ class SpeedConfig:
     """Measure speed: ratios within one run, and costs on this machine."""
 
     parts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Parts to measure (environment, tools, python, training, rollout, trl, tool-step, step); all by default."""
+    """Parts to measure (environment, tools, python, training, rollout, trl, tool-step, step, engines, cuda); all by
+    default."""
     only: tuple[str, ...] = ()
     """The same as an option."""
+    device: str = "cuda"
+    """Torch device of the part `cuda`."""
+    shape: Literal["qwen3-vl-2b", "toy"] = "qwen3-vl-2b"
+    """Shape of the part `cuda`."""
     json: Path | None = None
     """Write the rows, the machine and the versions to this file."""
 
@@ -60,7 +67,8 @@ def run_speed(config: SpeedConfig) -> int:
         for number, part in enumerate(wanted, start=1):
             heartbeat.doing(f"measuring {part}, part {number} of {len(wanted)}")
             try:
-                rows += importlib.import_module(PARTS[part]).measure()
+                options = {"device": config.device, "shape": config.shape} if part == "cuda" else {}
+                rows += importlib.import_module(PARTS[part]).measure(**options)
             except LeftOut as reason:
                 say(f"axpo-bench: {part} is left out: {reason}")
                 if asked:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
+from axpo_agents.engine._tree_attention import TreeAttention
 from axpo_agents.engine.network import Network
 from axpo_agents.engine.sampler import Sampler
 from axpo_agents.engine.vision import Patchifier
@@ -53,6 +54,10 @@ class BareModel:
     def parameters(self) -> list[torch.nn.Parameter]:
         """Its weights."""
         return list(self.network.model.parameters())
+
+    def scored_by(self, attention: str) -> Scorer:
+        """What scores packed trees with another kind of attention: `dense`, the plain form, `flex` or `parts`."""
+        return Scorer(self.network, Packing.TREE, TreeAttention(attention))
 
     def sampler(self, *, cache_bytes: int = 2**29) -> Sampler:
         """What draws turns that end by their limit alone, with nothing remembered as yet."""

@@ -18,7 +18,7 @@ from axpo.settings.config import TrainConfig
 
 LOGITS_AT_ONCE: Final = 2**26
 """Logits that are made at a time where a family's head is plain; see `axpo_agents.engine`."""
-UNEVEN: Final = 1.25
+UNEVEN: Final = 1.1
 """How much larger than the mean the largest mini-batch is taken to be."""
 _FLOAT: Final = 4
 
@@ -33,6 +33,8 @@ class Passing:
     """Tokens of them that predict a sampled one."""
     image_tokens: float
     """Tokens of different images that are shown in it."""
+    accumulates: bool
+    """Whether a mini-batch takes several passes, so that gradients lie there while the next one's activations do."""
 
     @classmethod
     def of(cls, config: TrainConfig, work: Workload, *, learners: int) -> Self:
@@ -46,6 +48,7 @@ class Passing:
             tokens=tokens,
             predicted=min(1.0, share) * work.sampled_tokens * min(1.0, work.trained_share),
             image_tokens=min(1.0, share) * work.images * work.image_tokens,
+            accumulates=minibatch > config.optim.micro_batch_tokens,
         )
 
 
@@ -61,7 +64,8 @@ def activation_parts(
         kept = item * shape.hidden * shape.layers + layer
         name += ", recomputed"
     yield name, passing.tokens * kept
-    working = item * (3 * shape.intermediate + 4 * shape.hidden + 2 * shape.attention_width)
+    # The gradients around the last layer's last projection, whose inputs are still kept.
+    working = item * (shape.intermediate + 2 * shape.hidden)
     yield "working memory of the backward pass", passing.tokens * working
     if shape.tower is not None and not config.policy.freeze_vision and not config.policy.lora_rank:
         patches = passing.image_tokens * shape.tower.patches_per_token

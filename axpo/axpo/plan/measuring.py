@@ -108,7 +108,7 @@ class _Bench:
 
     def sampling(self) -> dict[str, float]:
         """Costs of sampling: two sizes of batches, with turns of two lengths each."""
-        few, many = (self._prompts(groups) for groups in _GROUPS)
+        few, many = (self._prompts(groups, shown=False) for groups in _GROUPS)
         (few_short, few_long), (many_short, many_long) = (
             [self._sample(rows, steps) for steps in _STEPS] for rows in (few, many)
         )
@@ -119,8 +119,10 @@ class _Bench:
         begun = [few_short - _STEPS[0] * (step + row * len(few)), many_short - _STEPS[0] * (step + row * len(many))]
         read = max(0.0, (begun[1] - begun[0]) / (_GROUPS[1] - _GROUPS[0]) / max(self.work.prompt, 1.0))
         call = max(0.0, begun[0] - read * self.work.prompt)
-        # What images take is in what prompts take.
-        return {"call_s": call, "read_s": read, "image_s": 0.0, "step_s": step, "row_s": row}
+        image = 0.0
+        if images := self._images_of([prefix.sequence for prefix in self._prompts(_GROUPS[1])]):
+            image = max(0.0, self._sample(self._prompts(_GROUPS[1]), _STEPS[0]) - many_short) / images
+        return {"call_s": call, "read_s": read, "image_s": image, "step_s": step, "row_s": row}
 
     def questions(self, env: ToolEnv, model: KnownModel) -> float:
         """Cost of a question: it is drawn, and its prompt encoded."""
@@ -137,7 +139,9 @@ class _Bench:
     def passes(self) -> dict[str, float]:
         """Costs of passes with and without gradient."""
         scorer = self.model.scorer
-        groups = [self._groups(count) for count in _GROUPS]
+        groups = [self._groups(count, shown=False) for count in _GROUPS]
+        shown = self._groups(_GROUPS[1])
+        images = self._images_of(shown)
         tokens = [sum(each.tokens for each in scorer.plan(group, tokens=2**40)) for group in groups]
         found = {}
         for name, gradient in (("reference", False), ("train", True)):
@@ -146,7 +150,10 @@ class _Bench:
             token = token if token > 0 else seconds[1] / tokens[1]
             found[f"{name}_s"] = token
             found[f"{name}_pass_s"] = max(0.0, seconds[0] - token * tokens[0])
-        return {**found, "train_image_s": 0.0}
+        image = 0.0
+        if images:
+            image = max(0.0, self._timed(partial(self._pass, shown, gradient=True)) - seconds[1]) / images
+        return {**found, "train_image_s": image}
 
     def optimizer(self) -> dict[str, float]:
         """Costs of an optimizer step, and of copying all weights."""
@@ -192,31 +199,40 @@ class _Bench:
             seconds.append(self.clock.now() - started)
         return median(seconds)
 
-    def _prompts(self, groups: int) -> list[Prefix]:
+    def _images_of(self, sequences: list[TokenSequence]) -> int:
+        """Different images among them."""
+        return len({image.digest for sequence in sequences for image in sequence.images})
+
+    def _prompts(self, groups: int, *, shown: bool = True) -> list[Prefix]:
         size = self.work.group_size
         return [
-            Prefix(sequence=self._sequence(group, None), seed=group * size + row)
+            Prefix(sequence=self._sequence(group, None, shown=shown), seed=group * size + row)
             for group in range(groups)
             for row in range(size)
         ]
 
-    def _groups(self, groups: int) -> list[TokenSequence]:
-        """Rollouts of groups, as many of them with a tool's result as are expected."""
+    def _groups(self, groups: int, *, shown: bool = True) -> list[TokenSequence]:
+        """Rollouts of groups, as many of them with a tool's result as are expected; text in place of images if not
+        shown."""
         size = self.work.group_size
         acting = round(self.work.tool_rate * size)
-        return [self._sequence(group, row, acting=row < acting) for group in range(groups) for row in range(size)]
+        return [
+            self._sequence(group, row, acting=row < acting, shown=shown)
+            for group in range(groups)
+            for row in range(size)
+        ]
 
-    def _sequence(self, group: int, row: int | None, *, acting: bool = False) -> TokenSequence:
+    def _sequence(self, group: int, row: int | None, *, acting: bool = False, shown: bool = True) -> TokenSequence:
         """A prompt, and behind it the turns of a rollout unless its number is None."""
         work, draw = self.work, random.Random(f"{group}")
-        parts = [self._context(work.prompt_tokens, round(work.prompt_images), draw)]
+        parts = [self._context(work.prompt_tokens, work.prompt_images, draw, shown=shown)]
         flags = [False]
         own = random.Random(f"{group} {row}")
         if row is not None:
             turns = max(1, round(work.calls)) + 1 if acting else 1
             for turn in range(turns):
                 if turn:
-                    parts.append(self._context(work.observation_tokens, round(work.observation_images), own))
+                    parts.append(self._context(work.observation_tokens, work.observation_images, own, shown=shown))
                     flags.append(False)
                 parts.append((self._words(max(2, round(work.turn_tokens)), own), ()))
                 flags.append(True)
@@ -225,18 +241,20 @@ class _Bench:
         images = tuple(image for _, shown in parts for image in shown)
         return TokenSequence(ids=ids, images=images, sampled=sampled, logprobs=(0.0,) * len(ids))
 
-    def _context(self, words: float, images: int, draw: random.Random) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
-        """Text, then images, and a last word."""
-        settings = self.model.images
+    def _context(
+        self, words: float, images: float, draw: random.Random, *, shown: bool
+    ) -> tuple[tuple[int, ...], tuple[ImageRef, ...]]:
+        """Text, then images or as many words, and a last word."""
+        settings, count = self.model.images, round(images)
+        if settings is None or not shown:
+            return self._words(max(2, round(words + count * self.work.image_tokens)), draw), ()
         ids = list(self._words(max(1, round(words) - 1), draw))
-        shown: list[ImageRef] = []
-        for _ in range(images if settings is not None else 0):
-            assert settings is not None
-            side = max(1, round(self.work.image_tokens**0.5)) * settings.patch * settings.merge
-            noise = np.random.default_rng(draw.getrandbits(32))
-            shown.append(ImageRef(noise.integers(0, 256, (side, side, 3), dtype=np.uint8)))
-            ids += [self.model.image_token] * settings.token_count(settings.grid(shown[-1]))
-        return (*ids, *self._words(1, draw)), tuple(shown)
+        side = max(1, round(self.work.image_tokens**0.5)) * settings.patch * settings.merge
+        noise = np.random.default_rng(draw.getrandbits(32))
+        pictures = [ImageRef(noise.integers(0, 256, (side, side, 3), dtype=np.uint8)) for _ in range(count)]
+        for picture in pictures:
+            ids += [self.model.image_token] * settings.token_count(settings.grid(picture))
+        return (*ids, *self._words(1, draw)), tuple(pictures)
 
     def _words(self, count: int, draw: random.Random) -> tuple[int, ...]:
         return tuple(draw.choices(self.model.words, k=count))

@@ -19,6 +19,10 @@ _FLOAT: Final = 4
 GIB: Final = 2**30
 _CPU_CACHE: Final = GIB // 2
 """What the engine keeps of keys and values on a CPU; on a CUDA device it is a third of its memory."""
+_GROWTH: Final = 64
+"""Slots by which a full buffer of keys and values grows at least."""
+_COPIED: Final = 1.25
+"""What it takes more while rows are copied."""
 _DRAWN: Final = 28
 """Bytes of a logit while a token is drawn: in float32, tempered, as log-probability, and summed up in float64."""
 _VLLM_SHARE: Final = 0.9
@@ -101,11 +105,15 @@ class Memory:
 def memory_of(config: TrainConfig, shape: ModelShape, work: Workload, placement: Placement) -> Memory:
     """What lies in the memory of one of the learner's devices."""
     sizes = _Sizes.of(config, shape, placement)
+    passing = Passing.of(config, work, learners=placement.learners)
     parts = [
         *_weights(config, shape, placement, sizes),
-        *_optimizer(config, placement, sizes),
+        *_optimizer(config, placement, sizes, accumulates=passing.accumulates),
         *_sampling(config, shape, work, placement, sizes),
-        *activation_parts_of(config, shape, work, placement),
+        *(
+            Part(name=name, bytes=size, when=When.BACKWARD)
+            for name, size in activation_parts(config, shape, passing, on_cuda=placement.on_cuda)
+        ),
     ]
     asynchronous = config.sampler == LEARNER and config.max_staleness > 0
     return Memory(
@@ -170,7 +178,7 @@ def _weights(config: TrainConfig, shape: ModelShape, placement: Placement, sizes
             yield Part(name="gathered policy that samples (FSDP2)", bytes=sizes.whole, when=When.SAMPLING)
 
 
-def _optimizer(config: TrainConfig, placement: Placement, sizes: _Sizes) -> Iterator[Part]:
+def _optimizer(config: TrainConfig, placement: Placement, sizes: _Sizes, *, accumulates: bool) -> Iterator[Part]:
     offload = config.ranks.cpu_offload and placement.is_divided
     trained = sizes.trained / sizes.divided
     masters = sizes.item < _FLOAT and not config.policy.lora_rank
@@ -185,7 +193,9 @@ def _optimizer(config: TrainConfig, placement: Placement, sizes: _Sizes) -> Iter
     }
     states = moments[config.optim.algorithm] * trained
     yield Part(name=f"optimizer states ({config.optim.algorithm})", bytes=states, on_host=offload)
-    yield Part(name="gradients", bytes=item * trained, when=When.BACKWARD, on_host=offload)
+    if accumulates:
+        # Those of a single pass come as its activations go.
+        yield Part(name="gradients", bytes=item * trained, when=When.BACKWARD, on_host=offload)
     yield Part(name="gradients in float32", bytes=_FLOAT * trained, when=When.STEP, on_host=offload)
     if placement.learners > 1 and not placement.is_divided:
         yield Part(name="buckets of gradients (DDP)", bytes=item * trained, when=When.BACKWARD | When.STEP)
@@ -207,20 +217,25 @@ def _sampling(
         item = sizes.adapters or sizes.item * sizes.trained
         yield Part(name="copies of the weights that sample ahead", bytes=sizes.whole + item, when=When.ALWAYS)
     cap = placement.memory_bytes / 3 if placement.on_cuda else _CPU_CACHE
-    rows = (work.episodes + work.grown) / placement.learners
-    needed = rows * work.sequence * slot_bytes(config, shape)
-    yield Part(name="keys and values (sampling)", bytes=min(cap, needed), when=When.SAMPLING)
-    at_a_time = min(work.episodes / placement.learners, max(1.0, cap / 2 / (work.sequence * slot_bytes(config, shape))))
+    slot = slot_bytes(config, shape)
+    kept = min(cap / 2, _slots(work) / placement.learners * slot)
+    yield Part(name="keys and values (sampling)", bytes=min(cap, _COPIED * kept), when=When.SAMPLING)
+    if not placement.is_divided:
+        yield Part(name="keys and values (remembered)", bytes=kept, when=When.BACKWARD | When.STEP)
+    at_a_time = min(work.episodes / placement.learners, max(1.0, cap / 2 / (work.sequence * slot)))
     yield Part(name="logits (sampling)", bytes=_DRAWN * at_a_time * shape.vocabulary, when=When.SAMPLING)
+
+
+def _slots(work: Workload) -> float:
+    """Slots of keys and values that a step's turns leave behind: each round has a buffer as wide as its longest row,
+    with room to grow."""
+    room = max(_GROWTH, work.longest_turn)
+    longest = work.prompt + work.calls * work.observation + 2 * work.longest_turn
+    first = work.episodes * (work.prompt + room)
+    later = work.episodes * (work.turns - 1) + work.grown * work.grown_turns
+    return first + later * (min(longest, work.longest_episode) + room)
 
 
 def slot_bytes(config: TrainConfig, shape: ModelShape) -> int:
     """Bytes of a token's keys and values in all layers."""
     return 2 * shape.layers * shape.key_width * item_size(config)
-
-
-def activation_parts_of(config: TrainConfig, shape: ModelShape, work: Workload, placement: Placement) -> Iterator[Part]:
-    """What a pass with gradients holds."""
-    passing = Passing.of(config, work, learners=placement.learners)
-    for name, size in activation_parts(config, shape, passing, on_cuda=placement.on_cuda):
-        yield Part(name=name, bytes=size, when=When.BACKWARD)

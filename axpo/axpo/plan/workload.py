@@ -26,7 +26,8 @@ class Expected:
     turn_tokens: Positive | None = None
     """Tokens that are sampled in a turn, on average; assumed to be a third of `sampling.max_turn_tokens`."""
     longest_turn: Positive | None = None
-    """Tokens of the longest turn of a step; assumed to be four average turns, within `sampling.max_turn_tokens`."""
+    """Tokens of the longest of all turns that are written at a time (first turns, say, or second ones); assumed to be
+    four average turns, within `sampling.max_turn_tokens`."""
     observation_tokens: NonNegative | None = None
     """Text tokens of a tool's result; assumed to be 128."""
     observation_images: NonNegative | None = None
@@ -67,7 +68,7 @@ class Workload:
     turn_tokens: float
     """Sampled tokens of a turn."""
     longest_turn: float
-    """Sampled tokens of a step's longest turn."""
+    """Sampled tokens of the longest of all turns that are written at a time."""
     observation_tokens: float
     """Text tokens of a tool's result."""
     observation_images: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,8 +37,12 @@ _TEXT: Final[dict[str, Any]] = {
 _PATCH: Final = IMAGE_TOKEN_SIDE // 2
 
 
-def save_text_model(folder: Path) -> Path:
+def save_text_model(folder: Path, sizes: Mapping[str, Any] | None = None) -> Path:
     """Writes a random Qwen3 (hidden 192, 4 layers, 6 heads, 2 of keys and values) with its tokenizer.
+
+    Args:
+        folder: made if missing.
+        sizes: other sizes, as a config names them.
 
     The vocabulary is that of the embedded policy: at this width the tokens of a published model would spend nearly all
     their time in the output layer, where in the model itself they spend little.
@@ -46,7 +51,7 @@ def save_text_model(folder: Path) -> Path:
         The folder.
     """
     tokenizer = build_tokenizer()
-    config = Qwen3Config(**_TEXT, **_ids(tokenizer), tie_word_embeddings=True)
+    config = Qwen3Config(**{**_TEXT, **(sizes or {})}, **_ids(tokenizer), tie_word_embeddings=True)
     return _save(folder, Qwen3ForCausalLM, config, tokenizer)
 
 
@@ -94,7 +99,7 @@ def save_vision_model(folder: Path) -> Path:
     return folder
 
 
-def endless(folder: Path) -> TransformersPolicy:
+def endless(folder: Path, *, device: str = "cpu", dtype: str = "float32") -> TransformersPolicy:
     """A policy of such a model that never ends a turn by itself: every turn has as many tokens as it may."""
     checkpoint = ModelFiles(str(folder))
     tokenizer = checkpoint.tokenizer()
@@ -103,7 +108,7 @@ def endless(folder: Path) -> TransformersPolicy:
     chat.stop_ids = ()
     patchifier = Patchifier(checkpoint.image_settings()) if checkpoint.shows_images else None
     with no_progress_bars():
-        model = load_model(checkpoint, torch.float32, torch.device("cpu"))
+        model = load_model(checkpoint, getattr(torch, dtype), torch.device(device))
     return TransformersPolicy(
         network=Network(model, patchifier, len(tokenizer)),
         chat=chat,

@@ -12,7 +12,7 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,21 @@ SHAPES: Final = (
 """What is measured."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Where steps are made, and how large the model is."""
+
+    device: str = "cpu"
+    """Torch device."""
+    dtype: str = "float32"
+    """Of weights and computation."""
+    sizes: Mapping[str, Any] | None = None
+    """Sizes of the model, see `save_text_model`."""
+
+
+ON_A_CPU: Final = Running()
+
+
 def measure() -> list[Row]:
     """The rows of whole steps.
 
@@ -80,13 +95,13 @@ def measure() -> list[Row]:
     return [row for shape in SHAPES for row in step_rows(shape)]
 
 
-def step_rows(shape: Shape) -> Iterator[Row]:
+def step_rows(shape: Shape, running: Running = ON_A_CPU, *, target: float | None = 3.0) -> Iterator[Row]:
     """Whole steps: TRL's / ours, and the seconds of both."""
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        checkpoint = save_text_model(Path(folder) / "model")
-        ours = OurStep(checkpoint, shape)
-        pairs = _alternate(_trainer(checkpoint, ours.prompts, shape), ours)
-    yield pairs.ratio(f"GRPO step, TRL / ours, {shape}", 3.0)
+        checkpoint = save_text_model(Path(folder) / "model", running.sizes)
+        ours = OurStep(checkpoint, shape, running)
+        pairs = _alternate(_trainer(checkpoint, ours.prompts, shape, running), ours)
+    yield pairs.ratio(f"GRPO step, TRL / ours, {shape}", target)
     for name, seconds in (("TRL", pairs.first), ("ours", pairs.second)):
         yield Absolute(name=f"GRPO step, {name}, {shape}", value=median(seconds), unit="s", limit=None)
 
@@ -97,14 +112,15 @@ class OurStep:
     Args:
         checkpoint: the model's folder.
         shape: sizes.
+        running: where it is made.
 
     Attributes:
         prompts: the prompts as text, from which TRL's tokenizer makes the same tokens.
         groups: the rollouts of the last step.
     """
 
-    def __init__(self, checkpoint: Path, shape: Shape) -> None:
-        self._policy = endless(checkpoint)
+    def __init__(self, checkpoint: Path, shape: Shape, running: Running = ON_A_CPU) -> None:
+        self._policy = endless(checkpoint, device=running.device, dtype=running.dtype)
         chat = len(self._read(_question("")))
         questions = [_question(letters(shape.prompt - chat, seed=seed)) for seed in range(shape.prompts)]
         sampling = SamplingConfig(
@@ -148,7 +164,7 @@ def _environment(questions: Sequence[Question]) -> ToolEnv:
     return ToolEnv(ToolEnvSpec(env_id="bench/Text-v0", questions=ListQuestions(questions), tools=(), reward=_Spread()))
 
 
-def _trainer(checkpoint: Path, prompts: Sequence[str], shape: Shape) -> Any:
+def _trainer(checkpoint: Path, prompts: Sequence[str], shape: Shape, running: Running) -> Any:
     """TRL's trainer of the same step."""
     trl, datasets = (importlib.import_module(name) for name in ("trl", "datasets"))
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
@@ -161,8 +177,8 @@ def _trainer(checkpoint: Path, prompts: Sequence[str], shape: Shape) -> Any:
 
     settings = trl.GRPOConfig(
         output_dir=str(checkpoint.parent / "trl"),
-        use_cpu=True,
-        bf16=False,
+        use_cpu=running.device == "cpu",
+        bf16=running.dtype == "bfloat16",
         gradient_checkpointing=False,
         per_device_train_batch_size=shape.rows,
         gradient_accumulation_steps=shape.prompts * GROUP // shape.rows,
@@ -182,7 +198,7 @@ def _trainer(checkpoint: Path, prompts: Sequence[str], shape: Shape) -> Any:
         disable_tqdm=True,
     )
     trainer = trl.GRPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32),
+        model=AutoModelForCausalLM.from_pretrained(checkpoint, dtype=getattr(torch, running.dtype)),
         reward_funcs=[reward],
         args=settings,
         train_dataset=datasets.Dataset.from_list([{"prompt": prompt} for prompt in prompts]),

@@ -14,11 +14,11 @@ from axpo.plan.workload import Workload
 from axpo.settings.config import Algorithm, OptimConfig
 from axpo.settings.model import ModelConfig
 
-BFLOAT = axpo.TrainConfig(policy=ModelConfig(device="cuda", dtype="bfloat16"))
+BFLOAT = axpo.TrainConfig(policy=ModelConfig(device="cuda", dtype="bfloat16"), optim=OptimConfig(micro_batch_tokens=5))
 
 
 def parts_of(memory: Memory) -> dict[str, float]:
-    return {part.name.partition(" (")[0]: part.bytes for part in memory.parts}
+    return {part.name.partition(" (")[0]: part.bytes for part in memory.parts if "keys" not in part.name}
 
 
 def test_weights_gradients_masters_and_moments_are_counted(shape: ModelShape, work: Workload, alone: Placement) -> None:
@@ -26,6 +26,21 @@ def test_weights_gradients_masters_and_moments_are_counted(shape: ModelShape, wo
     assert parts["weights"] == parts["reference policy"] == parts["gradients"] == 2 * 1000
     assert parts["float32 master weights"] == parts["gradients in float32"] == 4 * 1000
     assert parts["optimizer states"] == 8 * 1000
+
+
+def test_gradients_of_a_single_pass_come_as_its_activations_go(
+    shape: ModelShape, work: Workload, alone: Placement
+) -> None:
+    assert "gradients" not in parts_of(memory_of(replace(BFLOAT, optim=OptimConfig()), shape, work, alone))
+
+
+def test_keys_and_values_stay_until_the_update_is_over(shape: ModelShape, work: Workload, alone: Placement) -> None:
+    memory = memory_of(BFLOAT, shape, work, alone)
+    held = {part.name: part.bytes for part in memory.parts if part.name.startswith("keys and values")}
+    # 8 first turns behind prompts of 10, with 64 slots to grow into; 8 more and 5 of continuations, 40 long at most.
+    slots = 8 * (10 + 64) + (8 * 1.0 + 2 * 2.5) * (10 + 2 * 3 + 2 * 12 + 64)
+    assert held["keys and values (remembered)"] == slots * 2 * 2 * 4 * 2
+    assert held["keys and values (sampling)"] == 1.25 * held["keys and values (remembered)"]
 
 
 def test_in_float32_there_are_no_masters_and_without_kl_no_reference(
@@ -67,7 +82,7 @@ def test_what_is_offloaded_lies_in_the_cpus_memory(shape: ModelShape, work: Work
 
 
 def test_moments_of_eight_bits_are_a_quarter(shape: ModelShape, work: Workload, alone: Placement) -> None:
-    config = replace(BFLOAT, optim=OptimConfig(algorithm=Algorithm.ADAMW_8BIT))
+    config = replace(BFLOAT, optim=OptimConfig(algorithm=Algorithm.ADAMW_8BIT, micro_batch_tokens=5))
     states = parts_of(memory_of(config, shape, work, alone))["optimizer states"]
     assert states == pytest.approx(2000, rel=0.02)
 
@@ -80,7 +95,7 @@ def test_a_layer_keeps_what_its_operations_need(shape: ModelShape) -> None:
 
 
 def test_recomputed_activations_are_one_layers_and_the_inputs_of_all(shape: ModelShape) -> None:
-    passing = Passing(tokens=10, predicted=5, image_tokens=0)
+    passing = Passing(tokens=10, predicted=5, image_tokens=0, accumulates=False)
     plain, recomputed = (
         dict(activation_parts(replace(BFLOAT, policy=policy), shape, passing, on_cuda=True))
         for policy in (BFLOAT.policy, replace(BFLOAT.policy, gradient_checkpointing=True))
