@@ -312,3 +312,13 @@ def test_the_floor_guesses_among_the_answers_of_its_desk() -> None:
 def test_settings_that_cannot_be_met_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(EnvConfigError):
         Desk(**settings)
+
+
+def test_permissions_hold_beside_the_desks_own_rules() -> None:
+    closed = {"tools": "payment", "verdict": "deny", "reason": "closed"}
+    policy = {"default": "allow", "external": "allow", "rules": [closed]}
+    env: Any = gymnasium.make("axpo/Desk-v0", desk="brief", policy=policy).unwrapped
+    env.reset(seed=1)
+    order = {"action": "pay", "payee": "x", "amount": "5", "currency": "EUR", "reference": "1"}
+    observation, *_ = env.step(call_turn("payment", order))
+    assert "closed" in observation["text"]

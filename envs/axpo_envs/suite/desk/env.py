@@ -76,7 +76,7 @@ class Desk(ToolEnv):
             gate=None if settings.denials == Denials.OFF else DeskGate(told=settings.denials != Denials.HIDDEN),
             settings=(("denials", str(settings.denials)), ("denial_cost", settings.denial_cost if costly else None)),
         )
-        super().__init__(spec, render_mode=render_mode)
+        super().__init__(settings.governance.over(spec), render_mode=render_mode)
 
     @property
     def settings(self) -> DeskSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from axpo_envs.governance import GovernedSettings
 from axpo_envs.plumbing.knobs import check_choice, check_range, check_split, some_of
 from axpo_envs.questions.splits import Split
 from axpo_envs.suite.desk.plan import BRIEF_KINDS, FULL_KINDS, Kind
@@ -43,7 +44,7 @@ class Denials(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeskSettings:
+class DeskSettings(GovernedSettings):
     """The knobs of Desk, all of them keyword arguments of `gymnasium.make`.
 
     Raises:
