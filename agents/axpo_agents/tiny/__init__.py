@@ -23,9 +23,11 @@ class Tiny(StrEnum):
     """Qwen3 of a million parameters, for brief libraries of MultiHopSearch."""
     PYTHON = "tiny-python"
     """Qwen3 of 0.8 million parameters, for written sums of PythonReasoning."""
+    DESK = "tiny-desk"
+    """Qwen3 of 0.8 million parameters, for the brief desk of Desk."""
 
 
-_FOLDERS: Final = {Tiny.ZOOM: "checkpoint", Tiny.SEARCH: "search", Tiny.PYTHON: "python"}
+_FOLDERS: Final = {Tiny.ZOOM: "checkpoint", Tiny.SEARCH: "search", Tiny.PYTHON: "python", Tiny.DESK: "desk"}
 
 
 def tiny_named(model: str) -> Tiny | None:
@@ -82,6 +84,10 @@ def save_random_tiny(folder: Path, *, seed: int = 0, model: str = Tiny.ZOOM) -> 
             from axpo_agents.tiny.python_vocabulary import tokens as python_tokens
 
             _save_without(folder, python_tokens(), seed)
+        case Tiny.DESK:
+            from axpo_agents.tiny.desk_vocabulary import tokens as desk_tokens
+
+            _save_without(folder, desk_tokens(), seed)
     return folder
 
 

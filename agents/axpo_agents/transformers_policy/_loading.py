@@ -64,8 +64,9 @@ def load_policy(model: str, settings: LoadSettings | None = None) -> Transformer
     """Loads a policy.
 
     Args:
-        model: `tiny`, `tiny-search` or `tiny-python` (the shipped checkpoints), one of these with `-random` behind it
-            (the same model with random weights), a folder in Hugging Face layout, or a Hugging Face id.
+        model: `tiny`, `tiny-search`, `tiny-python` or `tiny-desk` (the shipped checkpoints), one of these with
+            `-random` behind it (the same model with random weights), a folder in Hugging Face layout, or a Hugging Face
+            id.
         settings: how to load it.
 
     Raises:

@@ -45,7 +45,7 @@ class ModelSettings(EnvSettings):
     """An environment, and a policy by its name with how it is loaded."""
 
     model: Name = "tiny"
-    """`tiny`, `tiny-search` or `tiny-python` (shipped checkpoints), `tiny-random` and so on (the same, untrained), a
-    checkpoint folder, or a Hugging Face id."""
+    """`tiny`, `tiny-search`, `tiny-python` or `tiny-desk` (shipped checkpoints), `tiny-random` and so on (the same,
+    untrained), a checkpoint folder, or a Hugging Face id."""
     policy: ModelConfig = field(default_factory=ModelConfig)
     """How the policy is loaded."""

@@ -24,6 +24,8 @@ SEARCHES: Final = "searches"
 """Episodes of a scripted agent in a brief library, some with searches and some answered outright."""
 COMPUTATIONS: Final = "computations"
 """Episodes of a scripted agent with written sums of PythonReasoning, some computed and some answered outright."""
+DESK_WORK: Final = "desk_work"
+"""Episodes of a scripted agent at a brief desk of Desk, some dealt with and some declined outright."""
 DEMONSTRATIONS: Final = "demonstrations"
 """The user's own, see `DemonstrationsConfig`."""
 
@@ -56,9 +58,11 @@ class MixtureConfig:
     tool_share: Probability = 0.3
     """Share of trajectories that call the tool; the others guess."""
     slip_rate: Probability = 0.3
-    """How often a query names a wrong subject, or code computes something else than is asked."""
+    """How often a query names a wrong subject, code computes something else than is asked, or a payment is another."""
     stop_rate: Probability = 0.15
     """Of `searches`: how often, after each document but the last, the question is answered too early."""
+    heedless_rate: Probability = 0.0
+    """Of `desk_work`: how often a bill is paid that must not be paid."""
     made_up_weight: NonNegative = 0.1
     """Of `searches`: loss weight of an answer that the last document does not tell."""
     favourite_share: Probability = 0.6
@@ -111,7 +115,7 @@ class StageConfig:
     trajectories: TrajectoryConfig = field(default_factory=TrajectoryConfig)
     """The mixture, for the lesson `trajectories`."""
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
-    """The mixture, for the lessons `searches` and `computations`."""
+    """The mixture, for the lessons `searches`, `computations` and `desk_work`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +126,8 @@ class SftConfig(ModelSettings):
     """Gymnasium id of the environment whose instructions and tools are shown, and which evaluates. `recorded`, which is
     the default of `axpo sft --demonstrations`: the system messages and tools of the records, and no evaluation."""
     model: Name = "tiny-random"
-    """`tiny-random`, `tiny-search-random`, `tiny-python-random`, a checkpoint folder, or a Hugging Face id."""
+    """`tiny-random`, `tiny-search-random`, `tiny-python-random`, `tiny-desk-random`, a checkpoint folder, or a Hugging
+    Face id."""
     out: Name = "runs/sft"
     """The folder of the result; the trained checkpoint is that of its last stage."""
     seed: int = 0

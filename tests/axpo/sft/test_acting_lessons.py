@@ -1,4 +1,4 @@
-"""Tests of the lessons of MultiHopSearch and PythonReasoning, and of the vocabularies that read them."""
+"""Tests of the lessons of MultiHopSearch, PythonReasoning and Desk, and of the vocabularies that read them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from axpo.settings.sft import COMPUTATIONS, LOOKUPS, SEARCHES, MixtureConfig, SftConfig, StageConfig
+from axpo.settings.config import ConfigError
+from axpo.settings.sft import COMPUTATIONS, DESK_WORK, LOOKUPS, SEARCHES, MixtureConfig, SftConfig, StageConfig
 from axpo.sft._demonstrations import Demonstration, Lesson, encode
 from axpo.sft.lessons import make_lesson
 from axpo_agents.tiny import Tiny, save_random_tiny, tiny_named
 from axpo_agents.tiny.search_vocabulary import LIBRARY
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
+from axpo_envs.suite.desk import Desk
 from axpo_envs.suite.multi_hop_search import MultiHopSearch
 from axpo_envs.suite.python_reasoning import PythonReasoning
 
@@ -37,7 +39,12 @@ def sums() -> PythonReasoning:
     return PythonReasoning(source="written", python="expressions", guess_rate=0.6)
 
 
-def lesson(name: str, env: MultiHopSearch | PythonReasoning, **mixture: float) -> Lesson:
+@pytest.fixture(scope="module")
+def desk() -> Desk:
+    return Desk(desk="brief")
+
+
+def lesson(name: str, env: MultiHopSearch | PythonReasoning | Desk, **mixture: float) -> Lesson:
     return make_lesson(StageConfig(lesson=name, mixture=MixtureConfig(**mixture)), SftConfig(), env, seed=3)
 
 
@@ -86,18 +93,35 @@ def test_the_mixture_of_computations_holds_its_shares(sums: PythonReasoning) -> 
     assert sum(one.turns[0].observation == (f"{one.start.question.answer}\n",) for one in wrong) < 20
 
 
-def test_lessons_are_drawn_again_by_their_seed(library: MultiHopSearch, sums: PythonReasoning) -> None:
-    for name, env in ((LOOKUPS, library), (SEARCHES, library), (COMPUTATIONS, sums)):
+def test_the_mixture_of_desk_work_holds_its_shares(desk: Desk) -> None:
+    drawn = lesson(DESK_WORK, desk, tool_share=0.0).draw(30)
+    assert {one.turns[0].text.partition("<answer>")[2] for one in drawn} == {"declined</answer>", "open</answer>"}
+    drawn = lesson(DESK_WORK, desk, tool_share=1.0, slip_rate=0.0, heedless_rate=1.0).draw(30)
+    dealt = [one for one in drawn if one.start.question.text.startswith("Deal")]
+    assert {len(one.turns) for one in dealt} == {3}
+    assert all(
+        f" for '{one.start.question.text[17:-1]}'" in "".join(map(str, one.turns[1].observation)) for one in dealt
+    )
+    with pytest.raises(ConfigError, match="expected desk=brief"):
+        lesson(DESK_WORK, Desk())
+
+
+def test_lessons_are_drawn_again_by_their_seed(library: MultiHopSearch, sums: PythonReasoning, desk: Desk) -> None:
+    for name, env in ((LOOKUPS, library), (SEARCHES, library), (COMPUTATIONS, sums), (DESK_WORK, desk)):
         assert lesson(name, env).draw(6) == lesson(name, env).draw(6)
 
 
-@pytest.mark.parametrize("model", [Tiny.SEARCH, Tiny.PYTHON])
+@pytest.mark.parametrize("model", [Tiny.SEARCH, Tiny.PYTHON, Tiny.DESK])
 def test_the_vocabulary_covers_what_a_lesson_shows(
-    model: Tiny, library: MultiHopSearch, sums: PythonReasoning, tmp_path: Path
+    model: Tiny, library: MultiHopSearch, sums: PythonReasoning, desk: Desk, tmp_path: Path
 ) -> None:
     policy: TransformersPolicy = load_policy(str(save_random_tiny(tmp_path, model=model)))
-    env = library if model is Tiny.SEARCH else sums
-    names = (LOOKUPS, SEARCHES) if model is Tiny.SEARCH else (COMPUTATIONS,)
+    shown = {
+        Tiny.SEARCH: (library, (LOOKUPS, SEARCHES)),
+        Tiny.PYTHON: (sums, (COMPUTATIONS,)),
+        Tiny.DESK: (desk, (DESK_WORK,)),
+    }
+    env, names = shown[model]
     for name in names:
         for one in lesson(name, env, tool_share=0.7).draw(30):
             ids = encode(one, env, policy).sequence.ids

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from axpo.settings.config import ConfigError
 from axpo.settings.sft import DEMONSTRATIONS, SftConfig, StageConfig
 from axpo.sft._demonstrations import Lesson
-from axpo.sft.lessons import _multi_hop_search, _python_reasoning, _visual_zoom
+from axpo.sft.lessons import _desk, _multi_hop_search, _python_reasoning, _visual_zoom
 from axpo.sft.lessons._recorded import Recorded
 from axpo.sft.sources import load_demonstrations
 from axpo_envs.env import ToolEnv
@@ -59,4 +59,5 @@ def make_lesson(stage: StageConfig, config: SftConfig, env: ToolEnv | None, *, s
 
 register_lessons(_visual_zoom.ENV, _visual_zoom.LESSONS)
 register_lessons(_multi_hop_search.ENV, _multi_hop_search.LESSONS)
+register_lessons(_desk.ENV, _desk.LESSONS)
 register_lessons(_python_reasoning.ENV, _python_reasoning.LESSONS)
