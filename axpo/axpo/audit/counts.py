@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +12,7 @@ from axpo.audit.record import Call, Rollout
 from axpo.audit.sample import Sample
 from axpo.audit.tally import QuestionKey, Tally
 from axpo.audit.tool_tally import ToolTally, Use
+from axpo.diagnostics.demands import NO_DEMANDS
 
 MOST_PLACES: Final = 20
 """Places of unreadable records, and examples of a kind of failure, that are kept."""
@@ -60,16 +61,16 @@ class Counts:
             place: the same for people.
             rollout: what it did.
         """
-        key = self.whole.add(rollout, number)
+        useless = rollout.useless(self.threshold) if rollout.calls else ()
+        key = self.whole.add(rollout, sum(useless), number)
         right = rollout.reward is not None and rollout.reward >= self.threshold
         if rollout.calls:
-            self._add_calls(rollout, key, right=None if rollout.reward is None else right)
+            self._add_calls(rollout, useless, key, right=None if rollout.reward is None else right)
         for kind in _failures(rollout, right=right):
             self.examples[kind].offer(number, place)
 
-    def _add_calls(self, rollout: Rollout, key: QuestionKey, *, right: bool | None) -> None:
+    def _add_calls(self, rollout: Rollout, useless: Sequence[bool], key: QuestionKey, *, right: bool | None) -> None:
         by_tool: dict[str, list[Use]] = {}
-        useless = rollout.useless(self.threshold, rollout.demands)
         for call, known, attempt, none in zip(rollout.calls, rollout.known, rollout.attempts, useless, strict=True):
             by_tool.setdefault(self._name(call), []).append(Use(call, known, attempt.allowed, none))
         for name, calls in by_tool.items():
@@ -88,11 +89,12 @@ def _failures(rollout: Rollout, *, right: bool) -> Iterator[str]:
         yield "mention_without_call"
     if not all(rollout.known):
         yield "malformed_call"
-    names = [call.name for call in rollout.calls]
-    if rollout.demands.broken_by(names):
-        yield "forbidden_call"
-    if rollout.demands.failed_by(names):
-        yield "failed_to_act"
+    if rollout.demands is not NO_DEMANDS:
+        names = [call.name for call in rollout.calls]
+        if rollout.demands.broken_by(names):
+            yield "forbidden_call"
+        if rollout.demands.failed_by(names):
+            yield "failed_to_act"
     if rollout.reward is None or right:
         return
     if rollout.used_tool and rollout.hops is not None and len(rollout.calls) < rollout.hops:

@@ -39,6 +39,7 @@ ENVIRONMENTS: Final = (
     *("extra_info.data_source", "info.env_id", "info.data_source", "metadata.environment"),
 )
 """Where stacks say which environment or data set a question is from."""
+_DEMANDS: Final = frozenset(("labels", "forbidden_tools", "required_tools", *(label.value for label in Label)))
 _LONGEST_KEY: Final = 4000
 _LONGEST_NAME: Final = 80
 
@@ -144,6 +145,8 @@ def count_of(record: Mapping[str, Any], names: Iterable[str]) -> int | None:
 
 def demands_of(record: Mapping[str, Any]) -> Demands:
     """Demands on acting: `labels`, or flags of their names; names of tools in `forbidden_tools`, `required_tools`."""
+    if _DEMANDS.isdisjoint(record):
+        return NO_DEMANDS
     found = (
         (*texts_of(record.get("labels")), *(label for label in Label if record.get(label) is True)),
         texts_of(record.get("forbidden_tools")),

@@ -116,11 +116,9 @@ def _call(call: Any) -> Call:
         inner = {"name": inner, "arguments": call.get("arguments")}
     name, arguments = (inner.get("name"), inner.get("arguments")) if isinstance(inner, Mapping) else (None, None)
     readable = isinstance(name, str)
-    read = arguments
     if isinstance(arguments, str):
         try:
-            read = json.loads(arguments or "{}")
-            readable = readable and isinstance(read, dict)
+            readable = readable and isinstance(json.loads(arguments or "{}"), dict)
         except ValueError:
             readable = False
     failed = isinstance(call, Mapping) and bool(call.get("parse_error"))
@@ -128,5 +126,4 @@ def _call(call: Any) -> Call:
         name=name if isinstance(name, str) else "",
         readable=readable and not failed,
         arguments="" if arguments is None else arguments,
-        key=json.dumps(read, sort_keys=True, default=str),
     )

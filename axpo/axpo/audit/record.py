@@ -23,7 +23,7 @@ class Call:
     fate: Fate | None = None
     """What the gate and the limits made of it; None where the record does not tell."""
     key: str | None = None
-    """What two calls of a tool share that ask the same: their arguments as text; None where they cannot be told."""
+    """Its arguments as text, where `arguments` has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +102,11 @@ class Rollout:
         """It opened at least one call outside its thinking."""
         return bool(self.calls)
 
-    def useless(self, threshold: float, demands: Demands) -> tuple[bool, ...]:
+    def useless(self, threshold: float) -> tuple[bool, ...]:
         """For each call whether it was let through and of no use; a rollout without a reward is not right.
 
         Args:
             threshold: a rollout with a reward below it is wrong.
-            demands: what its question demands.
         """
         right = self.reward is not None and self.reward >= threshold
-        return demands.useless(self.attempts, right=right, hops=self.hops)
+        return self.demands.useless(self.attempts, right=right, hops=self.hops)

@@ -45,8 +45,8 @@ class Question:
         """What it demands of acting."""
         return NO_DEMANDS if self.bounds is None else self.bounds.demands
 
-    def add(self, rollout: Rollout, threshold: float, number: int) -> None:
-        """Counts one rollout, whose record has this number."""
+    def add(self, rollout: Rollout, useless: int, threshold: float, number: int) -> None:
+        """Counts one rollout with so many calls of no use, whose record has this number."""
         acts = rollout.used_tool
         if self.bounds is not None:
             self.bounds.add(rollout)
@@ -60,7 +60,7 @@ class Question:
                 self.succeeded += call.succeeded
         if acts:
             self.allowed += sum(attempt.allowed for attempt in rollout.attempts)
-            self.useless += sum(rollout.useless(threshold, self.demands))
+            self.useless += useless
         self.thinking += rollout.thinks
         if rollout.mentions is not None:
             self.mentions_known += 1
@@ -159,8 +159,8 @@ class Tally:
         self.rollouts = 0
         self.unscored = 0
 
-    def add(self, rollout: Rollout, number: int) -> QuestionKey:
-        """Counts one rollout, whose record has this number; returns the key of its question.
+    def add(self, rollout: Rollout, useless: int, number: int) -> QuestionKey:
+        """Counts one rollout with so many calls of no use, whose record has this number; returns its question's key.
 
         Environments number their questions alike, so that equal questions of two of them are two.
         """
@@ -170,7 +170,7 @@ class Tally:
         question = self._questions.get(key)
         if question is None:
             question = self._questions[key] = Question(rollout.hops, rollout.demands, environment)
-        question.add(rollout, self._threshold, number)
+        question.add(rollout, useless, self._threshold, number)
         self.rollouts += 1
         self.unscored += rollout.reward is None
         return key

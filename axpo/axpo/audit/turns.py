@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -90,17 +91,39 @@ def _attempts(calls: Sequence[Call], known: Sequence[bool], told: Sequence[str |
 
     Where a record does not tell what was let through, every call is that can be read and was offered.
     """
-    seen: set[tuple[str, str, str]] = set()
+    allowed = [
+        is_known if call.fate is None else call.fate.allowed for call, is_known in zip(calls, known, strict=True)
+    ]
+    if len(calls) < 2:
+        return tuple(Attempt(call.name, free) for call, free in zip(calls, allowed, strict=True))
+    alike: dict[tuple[str, str], list[Call]] = {}
     found = []
-    for call, is_known, result in zip(calls, known, told, strict=True):
-        allowed = is_known if call.fate is None else call.fate.allowed
-        repeats = False
-        if allowed and call.key is not None and result is not None:
-            key = (call.name, call.key, result)
-            repeats = key in seen
-            seen.add(key)
-        found.append(Attempt(name=call.name, allowed=allowed, repeats=repeats))
+    for call, free, result in zip(calls, allowed, told, strict=True):
+        if not free or result is None:
+            found.append(Attempt(call.name, free))
+            continue
+        earlier = alike.setdefault((call.name, result), [])
+        found.append(Attempt(call.name, free, any(_ask_the_same(call, each) for each in earlier)))
+        earlier.append(call)
     return tuple(found)
+
+
+def _ask_the_same(one: Call, other: Call) -> bool:
+    if (one.key, one.arguments) == (other.key, other.arguments):
+        return one.key is not None or one.arguments is not None
+    asked = _asked(one)
+    return asked is not None and asked == _asked(other)
+
+
+def _asked(call: Call) -> str | None:
+    """What a call asks, as a text that is the same where its arguments are; None where they cannot be told."""
+    if call.key is not None or call.arguments is None:
+        return call.key
+    try:
+        read = json.loads(call.arguments) if isinstance(call.arguments, str) else call.arguments
+    except ValueError:
+        read = call.arguments
+    return json.dumps(read, sort_keys=True, default=str)
 
 
 def _apart(turn: AssistantTurn) -> tuple[list[str], str]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from axpo_envs.types import CallOutcome, CallRecord, Label, Question, ToolStatus
 
@@ -39,8 +39,7 @@ class Fate(StrEnum):
         return self in (Fate.EXECUTED, Fate.DRY_RUN)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """An attempted call, as the definitions look at it."""
 
     name: str
@@ -48,7 +47,7 @@ class Attempt:
     allowed: bool = True
     """Whether it was let through."""
     repeats: bool = False
-    """Whether an earlier allowed call of the rollout was the same and had the same result."""
+    """Whether it was let through, and an earlier call that was, too, was the same and had the same result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +117,8 @@ class Demands:
             right: whether the rollout is right.
             hops: calls that an answer needs at least; None where unknown, which leaves (3) out.
         """
+        if not (self.forbids or (right and hops is not None)):
+            return tuple(attempt.repeats for attempt in attempts)
         left = max(hops, len(self.required)) if right and hops is not None else len(attempts)
         found = []
         for attempt in attempts:

@@ -24,8 +24,8 @@ from axpo_envs.digest import question_fields
 from axpo_envs.images import ImageRef
 from axpo_envs.imaging.files import ImageProblemError
 from axpo_envs.plumbing.columns import Columns, UnfrozenError
+from axpo_envs.questions import ImageReading, load_questions
 from axpo_envs.questions import _image_addresses as image_addresses
-from axpo_envs.questions import load_questions
 from axpo_envs.questions._image_addresses import fetch_image
 from axpo_envs.questions._reference import FieldProblemError, read_answers, read_option_texts
 from axpo_envs.rewards import REWARDS, answer_problem, make_reward
@@ -269,15 +269,15 @@ def serving() -> Iterator[str]:
 def test_images_are_fetched_from_hosts_that_are_allowed_only() -> None:
     with serving() as server:
         row = {"images": f"{server}/a.png"}
-        shown = only(row, image_hosts=("127.0.0.1",)).images
+        shown = only(row, images=ImageReading(hosts=("127.0.0.1",))).images
         assert [image.pixels.tolist() for image in shown] == [[[[255, 0, 0]] * 3] * 2]
         for hosts in ((), ("example.org",), ("*",)):
             with pytest.raises(EnvConfigError, match=r"may not be asked: download it first, or name '127\.0\.0\.1'"):
-                only(row, image_hosts=hosts)
+                only(row, images=ImageReading(hosts=hosts))
         with pytest.raises(EnvConfigError, match=r"elsewhere\.invalid.* may not be asked"):
-            only({"images": f"{server}/moved"}, image_hosts=("127.0.0.1",))
+            only({"images": f"{server}/moved"}, images=ImageReading(hosts=("127.0.0.1",)))
         with pytest.raises(EnvConfigError, match="the host answers 404"):
-            only({"images": f"{server}/b.png"}, image_hosts=("127.0.0.1",))
+            only({"images": f"{server}/b.png"}, images=ImageReading(hosts=("127.0.0.1",)))
 
 
 def test_a_file_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
