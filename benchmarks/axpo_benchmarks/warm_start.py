@@ -19,7 +19,7 @@ from axpo.diagnostics.metrics import evaluation_metrics
 from axpo.run.countdown import Countdown
 from axpo.run.environments import make_env, parse_env_args
 from axpo.run.validation import check_model
-from axpo.settings.config import SamplingConfig
+from axpo.settings.config import ConfigError, SamplingConfig
 from axpo.settings.config_file import checked
 from axpo.settings.model import ModelConfig
 from axpo.settings.values import Count, Name
@@ -71,7 +71,9 @@ def run_warm_start(config: WarmStartConfig) -> int:
     """Measures, prints, writes; returns the exit code."""
     config = checked(config)
     check_output(config.json)
-    probe, base = PROBES[family_named(config.family).name], family_named(config.family).base
+    probe, base = PROBES.get(config.family), family_named(config.family).base
+    if probe is None:
+        raise ConfigError(f"family: expected some of {', '.join(PROBES)}; got {config.family!r}")
     model = config.model or base.model
     check_model(model, ModelConfig())
     arguments = {**parse_env_args(base.env_args), **parse_env_args(config.env_args), "split": "validation"}

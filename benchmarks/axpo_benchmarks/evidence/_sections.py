@@ -22,6 +22,7 @@ from axpo_benchmarks.evidence.comparing import (
     values,
 )
 from axpo_benchmarks.evidence.looking import GREEDY, PAPER, SAMPLED
+from axpo_benchmarks.evidence.markdown import line, mean_cell, signed_cell
 from axpo_benchmarks.evidence.phase_map import grpo_state
 from axpo_benchmarks.evidence.rows import Row
 from axpo_benchmarks.evidence.statistics import Paired
@@ -66,7 +67,7 @@ def _of(claim: Claim, rows: Rows) -> Paired | None:
 
 
 def _verdict(found: Paired | None) -> str:
-    return "not run" if found is None else f"{VERDICTS[found.verdict]}: {_signed(found)} ({found.n} seeds)"
+    return "not run" if found is None else f"{VERDICTS[found.verdict]}: {signed_cell(found)} ({found.n} seeds)"
 
 
 def family_section(name: str, label: str, rows: Rows) -> str:
@@ -76,7 +77,7 @@ def family_section(name: str, label: str, rows: Rows) -> str:
     lines += [line("", "seeds", *heads), line("---", "---", *("---" for _ in heads))]
     arms = [arm for arm in (*_ORDER, *sorted(rows.keys() - set(_ORDER))) if arm in rows and arm != "grpo_longer"]
     for arm in arms:
-        cells = [_mean(mean_of(rows, Point(arm=arm), metric, sampling)) for _, sampling, metric in _COLUMNS]
+        cells = [mean_cell(mean_of(rows, Point(arm=arm), metric, sampling)) for _, sampling, metric in _COLUMNS]
         spent = [_spent(list(rows[arm].values()), name) for _, name in _SPENT]
         lines.append(line(arm_named(arm).label, str(len(rows[arm])), *cells, _lost(list(rows[arm].values())), *spent))
     lines += [
@@ -121,7 +122,7 @@ def _differences(rows: Rows, arms: Sequence[str]) -> Iterator[str]:
             one = Point(arm=arm)
             found = None if baseline == one else difference(rows, one, baseline, "pass1")
             four = None if baseline == one else difference(rows, one, baseline, "pass4")
-            cells += [_signed(found), _p(found), _d(found), _signed(four)]
+            cells += [signed_cell(found), _p(found), _d(found), signed_cell(four)]
         yield line(arm_named(arm).label, str(len(rows[arm])), *cells)
 
 
@@ -149,9 +150,9 @@ def equal_section(rows: Rows) -> str:
             lines.append(line(name, "not run", *[""] * 7))
             continue
         questions = question_difference(rows, _AXPO, point)
-        others = [_signed(difference(rows, _AXPO, point, metric)) for metric in ("pass4", "tool_attempt_rate")]
+        others = [signed_cell(difference(rows, _AXPO, point, metric)) for metric in ("pass4", "tool_attempt_rate")]
         p = f"{found.p:.3g} ({found.floor:.3g})"
-        cells = (_steps(rows, point), _signed(found), _interval(questions), p, _d(found), *others)
+        cells = (_steps(rows, point), signed_cell(found), _interval(questions), p, _d(found), *others)
         lines.append(line(name, str(found.n), *cells))
     return "\n".join(lines)
 
@@ -200,7 +201,15 @@ def means_section(families: Mapping[str, Rows]) -> str:
         four = family_mean_difference(each, one, _AXPO, "pass4")
         if arm not in (START, "axpo") and axpo is not None:
             lines.append(
-                line(arm_named(arm).label, _signed(axpo), _p(axpo), _signed(grpo), _p(grpo), _signed(four), str(axpo.n))
+                line(
+                    arm_named(arm).label,
+                    signed_cell(axpo),
+                    _p(axpo),
+                    signed_cell(grpo),
+                    _p(grpo),
+                    signed_cell(four),
+                    str(axpo.n),
+                )
             )
     return "\n".join(lines)
 
@@ -220,29 +229,8 @@ def provenance_section(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, "", f"Run from {dates[0]} to {dates[-1]}."]) if dates else ""
 
 
-def line(*cells: str) -> str:
-    """A line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
-
-
-def _signed(found: Paired | None) -> str:
-    if found is None:
-        return ""
-    interval = "" if found.low is None else f" ({found.low:+.3f} to {found.high:+.3f})"
-    return f"{found.mean:+.3f}{interval}"
-
-
 def _interval(found: Estimate | None) -> str:
     return "" if found is None or found.low is None else f"{found.low:+.3f} to {found.high:+.3f}"
-
-
-def _mean(found: Estimate | None) -> str:
-    if found is None:
-        return ""
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f}"
-    # All of them are shares, which Student's interval does not know.
-    return f"{found.value:.3f} ({max(found.low, 0):.3f} to {min(found.high, 1):.3f})"
 
 
 def _p(found: Paired | None) -> str:

@@ -72,14 +72,36 @@ FAMILIES: Final = (VISUAL_ZOOM, MULTI_HOP_SEARCH, PYTHON_REASONING)
 """The families, in the order in which their cells are run."""
 
 
+def _desk(denials: str, told: str) -> Family:
+    return Family(
+        name=f"desk-{denials}",
+        label=f"Desk, {told}",
+        base=TrainConfig(
+            env="axpo/Desk-v0",
+            env_args=("desk=brief", "guess_rate=0.6", f"denials={denials}"),
+            model="tiny-desk",
+            sampling=SamplingConfig(max_turn_tokens=32, max_episode_tokens=200),
+        ),
+    )
+
+
+DESK_FAMILIES: Final = (
+    _desk("hidden", "forbidden calls are denied unseen"),
+    _desk("visible", "denials are read"),
+    _desk("costly", "denials are read and cost reward"),
+)
+"""Desk, where acting is needed, optional or forbidden, by what becomes of forbidden calls; run where they are named."""
+
+
 def family_named(name: str) -> Family:
     """The family of a name.
 
     Raises:
         ConfigError: there is none.
     """
-    for family in FAMILIES:
+    everything = (*FAMILIES, *DESK_FAMILIES)
+    for family in everything:
         if family.name == name:
             return family
-    known = ", ".join(family.name for family in FAMILIES)
+    known = ", ".join(family.name for family in everything)
     raise ConfigError(f"families: expected some of {known}; got {name!r}")

@@ -20,8 +20,9 @@ from axpo_benchmarks.evidence._sections import (
     provenance_section,
 )
 from axpo_benchmarks.evidence.comparing import by_arm
-from axpo_benchmarks.evidence.families import FAMILIES, Family, family_named
+from axpo_benchmarks.evidence.families import DESK_FAMILIES, FAMILIES, Family, family_named
 from axpo_benchmarks.evidence.figures import draw_family
+from axpo_benchmarks.evidence.helplessness import helplessness_section
 from axpo_benchmarks.evidence.phase import PhaseConfig, phase_plan
 from axpo_benchmarks.evidence.phase_figure import draw_phase
 from axpo_benchmarks.evidence.phase_map import PHASE, phase_points, phase_section
@@ -102,6 +103,7 @@ def run_evidence_report(config: EvidenceReportConfig) -> int:
         _INTRODUCTION,
         _READING,
         *_sections(known, rows),
+        helplessness_section(DESK_FAMILIES, rows),
         _phase(Path(config.rows), out.parent / "figures"),
         _DECISIONS,
         provenance_section(rows),
