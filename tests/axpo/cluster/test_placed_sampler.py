@@ -204,10 +204,9 @@ def test_calls_with_effects_are_not_repeated_where_a_worker_died_behind_them(tmp
     ordered = env_order({"t": env})
     placed_env = outposted(env, "t", Workforce(lambda: DiesBehind(ordered), 1))
     begun = placed_env.begin(placed_env.questions.question(0))
+    acting = call_turn("publish", {"text": "once"})
     with pytest.raises(WorkerLost):
-        advance(
-            placed_env, begun, call_turn("publish", {"text": "once"}), retries=Retries(attempts=5, first_wait_s=0.0)
-        )
+        advance(placed_env, begun, acting, retries=Retries(attempts=5, first_wait_s=0.0))
     assert journal.read_text() == "once"
 
 
