@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+import cloudpickle
+
 from axpo_envs.engine.workers._parcels import pack, unpack
 from axpo_envs.engine.workers._worker import Answer, Ending, _pack_exception
 from axpo_envs.errors import InfrastructureFault
@@ -41,7 +43,8 @@ def order(make: Callable[[], Any]) -> bytes:
     Raises:
         Exception: it cannot be pickled; whatever its parts raise.
     """
-    return pack((tuple(sys.path), pack(make)))
+    # Not `pack`, which leaves of a tool what runs a call.
+    return pack((tuple(sys.path), cloudpickle.dumps(make)))
 
 
 def answer_of(data: bytes) -> Any:

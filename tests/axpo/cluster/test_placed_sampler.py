@@ -20,9 +20,12 @@ from axpo.run.trainer import load_settings
 from axpo.settings.config import ConfigError, RayConfig, WorkersConfig
 from axpo_agents.errors import NonFiniteRowError
 from axpo_agents.policy import Prefix
+from axpo_agents.rolling import advance
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 from axpo_agents.types import TokenSequence
+from axpo_envs import ExactMatch, ListQuestions, Question, Retries, ToolEnv, ToolEnvSpec, call_turn
 from axpo_envs.outposts import LocalWorker, WorkerLost, Workforce, env_order, order, outposted
+from axpo_envs.tools import tool
 
 STEPS = 2
 
@@ -176,6 +179,35 @@ def test_workers_that_are_lost_too_often_are_a_fault(config: TrainConfig) -> Non
         with pytest.raises(WorkerLost):
             sampler.sample(prefixes(1), config.sampling.sampling, seed=0)
         assert asked == ["sample"] * 3
+
+
+def test_calls_with_effects_are_not_repeated_where_a_worker_died_behind_them(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+
+    @tool(effects="external")
+    def publish(text: str) -> str:
+        """Publishes a text."""
+        with journal.open("a") as file:
+            file.write(text)
+        return "published"
+
+    class DiesBehind(LocalWorker):
+        def ask(self, method: str, *given: Any) -> bytes:
+            answer = super().ask(method, *given)
+            if method == "advance":
+                self.end()
+                raise WorkerLost("gone")
+            return answer
+
+    questions = ListQuestions([Question(id="q", prompt=("?",), answer="a")])
+    env = ToolEnv(ToolEnvSpec(env_id="t/Acting-v0", questions=questions, tools=(publish,), reward=ExactMatch()))
+    ordered = env_order({"t": env})
+    placed_env = outposted(env, "t", Workforce(lambda: DiesBehind(ordered), 1))
+    begun = placed_env.begin(placed_env.questions.question(0))
+    acting = call_turn("publish", {"text": "once"})
+    with pytest.raises(WorkerLost):
+        advance(placed_env, begun, acting, retries=Retries(attempts=5, first_wait_s=0.0))
+    assert journal.read_text() == "once"
 
 
 def test_settings_that_contradict_each_other_are_refused(config: TrainConfig) -> None:
