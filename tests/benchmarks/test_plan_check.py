@@ -25,6 +25,8 @@ def test_a_prediction_is_off_by_its_share_of_what_was_measured() -> None:
 def test_a_case_is_predicted_and_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "REPEATS", 1)
     monkeypatch.setattr(measuring, "_GROUPS", (1, 2))
+    monkeypatch.setattr(plan_check, "_PILOT", 1)
+    monkeypatch.setattr(plan_check, "peak_bytes", lambda action: 2**20 if action() else 0)
     case = CASES["tiny"]
     small = replace(case.config.sampling, questions=2, group_size=2)
     config = replace(case.config, sampling=small, selection=replace(case.config.selection, budget=0.0), method="grpo")

@@ -118,6 +118,7 @@ def test_what_was_measured_here_is_kept_for_such_runs_alone(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(measuring, "REPEATS", 1)
+    monkeypatch.setattr(measuring, "_GROUPS", (1, 2))
     run = ("--sampling.questions", "2", "--sampling.group-size", "2", "--sampling.max-turn-tokens", "8")
     run += ("--selection.budget", "0.0", "--method", "grpo")
     code, record = plan(*run, "--measure", tmp_path=tmp_path)
@@ -137,6 +138,7 @@ def test_what_was_measured_here_is_kept_for_such_runs_alone(
 
 def test_recomputing_activations_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "REPEATS", 1)
+    monkeypatch.setattr(measuring, "_GROUPS", (1, 2))
     policy = ModelConfig(gradient_checkpointing=True)
     config = axpo.TrainConfig(sampling=axpo.SamplingConfig(questions=2, group_size=2, max_turn_tokens=8))
     config = replace(config, policy=policy)
