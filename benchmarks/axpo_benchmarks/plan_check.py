@@ -83,6 +83,15 @@ CASES: Final = {
             ),
         ),
         _case(
+            "tiny-desk",
+            TrainConfig(
+                env="axpo/Desk-v0",
+                env_args=("desk=brief", "guess_rate=0.6"),
+                model="tiny-desk",
+                sampling=SamplingConfig(questions=16, group_size=8, max_turn_tokens=32, max_episode_tokens=200),
+            ),
+        ),
+        _case(
             "small random Qwen3-VL",
             TrainConfig(
                 env_args=("guess_rate=0.6",),
@@ -104,7 +113,7 @@ class PlanConfig:
     """Hold what `axpo plan` predicts of short runs on this machine against what they take."""
 
     cases: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Which runs (tiny, tiny-python, "small random Qwen3-VL"); all by default."""
+    """Which runs (tiny, tiny-python, tiny-desk, "small random Qwen3-VL"); all by default."""
     json: Path | None = None
     """Write the figures to this file."""
 

@@ -237,6 +237,8 @@ def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unme
     buffer.advance(learner.version)
     groups = buffer.take_for(step)
     advantages = method.credit(groups, config)
+    # What was kept for sampling would take memory from the update.
+    _forget(training)
     with phase("update"), seeded(training.seed(step, "dropout")):
         plan, seed = learner.plan, training.seed(step, "batches")
         replayed = recalled(training.memory.content, step, config.replay)
@@ -252,11 +254,7 @@ def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unme
     learner.advance_version()
     if config.replay.steps:
         training.memory.content = remembered(training.memory.content, groups, advantages, step, config.replay)
-    # What follows may be sampling now; it forgets when it adopts other weights.
-    sampler = None if isinstance(training.sampler, Follower) else training.sampler
-    for model in (sampler, learner, training.reference):
-        if model is not None:
-            model.forget()
+    _forget(training)
     return StepOutcome(
         groups=groups,
         points=sampled.points,
@@ -272,6 +270,15 @@ def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unme
         staleness=staleness,
         dropped_groups=buffer.dropped_stale - dropped,
     )
+
+
+def _forget(training: Training) -> None:
+    """Drops the keys and values that models kept of earlier turns."""
+    # What follows may be sampling now; it forgets when it adopts other weights.
+    sampler = None if isinstance(training.sampler, Follower) else training.sampler
+    for model in (sampler, training.learner, training.reference):
+        if model is not None:
+            model.forget()
 
 
 def _staleness(groups: Sequence[Group], version: int) -> tuple[int, ...]:

@@ -219,9 +219,9 @@ def _sampling(
     cap = placement.memory_bytes / 3 if placement.on_cuda else _CPU_CACHE
     slot = slot_bytes(config, shape)
     kept = min(cap / 2, _slots(work) / placement.learners * slot)
-    yield Part(name="keys and values (sampling)", bytes=min(cap, _COPIED * kept), when=When.SAMPLING)
-    if not placement.is_divided:
-        yield Part(name="keys and values (remembered)", bytes=kept, when=When.BACKWARD | When.STEP)
+    # What samples ahead goes on while the learner updates.
+    when = When.ALWAYS if config.max_staleness else When.SAMPLING
+    yield Part(name="keys and values (sampling)", bytes=min(cap, _COPIED * kept), when=when)
     at_a_time = min(work.episodes / placement.learners, max(1.0, cap / 2 / (work.sequence * slot)))
     yield Part(name="logits (sampling)", bytes=_DRAWN * at_a_time * shape.vocabulary, when=When.SAMPLING)
 
