@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Final
 
-from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing.positive import check_positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +28,7 @@ class BrowserLimits:
     """Pages that are kept open; others are had again by replay."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            kinds = int | float if field.name == "seconds" else int
-            if not isinstance(value, kinds) or isinstance(value, bool) or not 0 < value < math.inf:
-                what = "a number" if field.name == "seconds" else "an integer"
-                raise EnvConfigError(f"BrowserLimits.{field.name}: expected {what} above 0; got {value!r}")
+        check_positive(self)
 
 
 DEFAULT_LIMITS: Final = BrowserLimits()

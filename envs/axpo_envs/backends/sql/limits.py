@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Final
 
-from axpo_envs.errors import EnvConfigError
+from axpo_envs.plumbing.positive import check_positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +34,7 @@ class SqlLimits:
     """Megabytes (10^6 bytes) that a call may take beside the database; kept on Linux. SQLite alone."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            number = isinstance(value, int | float if field.name == "seconds" else int) and not isinstance(value, bool)
-            if not number or not 0 < value < math.inf:
-                what = "a number" if field.name == "seconds" else "an integer"
-                raise EnvConfigError(f"SqlLimits.{field.name}: expected {what} above 0; got {value!r}")
+        check_positive(self)
 
 
 DEFAULT_LIMITS: Final = SqlLimits()
