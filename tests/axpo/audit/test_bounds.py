@@ -57,7 +57,7 @@ def test_demands_are_read_however_a_record_writes_them() -> None:
         labels=frozenset({"either"}), required=frozenset({"a", "b"})
     )
     assert (
-        demands_of({"labels": 3, "forbidden_tools": {"pay": 1}, "required_tools": [None], "must_act": 1}) is NO_DEMANDS
+        demands_of({"labels": 3, "forbidden_tools": {"pay": 1}, "required_tools": [None], "must_act": 2}) is NO_DEMANDS
     )
     assert demands_of({"labels": "must_act"}) is demands_of({"must_act": True})
 
