@@ -228,14 +228,20 @@ class AuditLog:
             os.close(file)
 
     def _opened(self, name: str) -> int:
-        # A file that was removed would take records that nobody ever reads.
-        if self._file is not None and (self._open_name != name or not os.fstat(self._file).st_nlink):
+        # A file that was removed or renamed would take records that nobody ever reads.
+        if self._file is not None and (self._open_name != name or not self._is_there(self._file, name)):
             os.close(self._file)
             self._file = None
         if self._file is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS
             self._file, self._open_name = os.open(self.folder / name, flags, 0o644), name
         return self._file
+
+    def _is_there(self, file: int, name: str) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(f"{self.folder}/{name}"))  # noqa: PTH116
+        except FileNotFoundError:
+            return False
 
     def _head(self) -> Head:
         """Where the log ends, what killed writers left behind taken in or cut off."""
