@@ -13,7 +13,7 @@ from axpo.records._folder import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_
 from axpo.records._reading import read_steps
 from axpo.run._checkpoint import checkpoint_folders, newest_checkpoint, read_checkpoint
 from axpo.run._env_making import located_env, parse_env_args
-from axpo.run._governing import NONE, governed, located_file
+from axpo.run._governing import NONE, governed, located_file, policy_of
 from axpo.run.environments import SET_ASIDE, TRAIN, make_asked, make_worlds
 from axpo.run.policy_loading import load_settings
 from axpo.run.validation import check_model
@@ -86,8 +86,10 @@ def _at_home(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalCon
     chosen = run.log.eval_split if isinstance(run, TrainConfig) else None
     split = config.split or given.pop("split", None) or chosen
     added = tuple(argument for argument in config.env_args if _named(argument) in given)
-    own = run.permissions if isinstance(run, TrainConfig) else None
-    permissions = config.permissions or own
+    permissions = config.permissions
+    if permissions is None and isinstance(run, TrainConfig) and run.permissions is not None:
+        permissions = run.permissions
+        policy_of(permissions, run.permissions_fingerprint, otherwise=f"--policy {permissions}")
     return replace(config, env=run.env, env_args=_merged(run.env_args, added), split=split, permissions=permissions)
 
 

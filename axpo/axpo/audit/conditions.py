@@ -68,7 +68,7 @@ class Condition:
     """What it is compared with."""
 
     def holds(self, measured: Measured) -> bool:
-        """Whether it is true; never of a metric that is undefined.
+        """Whether it is true; of a metric that is undefined only its `n` is compared, which is 0.
 
         Raises:
             ConfigError: there is no such part.
@@ -77,7 +77,8 @@ class Condition:
 
     def _is_true(self, metrics: Metrics) -> bool:
         found = metrics.get(self.metric)
-        value = None if found is None else found.get(self.field)
+        # Nothing was counted where a metric is undefined; no other field of it can be compared.
+        value = (0 if self.field == "n" else None) if found is None else found.get(self.field)
         return value is not None and _OPERATORS[self.sign](float(value), self.bound)
 
     def _meant(self, measured: Measured) -> Sequence[Metrics]:

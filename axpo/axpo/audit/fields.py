@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from axpo.diagnostics.demands import NO_DEMANDS, Demands
+from axpo_envs.plumbing.strict_json import JsonError, read_json
 from axpo_envs.types import Label
 
 REWARDS: Final = (
@@ -135,22 +137,27 @@ def environment_of(record: Mapping[str, Any], fields: Fields, names: Iterable[st
 
 
 def count_of(record: Mapping[str, Any], names: Iterable[str]) -> int | None:
-    """A whole number from the first of these fields that holds one."""
+    """A whole number from 0 on from the first of these fields that holds one; tables write 2 as 2.0."""
     for name in names:
         value = record.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
     return None
 
 
 def demands_of(record: Mapping[str, Any]) -> Demands:
-    """Demands on acting: `labels`, or flags of their names; names of tools in `forbidden_tools`, `required_tools`."""
+    """Demands on acting: `labels`, or flags of their names; names of tools in `forbidden_tools`, `required_tools`.
+
+    Tables hold lists as JSON in a text, and flags as 1 or 1.0.
+    """
     if _DEMANDS.isdisjoint(record):
         return NO_DEMANDS
     found = (
-        (*texts_of(record.get("labels")), *(label for label in Label if record.get(label) is True)),
-        texts_of(record.get("forbidden_tools")),
-        texts_of(record.get("required_tools")),
+        (*_listed(record.get("labels")), *(label for label in Label if _holds(record.get(label)))),
+        _listed(record.get("forbidden_tools")),
+        _listed(record.get("required_tools")),
     )
     return demands_from(*map(frozenset, found)) if any(found) else NO_DEMANDS
 
@@ -166,6 +173,18 @@ def texts_of(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,) if value else ()
     return tuple(text for text in value if isinstance(text, str)) if isinstance(value, Sequence) else ()
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    """The texts of a list, also of one that is JSON in a text."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(JsonError):
+            return texts_of(read_json(value, halves=True))
+    return texts_of(value)
+
+
+def _holds(flag: Any) -> bool:
+    return isinstance(flag, bool | int | float) and flag == 1
 
 
 def _names(record: Mapping[str, Any]) -> str:

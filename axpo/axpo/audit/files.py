@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import sys
@@ -97,7 +98,11 @@ def _object(text: bytes) -> Mapping[str, Any] | UnreadableError:
 
 
 def _read(text: bytes) -> Any:
-    """JSON; with U+FFFD for halves of surrogate pairs, which writers leave where they cut a text within a character."""
+    """JSON, behind a byte order mark or not.
+
+    Halves of surrogate pairs, which writers leave where they cut a text within a character, become U+FFFD.
+    """
+    text = text.removeprefix(codecs.BOM_UTF8)
     try:
         return from_json(text)
     except ValueError as error:

@@ -88,6 +88,8 @@ def _run(given: VerifyArguments | ShowArguments | QueryArguments) -> int:
 
 def _verify(given: VerifyArguments) -> int:
     check_output(given.json)
+    if given.json is not None and given.log.resolve() in given.json.resolve().parents:
+        raise ConfigError(f"json: expected a file outside of the log {given.log}; got {given.json}")
     anchor = None if given.anchor is None else Anchor.read(given.anchor)
     found = verify_log(given.log, anchor=anchor)
     record = {

@@ -44,6 +44,10 @@ def run(arguments: Sequence[str]) -> int:
     """Checks; returns the exit code."""
     given: CheckArguments = parse_action({"check": CheckArguments}, "policy", arguments)
     check_output(given.json)
+    if given.json is not None and given.json.resolve() in (
+        path.resolve() for path in (given.policy, given.calls) if path is not None
+    ):
+        raise ConfigError(f"json: expected another file than those that are read; got {given.json}")
     try:
         return _check(given)
     except EnvConfigError as error:
@@ -56,13 +60,15 @@ def _check(given: CheckArguments) -> int:
     calls = () if given.calls is None else read_recorded(given.calls)
     checked = check_calls(policy, calls, tools=tools, phase=given.phase)
     write_json(given.json, {"policy": policy.fingerprint, "calls": [_record(one) for one in checked]})
-    _show(policy, checked)
+    _show(policy, checked, calls_given=given.calls is not None)
     return 0
 
 
-def _show(policy: Policy, checked: Sequence[CheckedCall]) -> None:
+def _show(policy: Policy, checked: Sequence[CheckedCall], *, calls_given: bool) -> None:
     for one in checked:
         print(printable(_line(one)))
+    if calls_given and not checked:
+        print("0 calls")
     if checked:
         counts = Counter(one.judgement.action.value for one in checked)
         print(f"{len(checked)} calls: {', '.join(f'{count} {name}' for name, count in counts.most_common())}")

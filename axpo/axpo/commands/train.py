@@ -15,6 +15,7 @@ from axpo.commands.arguments import check_output, parse, path_option, write_json
 from axpo.distributed.errors import PeerFailed
 from axpo.distributed.joining import is_first_process
 from axpo.records._folder import CONFIG
+from axpo.run._governing import with_own_policy
 from axpo.run._resumption import differences
 from axpo.run.trainer import run_settings
 from axpo.settings.config import ConfigError, TrainConfig
@@ -56,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
     check_output(parsed.json)
     try:
         if folder is None:
-            result = axpo.train(parsed.settings)
+            result = axpo.train(with_own_policy(parsed.settings, settings))
         else:
             asked = differences(settings, checked(parsed.settings))
             result = axpo.resume(folder, changes={name: after for name, (_, after) in asked.items()})

@@ -26,6 +26,7 @@ CHANGEABLE: Final = (
     "log.eval_every",
     "log.best_by",
     "log.patience",
+    "permissions_fingerprint",
     "audit_log",
     "sampler",
     "serving.weights",

@@ -21,7 +21,7 @@ from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
 from axpo.run._env_making import located_env, parse_env_args
-from axpo.run._governing import check_counting, located_file
+from axpo.run._governing import check_counting, located_file, permitted
 from axpo.run._samplers import check_sampler
 from axpo.run.trackers import make_tracker
 from axpo.settings._serving import LEARNER
@@ -32,8 +32,6 @@ from axpo.settings.sft import SftConfig
 from axpo_agents.errors import PolicyError
 from axpo_agents.formats.gguf_files import gguf_file, names_gguf
 from axpo_agents.tiny import tiny_named
-from axpo_envs.errors import EnvConfigError
-from axpo_envs.governance import read_policy
 from axpo_envs.plumbing.extras import require_extra, requiring
 
 with requiring("train", "training"):
@@ -58,7 +56,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     """
     config = _with_filter(located(checked(config)))
     config = replace(config, permissions=located_file(config.permissions), audit_log=located_file(config.audit_log))
-    _check_permissions(config.permissions)
+    config = permitted(config)
     config = method_named(config.method).configure(config)
     parse_env_args(config.env_args)
     parse_env_args(config.policy.template_options, setting="policy.template_options")
@@ -119,14 +117,6 @@ def _with_filter(config: TrainConfig) -> TrainConfig:
     given = config.filter
     always, never = found("always", given.always), found("never", given.never)
     return replace(config, filter=replace(given, always=always, never=never))
-
-
-def _check_permissions(path: str | None) -> None:
-    try:
-        if path is not None:
-            read_policy(path)
-    except EnvConfigError as error:
-        raise ConfigError(str(error)) from error
 
 
 def check_model(model: str, settings: ModelConfig) -> None:

@@ -246,6 +246,9 @@ class TrainConfig(ModelSettings):
     permissions: Annotated[Name | None, tyro.conf.arg(name="policy")] = None
     """TOML file that says which calls may be made, in training and in evaluations (docs/permissions.md). The other
     options that begin with `--policy.` are about the model."""
+    permissions_fingerprint: Annotated[Name | None, tyro.conf.arg(name="policy-fingerprint")] = None
+    """What `axpo policy check` says that the policy's fingerprint is; another policy is refused. A run writes that of
+    its own into its settings, so that it goes on under a changed policy only where this option says so."""
     audit_log: Name | None = None
     """Folder in which every decision about a call is recorded (docs/audit-log.md), outside of the run's own."""
     filter: FilterConfig = field(default_factory=FilterConfig)

@@ -54,6 +54,35 @@ def changed(arguments: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
     return new
 
 
+def unbounded(arguments: Mapping[str, Any], rule: Rule) -> str:
+    """The first path of what a rule clamps that leads to something else than a number; empty where none does."""
+    return next((path for path in rule.clamp if not all(map(is_number, values_at(arguments, path)))), "")
+
+
+def rewritten(written: Any, before: Any, after: Any) -> Any:
+    """What was written, with what a rule changed of it; all else stays as it was written.
+
+    A secret, say, is seen as stars, and a default that was left out is seen as if it had been written.
+
+    Args:
+        written: arguments, or a part of them, as JSON.
+        before: the same as it was seen.
+        after: what the rule made of it.
+    """
+    if after == before:
+        return written
+    if isinstance(written, Mapping) and isinstance(before, Mapping) and isinstance(after, Mapping):
+        new = dict(written)
+        for name, value in after.items():
+            if name not in before or before[name] != value:
+                new[name] = rewritten(written.get(name), before.get(name), value)
+        return new
+    lists = all(isinstance(one, list) for one in (written, before, after))
+    if lists and len(written) == len(before) == len(after):
+        return [rewritten(*parts) for parts in zip(written, before, after, strict=True)]
+    return after
+
+
 def clamped(value: Any, bounds: Bounds) -> Any:
     """A number within bounds, an integer where it was one and there is one; what is no number stays as it is."""
     if not is_number(value):

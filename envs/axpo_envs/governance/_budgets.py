@@ -67,6 +67,8 @@ class Exceeded:
     """Which, from 0."""
     spent: float
     """What was spent of it before."""
+    known: float
+    """What is known that the call comes to; infinity where its price cannot be told."""
 
 
 Key: TypeAlias = tuple[int, str]
@@ -116,7 +118,7 @@ def exceeded_by_history(
         if budget.per is Per.EPISODE and number not in exempt and selects(budget, facts):
             before = [call.amounts.of(budget.unit) for call in history if selects(budget, call.facts)]
             if not _fits(budget, sum(before), known):
-                return Exceeded(number=number, spent=sum(before))
+                return Exceeded(number=number, spent=sum(before), known=known.of(budget.unit))
     return None
 
 
@@ -142,9 +144,10 @@ class Ledger:
             for key in keys:
                 if key[0] in exempt:
                     continue
-                spent = self._spent.get(key, Amounts()).of(policy.budgets[key[0]].unit)
-                if not _fits(policy.budgets[key[0]], spent, known):
-                    return Exceeded(number=key[0], spent=spent)
+                budget = policy.budgets[key[0]]
+                spent = self._spent.get(key, Amounts()).of(budget.unit)
+                if not _fits(budget, spent, known):
+                    return Exceeded(number=key[0], spent=spent, known=known.of(budget.unit))
             self._add(keys, _finite(known), 1)
         return None
 
@@ -185,4 +188,6 @@ def _fits(budget: Budget, spent: float, known: Amounts) -> bool:
         return spent < budget.limit
     if budget.unit is Unit.BYTES and spent >= budget.limit:
         return False
-    return spent + known.of(budget.unit) <= budget.limit
+    total = spent + known.of(budget.unit)
+    # Three times 0.1 is a little more than 0.3.
+    return total <= budget.limit or math.isclose(total, budget.limit, rel_tol=1e-12)

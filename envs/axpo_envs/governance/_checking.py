@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from axpo_envs.governance._arguments import changed, seen
+from axpo_envs.governance._arguments import changed, seen, unbounded
 from axpo_envs.governance._budgets import Ledger, Spent, exceeded_by_history, spent_on
-from axpo_envs.governance._gate import Judgement, judge, judge_exceeded
+from axpo_envs.governance._gate import Judgement, judge, judge_exceeded, no_number
 from axpo_envs.governance._matching import Facts
 from axpo_envs.governance._reading import PolicyError
+from axpo_envs.governance.audit_log._chain import file_number
 from axpo_envs.governance.policy import Action, Phase, Policy
 from axpo_envs.plumbing.strict_json import JsonError, read_json
+from axpo_envs.plumbing.surrogates import well_formed
 from axpo_envs.tool.protocol import Effects, Tool
 from axpo_envs.types import Label, ToolResult
 
@@ -90,7 +92,9 @@ def check_calls(
         judged = judge(policy, facts)
         if judged.rule is not None and judged.action is Action.MODIFY:
             before, facts = facts, replace(facts, arguments=changed(facts.arguments, judged.rule))
-            if before == facts:
+            if path := unbounded(before.arguments, judged.rule):
+                judged, facts = replace(judged, action=Action.DENY, reason=no_number(path)), before
+            elif before == facts:
                 judged = replace(judged, action=Action.ALLOW)
         if judged.action in (Action.ALLOW, Action.MODIFY):
             own = history.setdefault((call.question, call.episode), [])
@@ -118,13 +122,16 @@ def read_recorded(path: str | Path) -> tuple[RecordedCall, ...]:
     problems: list[str] = []
     for file in _files(Path(path).expanduser()):
         try:
-            lines = file.read_text(encoding="utf-8").split("\n")
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise PolicyError(f"calls: {file} cannot be read: {error}") from error
+        if file_number(file.name):
+            # Of an audit log that is being written, or whose writer was killed, the last line may be torn.
+            lines = lines[:-1]
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:
-                    calls += _calls_of(read_json(line, halves=True), f"{file.name}:{number}")
+                    calls += _calls_of(_well_formed(read_json(line, halves=True)), f"{file.name}:{number}")
                 except (JsonError, ValueError) as error:
                     problems.append(f"{file}, line {number}: {error}")
     if problems:
@@ -170,8 +177,8 @@ def _of_row(row: Mapping[str, Any]) -> RecordedCall:
     if not isinstance(name, str) or not name:
         raise ValueError(f"tool: expected the name of a tool; got {name!r:.80}")
     seconds = row.get("seconds", 0.0)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise ValueError(f"seconds: expected a number; got {seconds!r:.80}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+        raise ValueError(f"seconds: expected a number >= 0; got {seconds!r:.80}")
     return RecordedCall(
         tool=name,
         arguments=_arguments(row.get("arguments", {})),
@@ -179,7 +186,7 @@ def _of_row(row: Mapping[str, Any]) -> RecordedCall:
         environment=_text(row, "environment"),
         agent=_text(row, "agent"),
         phase=_member(Phase, row, "phase"),
-        labels=frozenset(_label(label) for label in row.get("labels") or ()),
+        labels=_labels(row.get("labels")),
         question=_text(row, "question"),
         episode=_text(row, "episode"),
         seconds=float(seconds),
@@ -190,7 +197,7 @@ def _of_rollout(row: Mapping[str, Any], place: str) -> Iterator[RecordedCall]:
     try:
         episode = row["rollout"]["episode"]
         question = episode["question"]
-        labels = frozenset(_label(label) for label in (question.get("labels") or {}).get("set", ()))
+        labels = _labels((question.get("labels") or {}).get("set"))
         for turn in episode["turns"]:
             for record in turn["calls"]:
                 if record["outcome"] in _RAN:
@@ -210,9 +217,9 @@ def _of_rollout(row: Mapping[str, Any], place: str) -> Iterator[RecordedCall]:
 def _arguments(given: Any) -> Mapping[str, Any]:
     if isinstance(given, str):
         try:
-            given = json.loads(given)
-        except ValueError:
-            raise ValueError(f"arguments: expected a JSON object; got the text {given!r:.80}") from None
+            given = _well_formed(read_json(given, halves=True))
+        except JsonError as error:
+            raise ValueError(f"arguments: expected a JSON object; the text {given!r:.80} {error}") from None
     if not isinstance(given, Mapping):
         raise ValueError(f"arguments: expected an object; got {given!r:.80}")
     return given
@@ -227,10 +234,16 @@ def _member(kind: Any, row: Mapping[str, Any], name: str) -> Any:
     return kind(given)
 
 
-def _label(given: Any) -> Label:
-    if given not in tuple(Label):
+def _labels(given: Any) -> frozenset[Label]:
+    found = [given] if isinstance(given, str) else [] if given is None else given
+    if not isinstance(found, list) or any(label not in tuple(Label) for label in found):
         raise ValueError(f"labels: expected some of {', '.join(Label)}; got {given!r:.80}")
-    return Label(given)
+    return frozenset(map(Label, found))
+
+
+def _well_formed(data: Any) -> Any:
+    """JSON with U+FFFD in place of halves of surrogate pairs, which no file takes."""
+    return json.loads(well_formed(json.dumps(data, ensure_ascii=False)))
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

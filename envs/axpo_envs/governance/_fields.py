@@ -17,6 +17,9 @@ def texts_of(given: Any) -> Any:
     """A tuple; a single text stands for one of it, a list for its elements."""
     if isinstance(given, str):
         return (given,)
+    if isinstance(given, set | frozenset):
+        # In an order that every process has, for the fingerprint.
+        return tuple(sorted(given, key=str))
     return tuple(given) if isinstance(given, list | tuple) else given
 
 
@@ -34,12 +37,20 @@ def values_table(given: Any) -> Any:
     """A table of values that JSON has."""
     if not isinstance(given, Mapping):
         return given
+    plain = {}
     for path, value in given.items():
         try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError):
+            plain[path] = json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError, RecursionError):
             raise ValueError(f"{path}: expected what JSON has; got {value!r:.80}") from None
-    return path_table(given)
+    return path_table(plain)
+
+
+def path_or_none(given: Any) -> Any:
+    """The path of an argument, or an empty text for none."""
+    if isinstance(given, str) and given:
+        path_table({given: None})
+    return given
 
 
 def scalars_table(given: Any) -> Any:
@@ -64,6 +75,8 @@ def costs_of(given: Any) -> Any:
     """A table of costs; a number stands for a cost that every call has."""
     if not isinstance(given, Mapping):
         return given
+    if "" in given:
+        raise ValueError("expected patterns of tools' names; got an empty one, which matches nothing")
     plain = (int, float)
     return {
         name: {"base": cost} if isinstance(cost, plain) and not isinstance(cost, bool) else cost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,12 +12,13 @@ from typing import Any, Final
 from axpo_envs.digest import digest_of
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.gate import CallRequest, Ruling, Verdict, modified
-from axpo_envs.governance._arguments import changed, seen
+from axpo_envs.governance._across import DEFAULT, EXTERNAL_DEFAULT
+from axpo_envs.governance._arguments import changed, rewritten, seen, unbounded
 from axpo_envs.governance._budgets import Exceeded, Ledger, Spent, exceeded_by_history, spent_on
 from axpo_envs.governance._matching import Facts, matches
 from axpo_envs.governance.approvers import Approval, ApprovalRequest, Approver, answer_of, approver_of
 from axpo_envs.governance.audit_log._redaction import Redactor
-from axpo_envs.governance.policy import Action, Phase, Policy, Rule
+from axpo_envs.governance.policy import Action, Phase, Policy, Rule, Unit
 from axpo_envs.tool.protocol import Effects, PreviewingTool, Tool, ToolError
 from axpo_envs.types import CallOutcome, CallRecord
 
@@ -43,8 +45,8 @@ def judge(policy: Policy, facts: Facts) -> Judgement:
         if matches(rule, facts):
             return Judgement(action=rule.verdict, name=policy.rule_name(number), reason=rule.reason, rule=rule)
     if facts.effects is Effects.EXTERNAL:
-        return Judgement(action=Action(policy.external), name="default for external effects")
-    return Judgement(action=Action(policy.default), name="default")
+        return Judgement(action=Action(policy.external), name=EXTERNAL_DEFAULT)
+    return Judgement(action=Action(policy.default), name=DEFAULT)
 
 
 def judge_exceeded(policy: Policy, exceeded: Exceeded) -> Judgement:
@@ -52,7 +54,15 @@ def judge_exceeded(policy: Policy, exceeded: Exceeded) -> Judgement:
     budget = policy.budgets[exceeded.number]
     name = policy.budget_name(exceeded.number)
     spent = f"{name} allows {budget.limit:g} {budget.unit} per {budget.per}, of which {exceeded.spent:g} are spent"
+    if budget.unit is Unit.COST:
+        costs = f"{exceeded.known:g}" if math.isfinite(exceeded.known) else "nobody knows what"
+        spent = f"{spent}; this call costs {costs}"
     return Judgement(action=Action(budget.exceeded), name=name, reason=budget.reason or spent)
+
+
+def no_number(path: str) -> str:
+    """Why a call is denied in which something else stands where a rule bounds a number."""
+    return f"this call is not permitted as it was written: {path} must be a number"
 
 
 class Shared:
@@ -172,9 +182,11 @@ class PolicyGate:
         before = self._facts(request).arguments
         after = changed(before, rule)
         ruling = Ruling(verdict=Verdict.ALLOW, rule=judged.name, reason=judged.reason)
+        if path := unbounded(before, rule):
+            return replace(ruling, verdict=Verdict.DENY, reason=no_number(path)), request
         if after == before:
             return ruling, request
-        written = {**request.written, **{name: value for name, value in after.items() if before.get(name) != value}}
+        written = rewritten(request.written, before, after)
         ruling, request = modified(request, replace(ruling, verdict=Verdict.MODIFY, arguments=written))
         now = self._facts(request).arguments
         if ruling.verdict is Verdict.MODIFY and changed(now, rule) != now:

@@ -41,7 +41,7 @@ class Governance:
     def __post_init__(self) -> None:
         if self.phase is not None and self.phase not in tuple(Phase):
             raise EnvConfigError(f"phase must be one of {', '.join(Phase)}; got {self.phase!r}")
-        if not isinstance(self.audit_log, str | Path | None) or self.audit_log == "":
+        if not isinstance(self.audit_log, str | Path | None) or self.audit_log == "" or "\0" in str(self.audit_log):
             raise EnvConfigError(f"audit_log must be the path of a folder; got {self.audit_log!r:.100}")
         if not isinstance(self.run, str | None) or self.run == "":
             raise EnvConfigError(f"run must be a name; got {self.run!r:.100}")

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.governance.policy import Policy
+from axpo_envs.governance._across import ENTRIES, problem_of_changes, problems_across
+from axpo_envs.governance.policy import Action, Policy
 
-_LISTS: Final = {"rules": "rule", "budgets": "budget"}
 _ADAPTER: Final = TypeAdapter(Policy)
 
 
@@ -34,22 +34,30 @@ def read_policy(given: str | Path | Mapping[str, Any] | Policy) -> Policy:
         return _checked(given, "policy", "")
     if not isinstance(given, str | Path):
         raise PolicyError(f"policy: expected the path of a TOML file, a mapping or a Policy; got {given!r:.100}")
-    path = Path(given).expanduser()
     try:
-        text = path.read_text(encoding="utf-8")
-        return _checked(tomllib.loads(text), str(path), text)
+        path = Path(given).expanduser()
+    except RuntimeError as error:
+        raise PolicyError(f"policy: {given} cannot be found: {error}") from error
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        data = tomllib.loads(text)
     except OSError as error:
         raise PolicyError(f"policy: {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise PolicyError(f"{path}: expected a TOML file; {error}") from error
+    return _checked(data, str(path), text)
 
 
 def _checked(data: Mapping[str, Any], source: str, text: str) -> Policy:
     try:
         return _ADAPTER.validate_python(dict(data))
     except ValidationError as error:
-        problems = [_problem(details, data, text) for details in error.errors()]
-    problems = list(dict.fromkeys(problems))
+        found = error.errors()
+    elements = {details["loc"][:-1] for details in found}
+    # A list whose elements are wrong is told to be empty, too.
+    told = [one for one in found if one["type"] != "too_short" or one["loc"] not in elements]
+    problems = [problem for details in told for problem in _problem(details, data, text).split("\n")]
+    problems = list(dict.fromkeys([*problems, *_across(data, text)]))
     if len(problems) == 1:
         raise PolicyError(f"{source}: {problems[0]}")
     listed = "".join(f"\n  {problem}" for problem in problems)
@@ -59,7 +67,7 @@ def _checked(data: Mapping[str, Any], source: str, text: str) -> Policy:
 def _problem(details: ErrorDetails, data: Mapping[str, Any], text: str) -> str:
     place = [str(part) for part in details["loc"]]
     where = ""
-    if len(place) > 1 and place[0] in _LISTS and place[1].isdecimal():
+    if len(place) > 1 and place[0] in ENTRIES and place[1].isdecimal():
         where = f"{_entry(place[0], int(place[1]), data, text)}, "
         place = place[2:]
     message = (
@@ -69,23 +77,41 @@ def _problem(details: ErrorDetails, data: Mapping[str, Any], text: str) -> str:
         .replace("Unexpected keyword argument", "unknown field")
         .replace("Field required", "missing; expected it to be stated")
         .replace("Missing required argument", "missing; expected it to be stated")
-        .replace("Value should have at least 1 item after validation, not 0", "expected at least one")
+        .replace("String should have at least 1 character", "expected a text that is not empty")
+        .replace("Keys should be strings", "expected the names of fields to be texts")
         .replace("a valid ", "a ")
+        .replace("a tuple", "a list")
     )
+    message = re.sub(r"(Value|Tuple) should have at least 1 item .*", "expected at least one", message)
+    message = re.sub(r"a dictionary( or an instance of \w+)?", "a table", message)
     kind = details["type"]
     got = "" if kind in ("value_error", "unexpected_keyword_argument", "missing") else f"; got {details['input']!r:.80}"
     field = ".".join(place)
+    if field in ENTRIES and isinstance(details["input"], Mapping):
+        got = f"; got one table: write [[{field}]]"
     if not field:
         return f"{where}{message}{got}"
     joint = ", " if kind == "value_error" and re.match(r"[\w., ]+: ", message) else ": "
     return f"{where}{field}{joint}{message}{got}"
 
 
+def _across(data: Mapping[str, Any], text: str) -> list[str]:
+    """What is wrong across fields, some of which may be wrong themselves."""
+    rules = data.get("rules")
+    found = []
+    for number, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
+        if isinstance(rule, Mapping) and rule.get("verdict") in tuple(Action):
+            changes = bool(rule.get("clamp") or rule.get("set"))
+            if problem := problem_of_changes(rule["verdict"], changes):
+                found.append(f"{_entry('rules', number, data, text)}, {problem}")
+    return [*found, *problems_across(data)]
+
+
 def _entry(section: str, number: int, data: Mapping[str, Any], text: str) -> str:
     """What a rule or a budget is called, with the line at which it begins."""
     entries = data[section]
     named = entries[number].get("name") if isinstance(entries[number], Mapping) else None
-    label = f"{_LISTS[section]} {number + 1}" + (f" ({named!r})" if isinstance(named, str) and named else "")
+    label = f"{ENTRIES[section]} {number + 1}" + (f" ({named!r})" if isinstance(named, str) and named else "")
     heads = [
         line
         for line, content in enumerate(text.splitlines(), start=1)

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import field
 from enum import StrEnum
 from functools import cached_property
@@ -21,10 +22,12 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, model_vali
 from pydantic.dataclasses import dataclass
 
 from axpo_envs.digest import digest_of
+from axpo_envs.governance._across import entry_name, problem_of_changes, problems_across
 from axpo_envs.governance._fields import (
     check_patterns,
     check_schema,
     costs_of,
+    path_or_none,
     path_table,
     scalars_table,
     texts_of,
@@ -33,6 +36,9 @@ from axpo_envs.governance._fields import (
 from axpo_envs.tool.protocol import Effects
 from axpo_envs.types import Label
 
+MOST_SECONDS: Final = 31_536_000
+"""The most that anybody is waited for: a year, which every platform's clock can wait for."""
+_APPROVER: Final = re.compile(r"terminal|https?://\S+|[^\s:]+:[^\s:]+")
 _STRICT: Final = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 Text: TypeAlias = Annotated[str, Field(strict=True)]
 Number: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -155,11 +161,8 @@ class Rule(Selector):
     """With `modify`: what arguments become, whatever they were."""
 
     def __post_init__(self) -> None:
-        modifies = self.verdict is Action.MODIFY
-        if modifies and not (self.clamp or self.set):
-            raise ValueError("clamp: expected it or set beside the verdict modify; got neither")
-        if not modifies and (self.clamp or self.set):
-            raise ValueError(f"clamp, set: expected them beside the verdict modify alone; got {self.verdict}")
+        if problem := problem_of_changes(self.verdict, bool(self.clamp or self.set)):
+            raise ValueError(problem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
@@ -187,7 +190,7 @@ class Cost:
 
     base: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0.0
     """What every call costs."""
-    argument: Text = ""
+    argument: Annotated[str, Field(strict=True), BeforeValidator(path_or_none)] = ""
     """Path of a numeric argument; a call in which it is none costs more than any budget has. Empty for none."""
     factor: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 1.0
     """What the argument is multiplied by; its sign does not matter."""
@@ -200,7 +203,7 @@ class Ask:
     approver: Any = None
     """`terminal`, the address of an HTTP approver (`https://...`), `package.module:name`, or a callable; see
     `axpo_envs.governance.Approver`."""
-    timeout_s: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = 60.0
+    timeout_s: Annotated[float, Field(strict=True, gt=0, le=MOST_SECONDS)] = 60.0
     """Seconds within which an answer must come."""
     unanswered: Literal["deny", "dry_run", "fault"] = "deny"
     """What happens without an answer; `fault` drops the episode, which is not scored."""
@@ -209,7 +212,7 @@ class Ask:
 
     def __post_init__(self) -> None:
         known = self.approver is None or callable(self.approver)
-        if not known and not (isinstance(self.approver, str) and self.approver):
+        if not known and not (isinstance(self.approver, str) and _APPROVER.fullmatch(self.approver)):
             raise ValueError(f"approver: expected terminal, an address or package.module:name; got {self.approver!r}")
 
 
@@ -254,12 +257,16 @@ class Policy:
 
     @model_validator(mode="after")
     def _check(self) -> Policy:
-        if self.asks and self.ask.approver is None:
-            raise ValueError("ask.approver: expected one, because calls are asked about; got none")
-        for kind, entries in (("rules", self.rules), ("budgets", self.budgets)):
-            names = [entry.name for entry in entries if entry.name]
-            if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f"{kind}: expected different names; got {twice[0]!r} twice")
+        written = {
+            "default": self.default,
+            "external": self.external,
+            "rules": [{"name": rule.name, "verdict": rule.verdict} for rule in self.rules],
+            "budgets": [{"name": one.name, "unit": one.unit, "exceeded": one.exceeded} for one in self.budgets],
+            "costs": self.costs,
+            "ask": {"approver": self.ask.approver},
+        }
+        if problems := problems_across(written):
+            raise ValueError("\n".join(problems))
         return self
 
     @property
@@ -281,11 +288,11 @@ class Policy:
 
     def rule_name(self, number: int) -> str:
         """What a rule is called, by its number from 0."""
-        return self.rules[number].name or f"rule {number + 1}"
+        return entry_name("rules", number, {"name": self.rules[number].name})
 
     def budget_name(self, number: int) -> str:
         """What a budget is called, by its number from 0."""
-        return self.budgets[number].name or f"budget {number + 1}"
+        return entry_name("budgets", number, {"name": self.budgets[number].name})
 
 
 def _name_of(value: Any) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from axpo.audit import AuditSettings, audit
-from axpo.audit.fields import demands_of
+from axpo.audit.conditions import Expression, Measured
+from axpo.audit.fields import count_of, demands_of
 from axpo.audit.verdict import verdict
 from axpo.cli import main
 from axpo.diagnostics.demands import NO_DEMANDS, Demands
@@ -57,9 +58,31 @@ def test_demands_are_read_however_a_record_writes_them() -> None:
         labels=frozenset({"either"}), required=frozenset({"a", "b"})
     )
     assert (
-        demands_of({"labels": 3, "forbidden_tools": {"pay": 1}, "required_tools": [None], "must_act": 1}) is NO_DEMANDS
+        demands_of({"labels": 3, "forbidden_tools": {"pay": 1}, "required_tools": [None], "must_act": 2}) is NO_DEMANDS
     )
     assert demands_of({"labels": "must_act"}) is demands_of({"must_act": True})
+    # As tables hold them.
+    assert demands_of({"labels": "must_act"}) is demands_of({"must_act": 1.0})
+    assert demands_of({"forbidden_tools": '["pay", "b"]'}) is demands_of({"forbidden_tools": ["pay", "b"]})
+    assert demands_of({"forbidden_tools": "[pay"}) is demands_of({"forbidden_tools": ["[pay"]})
+    assert [count_of({"hops": hops}, ("hops",)) for hops in (2, 2.0, -1, 2.5, True, float("inf"))] == [
+        *(2, 2),
+        *(None, None, None, None),
+    ]
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(row("a", labels="must_act")).encode() + b"\r\n")
+    findings = audit([file], AuditSettings())
+    assert findings.metrics["failed_to_act"] is not None
+
+
+def test_a_condition_can_demand_that_something_was_counted() -> None:
+    measured = Measured(whole={"forbidden_attempt": None})
+    known = {"forbidden_attempt": None}
+    assert not Expression.read("forbidden_attempt>0", known).holds(measured)
+    assert Expression.read("forbidden_attempt>0 or forbidden_attempt.n<1", known).holds(measured)
 
 
 def test_rollouts_of_others_are_held_to_what_their_questions_demand(path: Path) -> None:

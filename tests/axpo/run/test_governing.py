@@ -11,12 +11,15 @@ import pytest
 import axpo
 from axpo.checkpoint_evaluation import locate_checkpoint, open_checkpoint
 from axpo.distributed.ranks import ALONE, Ranks
+from axpo.records.run_log import read_changes
+from axpo.run._governing import with_own_policy
 from axpo.run.display import Silent
+from axpo.run.trainer import run_settings
 from axpo.run.validation import check_ranks, resolved
 from axpo.settings._evaluation import EvalConfig
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_envs import ToolStatus, call_turn
-from axpo_envs.governance import read_calls, verify_log
+from axpo_envs.governance import read_calls, read_policy, verify_log
 
 POLICY = """\
 default = "dry_run"
@@ -98,3 +101,34 @@ def test_budgets_that_processes_would_count_apart_are_refused(toy: Any, tmp_path
         check_ranks(config(per), two)
     check_ranks(config(per), ALONE)
     check_ranks(config("episode"), two)
+
+
+def test_a_run_goes_on_under_a_changed_policy_only_where_it_is_asked_to(toy: Any, policy: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = toy.toy_config(run, steps=1, permissions=policy)
+    result = axpo.train(config, display=Silent())
+    before = read_policy(policy).fingerprint
+    assert run_settings(run).permissions_fingerprint == before
+    Path(policy).write_text("# As it was.\n" + POLICY)
+    axpo.resume(run, display=Silent())
+    Path(policy).write_text('default = "allow"\nexternal = "allow"\n')
+    after = read_policy(policy).fingerprint
+    told = f"expected the fingerprint {before}, got {after}.*--policy-fingerprint {after}"
+    for changes in ({}, {"steps": 2}, {"permissions_fingerprint": "0" * 32}):
+        with pytest.raises(ConfigError, match=told.replace(before, ".*")):
+            axpo.resume(run, changes=changes, display=Silent())
+    with pytest.raises(ConfigError, match=f"expected the fingerprint {before}, got {after}.*--policy "):
+        locate_checkpoint(EvalConfig(checkpoint=str(result.checkpoint)), warn=lambda text: None)
+    locate_checkpoint(EvalConfig(checkpoint=str(result.checkpoint), permissions=policy), warn=lambda text: None)
+    axpo.resume(run, changes={"permissions_fingerprint": after}, display=Silent())
+    assert read_changes(run)[-1]["settings"] == {"permissions_fingerprint": {"before": before, "after": after}}
+
+
+def test_another_policy_beside_the_settings_of_a_run_is_taken_without_the_fingerprint_of_its_own() -> None:
+    base = TrainConfig(permissions="a.toml", permissions_fingerprint="f")
+    for asked, fingerprint in (
+        (base, "f"),
+        (replace(base, permissions="b.toml"), None),
+        (replace(base, permissions="b.toml", permissions_fingerprint="g"), "g"),
+    ):
+        assert with_own_policy(asked, base).permissions_fingerprint == fingerprint

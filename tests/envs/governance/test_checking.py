@@ -108,3 +108,40 @@ def test_phases_are_needed_where_the_policy_tells_them_apart() -> None:
     call = RecordedCall(tool="a", arguments={}, effects=Effects.PURE)
     with pytest.raises(PolicyError, match="phase: expected one of training"):
         check_calls(policy, [call])
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"labels": 5}, "labels: expected some of must_act, must_not_act, either; got 5"),
+        ({"labels": ["often"]}, "labels: expected some of"),
+        ({"arguments": "[" * 100_000}, "is nested more than 64 levels deep"),
+        ({"arguments": '{"a": NaN}'}, "NaN is no JSON number"),
+        ({"arguments": '{"a": 1' + "0" * 400 + "}"}, "which is too large"),
+        ({"seconds": -1}, "seconds: expected a number >= 0; got -1"),
+    ],
+)
+def test_rows_of_odd_values_are_told(row: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=told):
+        read_recorded(written(tmp_path / "calls.jsonl", [{"tool": "pay", **row}]))
+
+
+def test_rows_of_other_systems_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    path.write_bytes(
+        b'\xef\xbb\xbf{"tool": "pay", "labels": "either"}\r\n{"tool": "a\\ud800", "arguments": {"x": "\\udfff"}}\r\n'
+    )
+    first, second = read_recorded(path)
+    assert (first.tool, first.labels) == ("pay", {"either"})
+    assert (second.tool, second.arguments) == ("a\ufffd", {"x": "\ufffd"})
+    check_calls(read_policy({"default": "deny"}), (first, second))
+
+
+def test_a_torn_end_of_an_audit_log_is_left_out(
+    make: Callable[..., ToolEnv], say: Callable[..., str], tmp_path: Path
+) -> None:
+    env = make(POLICY, audit_log=tmp_path)
+    say(env, "look", where="up")
+    with (tmp_path / "calls-000001.jsonl").open("ab") as file:
+        file.write(b'{"kind": "decisi')
+    assert len(read_recorded(tmp_path)) == 1

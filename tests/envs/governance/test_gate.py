@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
+import pydantic
 import pytest
 
 from axpo_envs import (
@@ -21,11 +22,18 @@ from axpo_envs import (
     Verdict,
     call_turn,
 )
-from axpo_envs.governance import Approval, ApprovalRequest, Governance
+from axpo_envs.governance import Approval, ApprovalRequest, Governance, RecordedCall, check_calls, read_policy
 from axpo_envs.tools import ToolArgumentError, tool
 
 Make = Callable[..., ToolEnv]
 Say = Callable[..., str]
+
+
+class Card(pydantic.BaseModel):
+    """A card, whose code nobody is to see."""
+
+    number: str
+    code: pydantic.SecretStr = pydantic.SecretStr("of the tool")
 
 
 def rule(verdict: str, **more: Any) -> dict[str, Any]:
@@ -169,7 +177,7 @@ def test_a_budget_of_an_episode_counts_its_own_branch(make: Make, say: Say, paid
         env.restore(moment)
         assert say(env, "look", where="up") == "looked 1 times at up"
         assert say(env, "pay", amount=14) == "paid 14 to ACME"
-        denied = "Error: budget 1 allows 25 cost per episode, of which 25 are spent."
+        denied = "Error: budget 1 allows 25 cost per episode, of which 25 are spent; this call costs 1.5."
         assert say(env, "pay", amount=-0.5) == denied
     assert len(paid) == 4
 
@@ -392,3 +400,49 @@ def test_a_governed_environment_travels_with_its_policy() -> None:
 def test_a_gate_travels_to_other_processes(make: Make) -> None:
     gate = make({"default": "deny"}).rules.gate
     assert pickle.loads(pickle.dumps(gate)).policy == gate.policy  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("given", [None, "900", True])
+def test_a_number_that_a_rule_bounds_must_be_one(make: Make, say: Say, given: Any) -> None:
+    asked: list[Any] = []
+
+    @tool
+    def find(limit: int | str | bool | None = None) -> str:
+        """Finds."""
+        asked.append(limit)
+        return f"at most {limit}"
+
+    policy = {"default": "allow", "rules": [rule("modify", tools="find", clamp={"limit": {"max": 5}})]}
+    env = make(policy, spec={"tools": (find,)})
+    told = "Error: this call is not permitted as it was written: limit must be a number."
+    assert say(env, "find", limit=given) == told
+    assert say(env, "find") == told
+    assert say(env, "find", limit=900).endswith("at most 5")
+    assert asked == [5]
+    (one,) = check_calls(read_policy(policy), [RecordedCall(tool="find", arguments={"limit": given})])
+    assert (one.judgement.action, one.arguments) == ("deny", {"limit": given})
+
+
+def test_what_a_rule_does_not_change_stays_as_it_was_written(make: Make, say: Say) -> None:
+    charged: list[Any] = []
+
+    @tool
+    def charge(card: Card, cards: list[Card]) -> str:
+        """Charges."""
+        charged.extend((one.number, one.code.get_secret_value()) for one in (card, *cards))
+        return "charged"
+
+    changes = {"card.number": "0", "cards.*.number": "1"}
+    env = make({"default": "allow", "rules": [rule("modify", set=changes)]}, spec={"tools": (charge,)})
+    told = say(
+        env, "charge", card={"number": "7", "code": "123"}, cards=[{"number": "8"}, {"number": "9", "code": "5"}]
+    )
+    assert charged == [("0", "123"), ("1", "of the tool"), ("1", "5")]
+    assert "of the tool" not in told
+
+
+def test_sums_of_decimals_fit_a_budget_that_they_come_to(make: Make, say: Say, paid: list[Any]) -> None:
+    budgets = [budget("episode", "cost", 0.3), budget("run", "cost", 0.3)]
+    env = make({"default": "deny", "external": "allow", "budgets": budgets, "costs": {"pay": {"argument": "amount"}}})
+    assert [say(env, "pay", amount=0.1) for _ in range(3)] == ["paid 0.1 to ACME"] * 3
+    assert say(env, "pay", amount=0.001).startswith("Error: budget 1 allows 0.3 cost per episode")

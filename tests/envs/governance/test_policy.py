@@ -37,6 +37,8 @@ pay = { argument = 3 }
 secret_patterns = ["("]
 """
 
+BUDGET = {"per": "run", "unit": "calls", "limit": 1}
+
 
 def test_everything_that_is_wrong_is_told_with_file_line_rule_and_field(tmp_path: Path) -> None:
     file = tmp_path / "wrong.toml"
@@ -71,7 +73,7 @@ def test_everything_that_is_wrong_is_told_with_file_line_rule_and_field(tmp_path
         ({}, "policy: default: missing; expected it to be stated"),
         ({"default": "modify"}, "policy: default: expected 'allow', 'deny', 'ask' or 'dry_run'; got 'modify'"),
         ({"default": "ask"}, "ask.approver: expected one, because calls are asked about; got none"),
-        ({"default": "deny", "rules": [3]}, "rule 1, expected a dictionary or an instance of Rule; got 3"),
+        ({"default": "deny", "rules": [3]}, "rule 1, expected a table; got 3"),
         ({"default": "deny", "rule": []}, "rule: unknown field"),
         (
             {"default": "deny", "rules": [{"name": "a", "verdict": "deny"}] * 2},
@@ -97,12 +99,63 @@ def test_everything_that_is_wrong_is_told_with_file_line_rule_and_field(tmp_path
             {"default": "deny", "audit_log": {"secret_patterns": "a*"}},
             "expected patterns that find something; 'a\\*' matches nothing at all",
         ),
+        (
+            {"default": "deny", "rules": [{"verdict": "deny"}], "budgets": [BUDGET | {"name": "rule 1"}]},
+            "rules, budgets: expected different names; got 'rule 1' twice",
+        ),
+        (
+            {"default": "deny", "rules": [{"verdict": "deny", "name": "default"}]},
+            "rules: expected another name than 'default', which is what records call the default",
+        ),
+        ({"default": "deny", "budgets": [BUDGET | {"unit": "cost"}]}, "costs: expected some, .*every call is free"),
+        ({"default": "deny", "costs": {"": 1}}, "costs: expected patterns of tools' names; got an empty one"),
+        ({"default": "deny", "costs": {"a": {"argument": "b."}}}, "costs.a.argument: expected the path of an argument"),
+        (
+            {"default": "deny", "rules": {"verdict": "deny"}},
+            r"rules: .*; got one table: write \[\[rules\]\]",
+        ),
+        (
+            {"default": "deny", "rules": [{"verdict": "deny", "effects": "none"}]},
+            "^policy: rule 1, effects.0: expected 'pure', 'stateful' or 'external'; got 'none'$",
+        ),
+        ({"default": "ask", "ask": {"approver": "a b"}}, "ask, approver: expected terminal, an address or"),
+        ({"default": "deny", "ask": {"timeout_s": 1e300}}, "ask.timeout_s: expected less than or equal to 31536000"),
+        ("a\0b", "expected a TOML file; embedded null byte"),
+        ("~nobody-of-that-name/p.toml", "policy: ~nobody-of-that-name/p.toml cannot be found"),
         (3, "policy: expected the path of a TOML file, a mapping or a Policy; got 3"),
     ],
 )
 def test_a_policy_that_means_nothing_is_refused(given: Any, message: str) -> None:
     with pytest.raises(PolicyError, match=message):
         read_policy(given)
+
+
+def test_what_is_wrong_across_fields_is_told_beside_what_is_wrong_with_one() -> None:
+    rules = [
+        {"name": "a", "verdict": "ask", "colour": 3},
+        {"name": "a", "verdict": "deny", "tools": 3, "clamp": {"x": {"max": 1}}},
+        3,
+    ]
+    with pytest.raises(PolicyError) as caught:
+        read_policy({"default": "never", "rules": rules, "budgets": [BUDGET | {"unit": "cost"}]})
+    first, *told = str(caught.value).splitlines()
+    assert first == "policy: 8 things are wrong"
+    assert [line.strip() for line in told] == [
+        "default: expected 'allow', 'deny', 'ask' or 'dry_run'; got 'never'",
+        "rule 1 ('a'), colour: unknown field",
+        "rule 2 ('a'), tools: expected a list; got 3",
+        "rule 3, expected a table; got 3",
+        "rule 2 ('a'), clamp, set: expected them beside the verdict modify alone; got deny",
+        "ask.approver: expected one, because calls are asked about; got none",
+        "costs: expected some, because a budget counts them; got none, so that every call is free",
+        "rules: expected different names; got 'a' twice",
+    ]
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+def test_files_of_other_systems_are_read(tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "policy.toml").write_bytes(start + b'default = "deny"\r\n[[rules]]\r\nverdict = "allow"\r\n')
+    assert len(read_policy(tmp_path / "policy.toml").rules) == 1
 
 
 def test_files_that_are_no_policy_are_refused(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ HEAD: Final = "head.json"
 """Name of the head's file."""
 HEAD_BYTES: Final = 384
 """Size of the head's file."""
+_HEAD_TYPES: Final = {"file": str, "hash": str, "log": str, "n": int, "size": int}
 _FILE: Final = re.compile(r"calls-(\d{6,})\.jsonl")
 _LINE: Final = re.compile(rb'(\{.*),"hash":"([0-9a-f]{64})"\}', re.DOTALL)
 
@@ -80,9 +81,13 @@ class Head:
         Raises:
             ValueError: it is none.
         """
+        if len(data) != HEAD_BYTES:
+            raise ValueError("expected the head of an audit log")
         said = json.loads(data)
-        head = cls(**said) if isinstance(said, dict) and set(said) == {"file", "hash", "log", "n", "size"} else cls()
-        if head.to_bytes() != data:
+        if not isinstance(said, dict) or {name: type(value) for name, value in said.items()} != _HEAD_TYPES:
+            raise ValueError("expected the head of an audit log")
+        head = cls(**said)
+        if head.to_bytes() != data or head.n < 0 or head.size < 0 or (head.file and not file_number(head.file)):
             raise ValueError("expected the head of an audit log")
         return head
 

@@ -69,7 +69,7 @@ class ReadCalls:
     calls: tuple[Mapping[str, Any], ...]
     """Each decision with `status`, `result` and `seconds` of its end."""
     damaged: int
-    """Lines that are not what was written; `verify_log` says which."""
+    """Lines that are not what was written, or no records of calls; `verify_log` says which."""
 
 
 def read_calls(folder: str | Path, query: CallQuery | None = None) -> ReadCalls:
@@ -89,11 +89,28 @@ def read_calls(folder: str | Path, query: CallQuery | None = None) -> ReadCalls:
         if record is None:
             damaged += 1
         elif record.get("kind") == "decision":
-            decisions.append(record)
+            if _is_decision(record):
+                decisions.append(record)
+            else:
+                damaged += 1
         elif record.get("kind") == "result":
-            ends[record.get("call")] = record
+            if type(record.get("call")) is int and isinstance(record.get("status"), str):
+                ends[record["call"]] = record
+            else:
+                damaged += 1
     calls = (_joined(decision, ends.get(decision["n"])) for decision in decisions)
     return ReadCalls(calls=tuple(call for call in calls if query is None or query.fits(call)), damaged=damaged)
+
+
+def _is_decision(record: Mapping[str, Any]) -> bool:
+    """Whether a record has what every decision has: one that was put in, with a hash that is right, may not."""
+    texts = all(isinstance(record.get(name), str) for name in ("tool", "time"))
+    if not texts or type(record.get("n")) is not int or not isinstance(record.get("status", ""), str):
+        return False
+    try:
+        return datetime.fromisoformat(record["time"]).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _joined(decision: Mapping[str, Any], end: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from axpo_envs.governance.audit_log._secrets import REDACTED, SECRET_PATTERNS, is_card, names_secret, without_secrets
 from axpo_envs.governance.policy import Recording
-from axpo_envs.plumbing.web import redact
+from axpo_envs.plumbing.strict_json import JsonError, read_json
 
-REDACTED: Final = "[redacted]"
-"""Stands in place of a secret."""
-
-SECRET_NAMES: Final = (
-    *("password", "passwd", "passphrase", "pwd", "secret", "token", "api_key", "apikey", "api-key", "authorization"),
-    *("cookie", "credential", "credentials", "private_key", "access_key", "cvv", "cvc", "pin", "iban", "card_number"),
-    *("*_password", "*_secret", "*_token", "*_api_key", "*_private_key", "*-token", "*-secret"),
-)
-"""Names of arguments whose values are secrets, in any case."""
-
-_WORDS: Final = r"pass(?:word|wd|phrase)|secret|token|api[_-]?key|authorization|private[_-]?key|access[_-]?key"
-SECRET_PATTERNS: Final = (
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-    r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}",
-    r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{16,}|\bhf_[A-Za-z0-9]{20,}",
-    r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",
-    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
-    r"\bAIza[A-Za-z0-9_-]{30,}",
-    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-    r"(?i:\bbearer\s+[A-Za-z0-9._~+/=-]{8,})",
-)
-"""What secrets look like: keys and tokens of services, private keys, JSON web tokens."""
-_PASSWORD_IN_ADDRESS: Final = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^\s/:@]{0,200}:)[^\s/@]{1,500}(?=@)")
-_NAMED: Final = re.compile(rf"(?i)((?:{_WORDS})[\"']?\s{{0,9}}[:=]\s{{0,9}})(\"[^\"]*\"?|'[^']*'?|[^\s\"',;&}}]+)")
-_CARD: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+_COMBINING: Final = ("anyOf", "oneOf", "allOf")
+_PAIRED: Final = ("name", "key", "header", "field")
+_MOST_SCHEMAS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +23,7 @@ class Redactor:
     """Takes secrets out of arguments and texts."""
 
     fields: tuple[str, ...] = ()
-    """Paths or last names of arguments, beside `SECRET_NAMES`."""
+    """Paths or last names of arguments, beside those that are called like secrets."""
     patterns: tuple[re.Pattern[str], ...] = field(default_factory=lambda: tuple(map(re.compile, SECRET_PATTERNS)))
     """What secrets look like."""
 
@@ -60,51 +40,120 @@ class Redactor:
             given: the JSON.
             schema: that of the arguments; what it calls `writeOnly`, or of the format `password`, is secret.
         """
-        return self._value(given, schema, ())
+        return self._value(given, _Schemas.of(schema), ())
 
     def text(self, text: str) -> str:
-        """A text without what looks like a secret, and without the keys that this process was given."""
-        text = redact(text)
-        for pattern in self.patterns:
-            text = pattern.sub(REDACTED, text)
-        text = _PASSWORD_IN_ADDRESS.sub(rf"\1{REDACTED}", text)
-        text = _NAMED.sub(rf"\1{REDACTED}", text)
-        return _CARD.sub(lambda found: REDACTED if _is_card(found[0]) else found[0], text)
+        """A text without what looks like a secret, and without the keys that this process was given.
 
-    def _value(self, value: Any, schema: Any, path: tuple[str, ...]) -> Any:
-        if path and (self._is_secret(path) or _declared_secret(schema)):
+        Of a text that is JSON, secret fields are taken out, too.
+        """
+        return self._text(text, ())
+
+    def _text(self, text: str, path: tuple[str, ...]) -> str:
+        if text.lstrip()[:1] in ("{", "["):
+            try:
+                data = read_json(text, halves=True)
+            except JsonError:
+                return without_secrets(text, self.patterns)
+            kept = self._value(data, _Schemas(), path)
+            if kept != data:
+                text = json.dumps(kept, ensure_ascii=False)
+        return without_secrets(text, self.patterns)
+
+    def _value(self, value: Any, schemas: _Schemas, path: tuple[str, ...]) -> Any:
+        if path and (self._is_secret(path) or schemas.secret):
             return REDACTED
         if isinstance(value, Mapping):
-            inner = schema.get("properties") if isinstance(schema, Mapping) else None
-            known = inner if isinstance(inner, Mapping) else {}
+            hidden = _paired(value)
             return {
-                self.text(str(name)): self._value(part, known.get(name), (*path, str(name)))
+                self.text(str(name)): REDACTED
+                if name == hidden
+                else self._value(part, schemas.member(str(name)), (*path, str(name)))
                 for name, part in value.items()
             }
         if isinstance(value, list | tuple):
-            items = schema.get("items") if isinstance(schema, Mapping) else None
-            return [self._value(part, items, (*path, str(number))) for number, part in enumerate(value)]
+            if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str) and names_secret(value[0]):
+                # A header, as some clients want them.
+                return [value[0], REDACTED]
+            return [
+                self._value(part, schemas.element(number), (*path, str(number))) for number, part in enumerate(value)
+            ]
         if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, int) and not isinstance(value, bool) and _is_card(str(value)):
-            return REDACTED
-        return value
+            return self._text(value, path)
+        return REDACTED if _is_card_number(value) else value
 
     def _is_secret(self, path: tuple[str, ...]) -> bool:
         last, whole = path[-1], ".".join(path)
-        return any(fnmatchcase(last.lower(), name) for name in SECRET_NAMES) or any(
-            fnmatchcase(last, name) or fnmatchcase(whole, name) for name in self.fields
-        )
+        return names_secret(last) or any(fnmatchcase(last, name) or fnmatchcase(whole, name) for name in self.fields)
 
 
-def _declared_secret(schema: Any) -> bool:
-    return isinstance(schema, Mapping) and (schema.get("writeOnly") is True or schema.get("format") == "password")
+@dataclass(frozen=True, slots=True)
+class _Schemas:
+    """All schemas that speak of a value: alternatives and references are followed."""
+
+    parts: tuple[Mapping[str, Any], ...] = ()
+    """The schemas."""
+    defined: Mapping[str, Any] = field(default_factory=dict)
+    """What is referred to, by `#/$defs/NAME`."""
+
+    @classmethod
+    def of(cls, schema: Any) -> _Schemas:
+        if not isinstance(schema, Mapping):
+            return cls()
+        defined = {
+            f"#/{where}/{name}": one
+            for where in ("$defs", "definitions")
+            if isinstance(schema.get(where), Mapping)
+            for name, one in schema[where].items()
+        }
+        return cls((), {"#": schema, **defined})._with([schema])
+
+    def member(self, name: str) -> _Schemas:
+        """Those of a member of an object."""
+        return self._with(list(self._of_member(name)))
+
+    def element(self, number: int) -> _Schemas:
+        """Those of an element of a list."""
+        found = []
+        for part in self.parts:
+            first = part.get("prefixItems")
+            ordered = first if isinstance(first, list) else ()
+            found.append(ordered[number] if number < len(ordered) else part.get("items"))
+        return self._with(found)
+
+    @property
+    def secret(self) -> bool:
+        """Whether one of them calls the value a secret."""
+        return any(part.get("writeOnly") is True or part.get("format") == "password" for part in self.parts)
+
+    def _of_member(self, name: str) -> Iterator[Any]:
+        for part in self.parts:
+            known = part.get("properties")
+            if isinstance(known, Mapping) and name in known:
+                yield known[name]
+            else:
+                yield part.get("additionalProperties")
+
+    def _with(self, found: Sequence[Any]) -> _Schemas:
+        ahead, parts = list(found), []
+        while ahead and len(parts) < _MOST_SCHEMAS:
+            schema = ahead.pop(0)
+            if not isinstance(schema, Mapping) or any(schema is part for part in parts):
+                continue
+            parts.append(schema)
+            ahead.append(self.defined.get(str(schema.get("$ref"))))
+            for word in _COMBINING:
+                ahead += schema[word] if isinstance(schema.get(word), list) else ()
+        return _Schemas(tuple(parts), self.defined)
 
 
-def _is_card(text: str) -> bool:
-    """Whether a text is the number of a payment card: 13 to 19 digits whose checksum (Luhn) is right."""
-    digits = [int(digit) for digit in text if digit.isascii() and digit.isdigit()]
-    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
-        return False
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+def _is_card_number(value: Any) -> bool:
+    if isinstance(value, float) and value.is_integer():
+        return is_card(f"{value:.0f}")
+    return isinstance(value, int) and not isinstance(value, bool) and is_card(str(value))
+
+
+def _paired(value: Mapping[str, Any]) -> str:
+    """The member that holds what another one names, as in `{"name": "Authorization", "value": "..."}`."""
+    named = any(isinstance(value.get(name), str) and names_secret(value[name]) for name in _PAIRED)
+    return "value" if named else ""

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -48,7 +49,7 @@ class Anchor:
             AuditLogError: it is none.
         """
         number, _, own = text.strip().partition(":")
-        if not number.isdecimal() or len(own) != 64 or set(own) - set("0123456789abcdef"):
+        if not re.fullmatch("[0-9]{1,18}", number) or len(own) != 64 or set(own) - set("0123456789abcdef"):
             raise AuditLogError(f"expected NUMBER:HASH, with a hash of 64 hexadecimal digits; got {text!r:.100}")
         return cls(n=int(number), hash=own)
 

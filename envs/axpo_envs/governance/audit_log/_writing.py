@@ -42,6 +42,7 @@ from axpo_envs.governance.audit_log._recovery import read_head, recover
 
 _LOGGER: Final = logging.getLogger(__name__)
 _WAIT_S: Final = 60.0
+_MOST_SECONDS: Final = 31_536_000
 _FLAGS: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -57,8 +58,10 @@ class LogSettings:
     """Size that no file passes, unless a single record does."""
 
     def __post_init__(self) -> None:
-        if self.sync_records < 1 or self.sync_seconds < 0 or self.rotate_bytes < 1:
-            raise AuditLogError(f"audit log: expected records >= 1, seconds >= 0 and bytes >= 1; got {self}")
+        if self.sync_records < 1 or not 0 <= self.sync_seconds <= _MOST_SECONDS or self.rotate_bytes < 1:
+            raise AuditLogError(
+                f"audit log: expected records >= 1, seconds from 0 to {_MOST_SECONDS} and bytes >= 1; got {self}"
+            )
 
 
 class AuditLog:
@@ -218,18 +221,27 @@ class AuditLog:
         try:
             if os.write(file, head.to_bytes()) != HEAD_BYTES:
                 raise OSError(f"{self.folder / HEAD} could not be written")
+            if os.fstat(file).st_size != HEAD_BYTES:
+                # Something else had been written there, which would make it no head for good.
+                os.ftruncate(file, HEAD_BYTES)
         finally:
             os.close(file)
 
     def _opened(self, name: str) -> int:
-        # A file that was removed would take records that nobody ever reads.
-        if self._file is not None and (self._open_name != name or not os.fstat(self._file).st_nlink):
+        # A file that was removed or renamed would take records that nobody ever reads.
+        if self._file is not None and (self._open_name != name or not self._is_there(self._file, name)):
             os.close(self._file)
             self._file = None
         if self._file is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS
             self._file, self._open_name = os.open(self.folder / name, flags, 0o644), name
         return self._file
+
+    def _is_there(self, file: int, name: str) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(f"{self.folder}/{name}"))  # noqa: PTH116
+        except FileNotFoundError:
+            return False
 
     def _head(self) -> Head:
         """Where the log ends, what killed writers left behind taken in or cut off."""

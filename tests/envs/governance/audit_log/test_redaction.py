@@ -59,6 +59,61 @@ def test_what_a_tool_declares_is_taken_out() -> None:
     assert Redactor().arguments(given, schema) == {"door": [{"code": R}, {"code": R, "n": 3}], "word": R}
 
 
+def test_what_a_tool_declares_is_found_behind_references_and_alternatives() -> None:
+    secret = {"type": "string", "writeOnly": True}
+    schema = {
+        "properties": {
+            "pass": {"anyOf": [secret, {"type": "null"}]},
+            "card": {"anyOf": [{"$ref": "#/$defs/Card"}, {"type": "null"}]},
+            "pair": {"prefixItems": [{"type": "string"}, secret]},
+            "rest": {"additionalProperties": {"allOf": [{"format": "password"}]}},
+        },
+        "$defs": {"Card": {"properties": {"code": secret, "next": {"$ref": "#/$defs/Card"}}}},
+    }
+    given = {
+        "pass": "x",
+        "card": {"code": "1", "n": 2, "next": {"code": "3"}},
+        "pair": ["a", "b"],
+        "rest": {"c": "d"},
+        "other": "e",
+    }
+    assert Redactor().arguments(given, schema) == {
+        "pass": R,
+        "card": {"code": R, "n": 2, "next": {"code": R}},
+        "pair": ["a", R],
+        "rest": {"c": R},
+        "other": "e",
+    }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"accessToken": "S3cret"},
+        {"aws_secret_access_key": "S3cret"},
+        {"X-Api-Key": "S3cret"},
+        {"clientSecret": ["S3cret"]},
+        {"headers": [{"name": "Authorization", "value": "S3cret"}]},
+        {"headers": [["authorization", "S3cret"]]},
+        {"body": '{"a": [{"password": ["S3cret", {"b": "S3cret"}]}]}'},
+        {"body": '{"a": "{\\"password\\": \\"S3cret S3cret\\"}"'},
+        {"body": '{"password": "a\\"S3cret", "b": '},
+        {"head": "Authorization: Basic S3cret"},
+        {"head": "proxy-authorization=Digest S3cret"},
+        {"url": "ftp://me:p@S3cret@host/x"},
+        {"code": "mysql --user me --db-password S3cret -v"},
+        {"key": "-----BEGIN PGP PRIVATE KEY BLOCK-----\nS3cret\n-----END PGP PRIVATE KEY BLOCK-----"},
+    ],
+)
+def test_secrets_in_odd_places_are_taken_out(given: Any) -> None:
+    assert "S3cret" not in str(Redactor().arguments(given))
+
+
+def test_a_card_that_is_a_float_is_taken_out_and_other_texts_stay() -> None:
+    kept = {"n": [1e300, float("inf"), 4.5, 12.0], "text": '[1, {"a": "b"}]', "note": "top-secret plan, --max-tokens 5"}
+    assert Redactor().arguments({"card": 4111111111111111.0, **kept}) == {"card": R, **kept}
+
+
 def test_keys_of_this_process_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
     register_secret("SHOP_KEY")
     monkeypatch.setenv("SHOP_KEY", "very-secret-value")
@@ -66,7 +121,11 @@ def test_keys_of_this_process_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 200_000, "token" * 40_000, "1 " * 100_000, "://" * 60_000, "x:" * 100_000, "-" * 200_000]
+    "text",
+    [
+        *("a" * 200_000, "token" * 40_000, "1 " * 100_000, "://" * 60_000, "x:" * 100_000, "-" * 200_000),
+        *("token" + "\\" * 200_000, 'token\\": \\"' * 9000, '{"token": "' * 9000, "--a-token " * 9000, "[" * 200_000),
+    ],
 )
 def test_no_text_takes_long(text: str) -> None:
-    assert len(Redactor().text(text)) <= len(text)
+    assert len(Redactor().text(text)) <= 2 * len(text)

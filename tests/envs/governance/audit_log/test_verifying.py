@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from axpo_envs.governance import Anchor, AuditLog, AuditLogError, LogSettings, Problem, Verification, verify_log
+from axpo_envs.governance import (
+    Anchor,
+    AuditLog,
+    AuditLogError,
+    LogSettings,
+    Problem,
+    ReadCalls,
+    Verification,
+    read_calls,
+    verify_log,
+)
 from axpo_envs.governance.audit_log._chain import HEAD, Head, files_of, read_line, written
 
 FILES = 3
@@ -172,3 +183,28 @@ def test_a_folder_without_a_log_is_refused(tmp_path: Path) -> None:
         verify_log(tmp_path)
     with pytest.raises(AuditLogError, match="cannot be read"):
         verify_log(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda head: b"[" * 100_000, lambda head: head.replace(b'"n":', b'"n":"').replace(b',"size"', b'","size"')],
+)
+def test_a_head_of_another_shape_is_found_and_mended(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    AuditLog(tmp_path).append({"kind": "decision"})
+    head = change((tmp_path / "head.json").read_bytes())
+    (tmp_path / "head.json").write_bytes(head if len(head) > 384 else head[:383].ljust(383) + b"\n")
+    assert [problem.file for problem in verify_log(tmp_path).problems] == ["head.json"]
+    AuditLog(tmp_path).append({"kind": "decision"})
+    assert verify_log(tmp_path).problems == ()
+
+
+def test_forged_records_that_no_call_is_are_counted_as_damaged(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    for record in ({"kind": "decision"}, {"kind": "result", "call": [1]}, {"kind": "decision", "tool": 5}):
+        log.append(record)
+    assert read_calls(tmp_path) == ReadCalls(calls=(), damaged=3)
+
+
+def test_an_anchor_of_too_many_digits_is_none() -> None:
+    with pytest.raises(AuditLogError, match="expected NUMBER:HASH"):
+        Anchor.read("9" * 5000 + ":" + "a" * 64)

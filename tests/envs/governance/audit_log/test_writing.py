@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from axpo_envs.errors import EnvConfigError
-from axpo_envs.governance import AuditLog, LogSettings, read_calls, verify_log
+from axpo_envs.governance import AuditLog, AuditLogError, LogSettings, read_calls, verify_log
 from axpo_envs.governance.audit_log._chain import HEAD, Head, files_of, read_line
 
 
@@ -257,3 +257,19 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         AuditLog(tmp_path)
     with pytest.raises(EnvConfigError, match="cannot write"):
         AuditLog(tmp_path / "notes.txt" / "log")
+
+
+def test_a_file_that_was_renamed_takes_no_further_records(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    log.append({"kind": "decision"})
+    renamed = (tmp_path / "calls-000001.jsonl").rename(tmp_path / "calls-000001.jsonl.1")
+    before = renamed.read_bytes()
+    log.append({"kind": "decision"})
+    assert renamed.read_bytes() == before
+    assert (tmp_path / "calls-000001.jsonl").stat().st_size > 0
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300, -1.0])
+def test_seconds_that_no_clock_waits_are_refused(seconds: float) -> None:
+    with pytest.raises(AuditLogError, match="expected records >= 1, seconds from 0"):
+        LogSettings(sync_seconds=seconds)
