@@ -135,7 +135,7 @@ class _Schemas:
                 yield part.get("additionalProperties")
 
     def _with(self, found: Sequence[Any]) -> _Schemas:
-        ahead = list(found)
+        ahead: list[Any] = list(found)
         parts: list[Mapping[str, Any]] = []
         while ahead and len(parts) < _MOST_SCHEMAS:
             schema = ahead.pop(0)
