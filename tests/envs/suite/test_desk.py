@@ -239,6 +239,22 @@ def test_dry_payments_of_the_tool_and_of_a_gate_are_judged_as_if_they_had_been_m
     assert records[0].outcome is CallOutcome.WITHHELD
 
 
+def halved(request: CallRequest) -> Ruling:
+    """A gate that lets payments run with another amount."""
+    if "amount" not in request.arguments:
+        return Ruling(verdict=Verdict.ALLOW)
+    changed = {**request.arguments, "amount": "0.50"}
+    return Ruling(verdict=Verdict.MODIFY, arguments=changed)
+
+
+def test_a_dry_payment_is_judged_by_what_a_gate_made_of_it() -> None:
+    rewards = set()
+    for payments in ("ledger", "dry_run"):
+        env = Desk(split="test", payments=payments).gated(halved)
+        rewards.add(through(env, DeskExpert(env), of_kind(Kind.PAY, env)).reward)
+    assert rewards == {-1.0}
+
+
 def test_a_dry_payment_that_the_tool_would_have_refused_counts_for_nothing() -> None:
     env = DESK.gated(dry)
     state, plan = plan_of(Kind.PAY)

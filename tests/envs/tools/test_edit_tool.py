@@ -110,6 +110,12 @@ class TestEdits:
     def test_replace_says_how_often_it_was_found(self, session: Session, old: str, problem: str) -> None:
         assert problem in session.error("replace", path="notes.txt", old=old, new="c")
 
+    def test_replace_takes_places_that_overlap_for_several(self) -> None:
+        session = Session(EditTool({"a": "\nababa\n", "long": "\n" * 2_000_000}, test_command=None))
+        assert "found 2 times, in lines 2, 2: give more" in session.error("replace", path="a", old="aba", new="c")
+        # Not in a time that grows with the square of the number of lines.
+        assert "found 2000000 times, in lines 1, 2, 3" in session.error("replace", path="long", old="\n", new="c")
+
     def test_replace_tells_of_other_line_ends_and_of_no_change(self, session: Session) -> None:
         windows = Session(EditTool({"w": "a\r\nb\r\n"}, test_command=None))
         assert windows.error("replace", path="w", old="a\nb", new="").endswith("lines end with \\r\\n there")

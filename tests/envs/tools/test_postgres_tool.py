@@ -110,6 +110,8 @@ class TestWithoutAServer:
             ("COMMIT", "COMMIT is not permitted; statements may begin with SELECT"),
             ("/* SELECT */ COPY t TO '/tmp/x'", "COPY is not permitted"),
             ("-- SELECT\nDO $$ $$", "DO is not permitted"),
+            ("/* /* */ SELECT 1 */ COPY t TO '/tmp/x'", "is not permitted"),
+            ("-- line\rCOPY (\n SELECT 1) TO '/tmp/x'", "COPY is not permitted"),
             ("1", "'1' is not permitted"),
             ("DELETE FROM orders", "DELETE is not permitted"),
         ],

@@ -104,6 +104,12 @@ class TestMemory:
         session.run("export A=2; cd ..; exec true")
         assert session.read("echo $A; pwd") == "1\n/scratch/bin\n"
 
+    def test_folders_and_variables_stay_whatever_they_are_called(self, session: Session) -> None:
+        before = {name for name, _ in session.state.environment}
+        session.run("mkdir $'a\\nb\\n'; cd $'a\\nb\\n'; export PATH=/scratch")
+        assert session.state.cwd == "/scratch/a\nb\n"
+        assert {name for name, _ in session.state.environment} == before | {"OLDPWD"}
+
     def test_branches_part_and_share_what_they_did_not_change(self, session: Session) -> None:
         session.run("echo base > base")
         one, two = session.branch(), session.branch()
@@ -169,6 +175,8 @@ class TestAttacks:
             "user:x:1000:1000::/scratch:/bin/sh\n"
         )
         assert "Permission denied" in session.read("cat /proc/1/environ")
+        # By the socket that the guest answers on, a command could answer in its place.
+        assert session.read("readlink /proc/$$/fd/* | grep -c socket") == "0\n[exit code 1]"
         assert session.read("kill -9 1; kill -9 -1 2>/dev/null; echo here") == "here\n"
         assert "axpo_envs" not in session.read("env; python -c 'import axpo_envs' 2>&1 | tail -1 | tr a-z A-Z")
 
@@ -234,6 +242,7 @@ def test_a_preview_names_the_files(small: ShellTool) -> None:
     assert small.preview({"command": "rm notes.txt; echo > new; exit 4"}, state) == (
         "would end with code 4\nnew: created\nnotes.txt: removed"
     )
+    assert small.preview({"command": "touch $'n\\n' $'\\xff'"}, state).endswith("\nn\\n: created\n\\udcff: created")
     assert small.preview({"command": "true"}, state) == "would end with code 0\nwould change no file"
     with pytest.raises(ToolError, match="too many bytes"):
         small.preview({"command": "truncate -s 2M a b"}, state)

@@ -98,6 +98,7 @@ class TestResults:
 
     def test_text_that_is_no_unicode_is_shown(self, session: Session) -> None:
         assert "\ufffd" in session.run("SELECT CAST(x'ff' AS TEXT)")
+        assert session.error("SELECT json_extract('{}', x'ff' || char(27))") == "JSON path error near '\ufffd\\x1b'"
 
 
 class TestChanges:
@@ -141,10 +142,22 @@ class TestDeterminism:
         session.run("INSERT INTO notes (note) VALUES ('x')")
         assert session.state.rows("SELECT at FROM notes") == (("2026-01-01 12:00:00",),)
         assert "2020-05-05" in Session(SqlTool(clock="2020-05-05")).run("SELECT date()")
+        # To SQLite bytes are text, too, and text ends at its first NUL.
+        query = "SELECT datetime(x'6e6f77'), datetime('now' || char(0) || 'x', x'6c6f63616c74696d65')"
+        assert session.run(query).count("2026-01-01 12:00:00") == 2
 
     def test_random_numbers_follow_from_the_seed(self, session: Session) -> None:
         query = "SELECT random(), hex(randomblob(8)), random()"
         assert session.run(query, seed=1) == session.run(query, seed=1) != session.run(query, seed=2)
+
+    def test_row_ids_are_never_drawn_at_random(self, session: Session) -> None:
+        query = "INSERT INTO {} ({}) VALUES (9223372036854775807); INSERT INTO {} DEFAULT VALUES"
+        for table, name, made in (("t", "id", "TABLE t (id INTEGER PRIMARY KEY, rowid)"), ("u", "oid", "TABLE u (a)")):
+            problem = session.error(f"CREATE {made}; {query.format(table, name, table)}")
+            assert problem == f"row ids must be less than 9223372036854775807, which is one of the table {table}"
+        assert "1 row" in session.run(
+            "CREATE TABLE v (a PRIMARY KEY) WITHOUT ROWID; INSERT INTO v VALUES (9223372036854775807)"
+        )
 
     def test_equal_histories_leave_equal_bytes(self, writer: SqlTool) -> None:
         def play() -> SqlState:
@@ -316,7 +329,8 @@ def test_a_preview_tells_what_would_change(writer: SqlTool, session: Session) ->
     assert writer.preview({"query": query}, session.state) == (
         "UPDATE orders: 2 rows would be changed\nCREATE TABLE t: would be done\nDROP TABLE notes: would be done"
     )
-    assert writer.preview({"query": "SELECT 1"}, session.state) == "would change nothing"
+    for query in ("SELECT 1", "EXPLAIN DELETE FROM orders", "-- one\nexplain query plan DELETE FROM orders"):
+        assert writer.preview({"query": query}, session.state) == "would change nothing"
     with pytest.raises(ToolError, match="no such table: nowhere"):
         writer.preview({"query": "DELETE FROM nowhere"}, session.state)
     assert "read-only" in SqlTool(SHOP).preview({"query": "SELECT 1"}, None)

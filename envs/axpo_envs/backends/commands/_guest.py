@@ -36,7 +36,7 @@ _CLOCK_S: Final = 0.05
 _MOST_ENVIRONMENT: Final = 1 << 16
 _NOTE: Final = 9
 """The file descriptor on which the shell tells its folder and its variables when it ends."""
-_SCRIPT: Final = f"""trap '{{ pwd -P && env -0; }} >&{_NOTE} 2>/dev/null' EXIT; eval "$1\""""
+_SCRIPT: Final = f"""trap '{{ pwd -P && printf "\\0" && command -p env -0; }} >&{_NOTE} 2>/dev/null' EXIT; eval "$1\""""
 
 Header = dict[str, Any]
 
@@ -44,6 +44,8 @@ Header = dict[str, Any]
 def main() -> None:
     """Serves the one request on the socket that it was given."""
     link = socket.socket(fileno=int(sys.argv[2]))
+    # It was handed down to this process, and must not be to commands: whoever has it can answer for the guest.
+    link.set_inheritable(False)
     setup = frames.receive(link).header
     try:
         if setup["isolation"] == "namespaces":
@@ -233,7 +235,8 @@ def _end_all() -> None:
 def _told(told: _Heard) -> Header:
     """Folder and variables that the shell told at its end; nothing where it did not come to it."""
     data = told.head + told.tail
-    folder, _, rest = data.partition(b"\n")
+    # A name of a folder may hold a line's end.
+    folder, _, rest = data.partition(b"\n\0")
     if told.left_out or len(rest) > _MOST_ENVIRONMENT or not folder.startswith(b"/") or not rest.endswith(b"\0"):
         return {"environment_kept": not told.count}
     pairs = (one.partition(b"=") for one in rest[:-1].split(b"\0"))

@@ -91,6 +91,9 @@ def replace_text(tree: FileTree, path: str, old: str, new: str) -> Edited:
     if old == new:
         raise EditError("the new text is the old one: nothing would change")
     count = text.count(old)
+    if count == 1 and text.find(old, text.find(old) + 1) >= 0:
+        # It overlaps itself, and either place may be meant.
+        count = 2
     if count != 1:
         raise EditError(_miscounted(path, text, old, count))
     before, after = text.split(old)
@@ -182,9 +185,12 @@ def _miscounted(path: str, text: str, old: str, count: int) -> str:
 
 
 def _places(text: str, old: str) -> Sequence[int]:
-    """The lines in which a text begins."""
-    places, at = [], text.find(old)
-    while at >= 0:
-        places.append(text.count("\n", 0, at) + 1)
-        at = text.find(old, at + len(old))
+    """The lines in which a text begins, of the first places and one more; those that overlap where no others are."""
+    apart = len(old) if text.count(old) > 1 else 1
+    places: list[int] = []
+    at, line, last = text.find(old), 1, 0
+    while at >= 0 and len(places) <= _MOST_PLACES:
+        line, last = line + text.count("\n", last, at), at
+        places.append(line)
+        at = text.find(old, at + apart)
     return places

@@ -10,6 +10,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from axpo_envs.plumbing.printable import printable
+
 MOST_PATH: Final = 1_000
 """Bytes of a path."""
 
@@ -115,7 +117,8 @@ class FileTree:
             was, became = old.get(path), new.get(path)
             if was == became or {entry.kind for entry in (was, became) if entry is not None} == {EntryKind.FOLDER}:
                 continue
-            lines.append(f"{path}: {'created' if was is None else 'removed' if became is None else 'changed'}")
+            name = printable(path).replace("\n", "\\n")
+            lines.append(f"{name}: {'created' if was is None else 'removed' if became is None else 'changed'}")
         return tuple(lines)
 
     def __repr__(self) -> str:

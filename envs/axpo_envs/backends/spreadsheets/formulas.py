@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Set
 from functools import lru_cache
 from types import MappingProxyType
@@ -242,11 +243,17 @@ class _Engine:
             raise InfrastructureFault(f"the formula {formula!r} could not be evaluated: {error!r}") from error
         match value:
             case _ if spills:
-                return self._failed(cell, "Spill")
+                problem = "Spill"
             case {"type": "Error", "kind": kind}:
-                return self._failed(cell, kind)
+                problem = kind
             case str() if len(value) > MOST_TEXT_CHARS:
-                return self._failed(cell, "Value")
+                problem = "Value"
+            case float() if not math.isfinite(value):
+                problem = "Num"
+            case _:
+                problem = ""
+        if problem:
+            return self._failed(cell, problem)
         # As a value it costs those that read it nothing; as a formula it would be looked through again for each.
         self._book.set_value(name, row, column, value)
         return _plain(value)

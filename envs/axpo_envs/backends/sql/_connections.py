@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from contextlib import suppress
 from typing import Any, Final
 
 _HEADER: Final = b"SQLite format 3\x00"
@@ -14,6 +15,8 @@ _CURRENT: Final = {"current_timestamp": "datetime", "current_date": "date", "cur
 _ZONES: Final = ("localtime", "utc")
 _FRACTIONS: Final = ("subsec", "subsecond")
 _MOST_RANDOM: Final = 1_000_000
+_LAST_ROW: Final = (1 << 63) - 1
+_ROW_IDS: Final = ("rowid", "_rowid_", "oid")
 
 
 def load(database: bytes) -> sqlite3.Connection:
@@ -58,10 +61,12 @@ def make_deterministic(connection: sqlite3.Connection, *, seed: int, clock: str)
     """
     chance = random.Random(seed)
 
-    def blob(count: int) -> bytes:
-        if not 0 <= int(count) <= _MOST_RANDOM:
+    def blob(count: Any) -> bytes:
+        # What is no number counts as 0, and there is one byte at least, as in SQLite's own.
+        size = int(count) if isinstance(count, int | float) and count > 1 else 1
+        if size > _MOST_RANDOM:
             raise ValueError(f"randomblob: expected at most {_MOST_RANDOM} bytes")
-        return chance.randbytes(max(int(count), 1))
+        return chance.randbytes(size)
 
     connection.create_function("random", 0, lambda: chance.getrandbits(64) - (1 << 63))
     connection.create_function("randomblob", 1, blob)
@@ -73,6 +78,19 @@ def make_deterministic(connection: sqlite3.Connection, *, seed: int, clock: str)
         connection.create_function(name, 0, _dated(dates, function, clock), deterministic=True)
 
 
+def full_table(connection: sqlite3.Connection) -> str | None:
+    """A table that has the largest row id that there can be: SQLite would choose the next ones at random."""
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage"
+    for (name,) in connection.execute(tables).fetchall():
+        columns = {row[1].lower() for row in connection.execute("SELECT * FROM pragma_table_info(?)", (name,))}
+        row_id = next((one for one in _ROW_IDS if one not in columns), None)
+        quoted = name.replace('"', '""')
+        with suppress(sqlite3.OperationalError):  # It has no row ids.
+            if row_id and connection.execute(f'SELECT max({row_id}) FROM "{quoted}"').fetchone()[0] == _LAST_ROW:
+                return str(name)
+    return None
+
+
 def _has_function(connection: sqlite3.Connection, name: str) -> bool:
     found = connection.execute("SELECT count(*) FROM pragma_function_list WHERE name = ?", (name,)).fetchone()
     return bool(found[0])
@@ -82,7 +100,8 @@ def _dated(connection: sqlite3.Connection, name: str, clock: str) -> Any:
     """SQLite's own function, on another connection, with the clock's moment in the place of now."""
     first = 1 if name == "strftime" else 0
 
-    def call(*given: Any) -> Any:
+    def call(*values: Any) -> Any:
+        given = tuple(map(_as_read, values))
         if name != "timediff" and (len(given) <= first or _word(given[first]) in _FRACTIONS):
             given = (*given[:first], clock, *given[first:])
         # The machine's zone is nobody's business: its time is universal time.
@@ -91,6 +110,12 @@ def _dated(connection: sqlite3.Connection, name: str, clock: str) -> Any:
         return connection.execute(f"SELECT {name}({', '.join('?' * len(kept))})", kept).fetchone()[0]
 
     return call
+
+
+def _as_read(value: Any) -> Any:
+    """A value as SQLite's functions read it: bytes are text to them, and text ends at its first NUL."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return text.partition("\x00")[0] if isinstance(text, str) else text
 
 
 def _word(value: Any) -> str:

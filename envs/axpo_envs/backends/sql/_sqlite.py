@@ -10,15 +10,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from axpo_envs.backends.sql._connections import dump, load, make_deterministic
+from axpo_envs.backends.sql._connections import dump, full_table, load, make_deterministic
 from axpo_envs.backends.sql._guard import Guard
 from axpo_envs.backends.sql._memory import limited_memory
-from axpo_envs.backends.sql._statements import split_statements
+from axpo_envs.backends.sql._statements import is_explained, split_statements
 from axpo_envs.backends.sql._table import foretold, rows_in_words, shorten, write_table
 from axpo_envs.backends.sql.limits import SqlLimits
 from axpo_envs.backends.sql.scopes import Scope
 from axpo_envs.engine.workers._parcels import ToolParcel
 from axpo_envs.engine.workers._pool import shared_pool
+from axpo_envs.plumbing.printable import printable
 from axpo_envs.tool.protocol import ToolError, ToolTimeout
 
 _OPERATIONS: Final = 200
@@ -99,6 +100,8 @@ class SqliteCalls:
             if connection.in_transaction:
                 raise ToolError("the transaction was left open, so nothing was changed: COMMIT it in the same call")
             connection.set_authorizer(None)
+            if wrote and (full := full_table(connection)) is not None:
+                raise ToolError(f"row ids must be less than 9223372036854775807, which is one of the table {full}")
             after = dump(connection) if wrote and not setting.preview else None
         text = "\n".join(shown) or "would change nothing" if setting.preview else "\n\n".join(shown)
         return Executed(text=shorten(text, self.limits), database=after)
@@ -123,6 +126,8 @@ class SqliteCalls:
             cursor.execute(statement)
             names = [column[0] for column in cursor.description or ()]
             rows = cursor.fetchmany(self.limits.rows + 1) if names else []
+        if is_explained(statement):
+            guard.begin()
         changes, counts = tuple(guard.changes), bool(guard.changes) and guard.changes[0][0] in _OF_ROWS
         count = connection.execute("SELECT changes()").fetchone()[0] if counts else None
         if preview:
@@ -146,7 +151,7 @@ class SqliteCalls:
             message = str(error)
             if "database or disk is full" in message:
                 message = f"the database would be larger than {self.limits.database_mb} MB"
-            raise ToolError(message) from None
+            raise ToolError(printable(message)) from None
         except MemoryError:
             raise ToolError(f"it took more than {self.limits.memory_mb} MB of memory") from None
 
@@ -177,3 +182,7 @@ def _refused(guard: Guard, where: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise type(error)(f"{where}{guard.refusal or error}") from None
+    except UnicodeDecodeError as error:
+        # A message of SQLite's that quotes bytes of a value.
+        message = error.object.decode("utf-8", "replace")
+        raise sqlite3.OperationalError(f"{where}{guard.refusal or message}") from None

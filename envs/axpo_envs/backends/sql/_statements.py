@@ -1,4 +1,4 @@
-"""Defines `split_statements`, which finds the statements of a text as SQLite reads it."""
+"""Defines `split_statements`, which finds the statements of a text as SQLite reads it, and `is_explained`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ _TOKENS: Final = re.compile(
 _TRIGGER: Final = re.compile(r"(EXPLAIN )?(QUERY PLAN )?CREATE (TEMP |TEMPORARY )?TRIGGER ")
 _HEAD: Final = 6
 """Tokens by which a trigger is known."""
+
+
+def is_explained(statement: str) -> bool:
+    """Whether a statement tells how another one would be executed, which is not done."""
+    words = (token[0].upper() for token in _TOKENS.finditer(statement) if token.lastgroup != "blank")
+    return next(words, "") == "EXPLAIN"
 
 
 def split_statements(text: str) -> tuple[str, ...]:

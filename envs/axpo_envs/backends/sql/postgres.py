@@ -16,7 +16,8 @@ from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.plumbing.brief import brief
 from axpo_envs.tool.protocol import ToolError, ToolTimeout
 
-_FIRST_WORD: Final = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()*([A-Za-z]+)", re.DOTALL)
+# As the server reads comments: a line ends with either character, and one comment may hold another (which is refused).
+_FIRST_WORD: Final = re.compile(r"(?:\s|--[^\n\r]*(?:[\n\r]|\Z)|/\*(?:(?!/\*|\*/).)*\*/|\()*([A-Za-z]+)", re.DOTALL)
 _READING: Final = ("SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN")
 _WRITING: Final = (
     *("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "CREATE", "ALTER", "DROP", "COMMENT"),
@@ -70,7 +71,8 @@ class PostgresCalls:
             InfrastructureFault: the server is not there, or failed.
         """
         statement, word = self._permitted(query)
-        return self._execute(statement, counted=word in _COUNTED or word == "WITH")
+        read_only = self.scope is Scope.READ_ONLY
+        return self._execute(statement, counted=word in _COUNTED or word == "WITH", read_only=read_only)
 
     def preview(self, query: str) -> str:
         """The server's plan for a statement, which is not executed.
@@ -83,7 +85,7 @@ class PostgresCalls:
         statement, word = self._permitted(query)
         if word not in _PLANNED:
             return f"would execute {brief(statement)}" if word in _WRITING else "would change nothing"
-        return self._execute(f"EXPLAIN {statement}", counted=False)
+        return self._execute(f"EXPLAIN {statement}", counted=False, read_only=True)
 
     def _permitted(self, query: str) -> tuple[str, str]:
         statements = split_statements(query)
@@ -97,12 +99,12 @@ class PostgresCalls:
             raise ToolError(f"{what} is not permitted; statements may begin with {', '.join(allowed)}")
         return statements[0], word
 
-    def _execute(self, statement: str, *, counted: bool) -> str:
+    def _execute(self, statement: str, *, counted: bool, read_only: bool) -> str:
         import psycopg
 
         try:
             with psycopg.connect(self.url, connect_timeout=_CONNECT_S, autocommit=False) as connection:
-                connection.read_only = self.scope is Scope.READ_ONLY
+                connection.read_only = read_only
                 return self._shown(connection, statement, counted=counted)
         except psycopg.Error as error:
             raise self._told(error) from None

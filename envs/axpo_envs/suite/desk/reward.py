@@ -84,7 +84,8 @@ class DeskReward:
         for turn in state.turns:
             for record in turn.calls:
                 if record.call.name == tool.name and record.result.status is ToolStatus.DRY_RUN:
-                    arguments: Any = read_json(record.call.arguments)
+                    # A gate may have changed what was written.
+                    arguments: Any = read_json(record.changed or record.call.arguments)
                     # A gate withholds orders that the tool would have refused, too.
                     with contextlib.suppress(ToolError):
                         ledger = tool.after(tool.validate(arguments), ledger)

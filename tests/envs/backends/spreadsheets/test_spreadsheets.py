@@ -54,6 +54,7 @@ def test_formulas_are_evaluated_whatever_order_they_stand_in() -> None:
         ("=NOTHING(1)", "#NAME?"),
         ("=NA()", "#N/A"),
         ("=10^400", "#NUM!"),
+        ("=STDEV(36,1E-308,1E308,-9223372036854775808,1)", "#NUM!"),
         ("=A1:A3", "#SPILL!"),
     ],
 )
