@@ -312,7 +312,7 @@ class TestFaults:
                 raise InfrastructureFault("the server is gone")
             return sample_groups(*arguments, **options)
 
-        monkeypatch.setattr("axpo.algorithm.step.sample_groups", sample)
+        monkeypatch.setattr("axpo.algorithm._rounds.sample_groups", sample)
         with pytest.raises(InfrastructureFault, match="the server is gone"):
             train(toy.toy_config(tmp_path / "run"))
         checkpoint = newest_checkpoint(tmp_path / "run" / "checkpoints", warn=pytest.fail)
