@@ -71,10 +71,15 @@ class VllmEngine:
         return [self._answer(request, output) for request, output in zip(requests, outputs, strict=True)]
 
     def adopt(self, weights: Weights) -> None:
-        """Samples with these weights from now on."""
+        """Samples with these weights from now on.
+
+        Raises:
+            AnswerError: prefixes that the older weights computed could not be forgotten.
+        """
         if self._form is not WeightForm.LORA:
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(weights.folder)})
-            self._llm.reset_prefix_cache()
+            if self._llm.reset_prefix_cache() is False:
+                raise AnswerError("to new weights is that its prefix cache could not be forgotten: it is still in use")
             self._llm.update_weight_version(weights.name)
         self._weights = weights
 

@@ -50,7 +50,10 @@ def _reload(server: InferenceServer, weights: Weights) -> None:
     try:
         folder = str(weights.folder)
         server.control("/collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": folder}})
-        server.control("/reset_prefix_cache", {})
+        forgotten = server.control("/reset_prefix_cache", {})
+        # A prefix that stays would continue prompts with what the older weights computed of them.
+        if isinstance(forgotten, dict) and forgotten.get("success") is False:
+            raise AnswerError("to new weights is that its prefix cache could not be forgotten: it is still in use")
         server.control("/update_weight_version", {"new_version": weights.name})
     finally:
         server.control("/resume", {})

@@ -80,7 +80,7 @@ class ServedWeights:
 
     def _forget(self) -> dict[str, Any]:
         self._base.forget()
-        return {}
+        return {"success": True}
 
     def _name(self, body: Mapping[str, Any]) -> dict[str, Any]:
         self.version = body["new_version"]

@@ -156,6 +156,18 @@ def test_weights_that_a_server_refuses_are_no_fault(
         sampler.adopt()
 
 
+def test_weights_are_not_adopted_while_a_server_keeps_older_prefixes(
+    servers: Servers, learner: TransformersPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = servers.sampler()
+    weights = servers.servers[0].weights
+    monkeypatch.setattr(weights, "_forget", lambda: {"success": False})
+    sampler.stage(learner)
+    with pytest.raises(InfrastructureFault, match="prefix cache"):
+        sampler.adopt()
+    assert (weights.version, weights.paused) == ("default", False)
+
+
 def test_a_server_that_does_not_tell_its_version_is_refused_before_any_work(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
