@@ -78,6 +78,8 @@ class VllmEngine:
         """
         if self._form is not WeightForm.LORA:
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(weights.folder)})
+            if _on_cpu():
+                self._llm.apply_model(_pack_heads)
             if self._llm.reset_prefix_cache() is False:
                 raise AnswerError("to new weights is that its prefix cache could not be forgotten: it is still in use")
             self._llm.update_weight_version(weights.name)
@@ -133,17 +135,40 @@ def load_vllm_sampler(model: str, form: WeightForm, folder: Path, options: Mappi
         options: of `vllm.LLM`.
 
     Raises:
-        EnvConfigError: vLLM is not installed.
+        EnvConfigError: vLLM is not installed, or its model cannot be reached to reload it on CPUs.
         PolicyError: SGLang's form was asked for.
     """
     require_vllm()
     if form is WeightForm.SGLANG:
         raise PolicyError("expected weights to reach vLLM as `reload` or `lora`; got sglang")
+    _check_reloading(form)
     known = load_model(model, images=True)
     vllm = importlib.import_module("vllm")
     settings = {"logprobs_mode": "processed_logprobs", "max_logprobs": _TOP, **options}
     engine = VllmEngine(vllm.LLM(model=known.checkpoint, **settings), form)
     return ServedSampler(engine, known, WeightFolder(folder, form))
+
+
+def _on_cpu() -> bool:
+    return bool(importlib.import_module("vllm.platforms").current_platform.is_cpu())
+
+
+def _check_reloading(form: WeightForm) -> None:
+    """Makes sure that heads can be packed anew where they must be (`_pack_heads`)."""
+    settings = importlib.import_module("vllm.envs")
+    reached = not settings.VLLM_ENABLE_V1_MULTIPROCESSING or settings.VLLM_ALLOW_INSECURE_SERIALIZATION
+    if form is WeightForm.RELOAD and _on_cpu() and not reached:
+        raise EnvConfigError(
+            "sampler: on CPUs, vLLM reloads heads that are tied to the embeddings only where its model can be reached: "
+            "expected VLLM_ENABLE_V1_MULTIPROCESSING=0 in the environment"
+        )
+
+
+def _pack_heads(model: Any) -> None:
+    """On CPUs vLLM multiplies by packed copies of weights; of a head tied to embeddings, reloading leaves the old."""
+    for layer in model.modules():
+        if type(layer).__name__ == "ParallelLMHead" and hasattr(layer, "cpu_linear"):
+            layer.quant_method.process_weights_after_loading(layer)
 
 
 def _prompt(request: Request) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from axpo_agents.remote._messages import AnswerError, Request
-from axpo_agents.remote._vllm import VllmEngine
+from axpo_agents.remote._vllm import VllmEngine, load_vllm_sampler
 from axpo_agents.remote._weights import WeightForm, Weights
+from axpo_envs.errors import EnvConfigError
 
 
 class StandIn:
@@ -22,6 +23,7 @@ class StandIn:
         self.version = "default"
         self.told: list[Any] = []
         self.forgets = True
+        self.layers: list[Any] = []
 
     def generate(
         self, prompts: Sequence[Any], sampling: Sequence[Any], *, use_tqdm: bool, lora_request: Any
@@ -34,6 +36,10 @@ class StandIn:
 
     def reset_prefix_cache(self) -> bool:
         return self.forgets
+
+    def apply_model(self, change: Any) -> None:
+        self.told.append("packed")
+        change(SimpleNamespace(modules=lambda: self.layers))
 
     def update_weight_version(self, name: str) -> None:
         self.version = name
@@ -60,7 +66,10 @@ def llm(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     module.SamplingParams = SimpleNamespace  # type: ignore[attr-defined]
     adapters = ModuleType("vllm.lora.request")
     adapters.LoRARequest = lambda *told: told  # type: ignore[attr-defined]
+    platforms = ModuleType("vllm.platforms")
+    platforms.current_platform = SimpleNamespace(is_cpu=lambda: False)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
+    monkeypatch.setitem(sys.modules, "vllm.platforms", platforms)
     monkeypatch.setitem(sys.modules, "vllm.lora.request", adapters)
     return StandIn()
 
@@ -87,6 +96,39 @@ def test_new_weights_are_read_and_their_name_is_held_against_each_turn(llm: Stan
     llm.version = "default"
     with pytest.raises(AnswerError, match="default"):
         engine.ask_all([ASKED])
+
+
+class ParallelLMHead:
+    """A head as vLLM has it on CPUs."""
+
+    def __init__(self) -> None:
+        self.cpu_linear = "of older weights"
+        self.quant_method = SimpleNamespace(process_weights_after_loading=self._pack)
+
+    @staticmethod
+    def _pack(layer: ParallelLMHead) -> None:
+        layer.cpu_linear = "of new weights"
+
+
+def test_on_cpus_the_head_is_packed_anew(llm: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["vllm.platforms"].current_platform, "is_cpu", lambda: True)
+    head = ParallelLMHead()
+    llm.layers = [SimpleNamespace(cpu_linear="of a layer that is loaded"), head]
+    VllmEngine(llm, WeightForm.RELOAD).adopt(NEW)
+    assert (head.cpu_linear, llm.layers[0].cpu_linear) == ("of new weights", "of a layer that is loaded")
+
+
+def test_on_cpus_a_model_in_another_process_is_refused_before_it_starts(
+    llm: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ModuleType("vllm.envs")
+    settings.VLLM_ENABLE_V1_MULTIPROCESSING = True  # type: ignore[attr-defined]
+    settings.VLLM_ALLOW_INSECURE_SERIALIZATION = False  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm.envs", settings)
+    monkeypatch.setattr("axpo_agents.remote._vllm.require_vllm", lambda: None)
+    monkeypatch.setattr(sys.modules["vllm.platforms"].current_platform, "is_cpu", lambda: True)
+    with pytest.raises(EnvConfigError, match="VLLM_ENABLE_V1_MULTIPROCESSING=0"):
+        load_vllm_sampler("tiny", WeightForm.RELOAD, tmp_path, {})
 
 
 def test_weights_are_not_adopted_while_older_prefixes_stay(llm: StandIn) -> None:
