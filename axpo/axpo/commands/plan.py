@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import tyro
 from pydantic import Field
 from rich.console import Console
@@ -28,6 +27,10 @@ from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import checked, read_toml
 from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import say
+from axpo_envs.plumbing.extras import requiring
+
+with requiring("train", "`axpo plan`"):
+    import torch
 
 _PAPERS = "a100-80gb"
 
