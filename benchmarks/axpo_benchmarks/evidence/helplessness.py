@@ -26,10 +26,10 @@ ARMS: Final = (START, "grpo", "axpo")
 _INTRODUCTION: Final = """\
 ## Does keeping a tool in use make it used where it must not be?
 
-Desk demands a call on about half of its questions, forbids payments on about three in eight, and is indifferent on the
-rest. *Failed to act* is over rollouts of questions that demand a call, *forbidden attempts* over rollouts of questions
-that forbid one, whatever became of the call ([what counts](../docs/declined-or-failed.md)). The families differ in what
-becomes of a forbidden call."""
+The brief desk demands a call on half of its questions and none on a quarter; on the last quarter either will do,
+payments excepted. *Failed to act* is over rollouts of questions that demand a call, *forbidden attempts* over rollouts
+of the half of the questions that forbid one, whatever became of the call
+([what counts](../docs/declined-or-failed.md)). The families differ in what becomes of a forbidden call."""
 
 
 def helplessness_section(families: Sequence[Family], rows: Sequence[Row]) -> str:

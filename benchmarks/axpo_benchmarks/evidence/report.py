@@ -65,8 +65,10 @@ _DECISIONS: Final = """\
    `cells.py`). Every row names the commit that it was run at, and a hash of its settings.
 4. The orderings of this page, and when one counts as holding, were written before any of these rows had been
    looked at (`claims.py`).
-5. Rows were run in the order of `axpo-bench evidence --list`. No setting was chosen by the test questions that are
-   asked here."""
+5. Rows were run arm by arm in the order of `axpo-bench evidence --list`, GRPO and AXPO first; how many seeds each
+   family has follows from the time there was. No setting was chosen by the test questions that are asked here.
+6. The families of Desk were added and fixed after rows of the others had been seen, before any of their own. Whether
+   there are settings of Desk in which GRPO stops acting was not searched for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
