@@ -116,7 +116,7 @@ def _newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, TrainConfi
         stages = sorted(folder.glob(f"{STAGE}*"), key=lambda path: (len(path.name), path.name))
         if not stages:
             raise ConfigError(f"checkpoint: the supervised run {folder} has finished no stage yet")
-        return stages[-1], read_toml(folder / CONFIG, SftConfig, partial=True)
+        return stages[-1], read_toml(folder / CONFIG, SftConfig)
     if is_checkpoint(folder):
         read_checkpoint(folder)
         return folder, read_toml(folder / CONFIG, TrainConfig)
@@ -237,7 +237,7 @@ def _run_of(checkpoint: Path) -> TrainConfig | SftConfig | None:
     if is_checkpoint(checkpoint):
         return read_toml(checkpoint / CONFIG, TrainConfig)
     if is_sft_run(checkpoint.parent):
-        return read_toml(checkpoint.parent / CONFIG, SftConfig, partial=True)
+        return read_toml(checkpoint.parent / CONFIG, SftConfig)
     return None
 
 

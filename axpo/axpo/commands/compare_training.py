@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     settings = ComparisonConfig()
     file = path_option(arguments, "config")
     if file is not None:
-        settings = replace(settings, base=replace(read_toml(file, TrainConfig, partial=True), out=settings.base.out))
+        settings = replace(settings, base=replace(read_toml(file, TrainConfig), out=settings.base.out))
     parsed = parse(CompareArguments, "compare", arguments, default=CompareArguments(settings=settings))
     check_output(parsed.json)
     comparison = compare(checked(parsed.settings))

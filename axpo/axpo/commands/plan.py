@@ -111,7 +111,7 @@ def _parsed(arguments: Sequence[str]) -> PlanArguments:
     settings = TrainConfig()
     if path is not None:
         file = path / CONFIG if path.is_dir() else path
-        settings = read_toml(file, TrainConfig, partial=True)
+        settings = read_toml(file, TrainConfig)
     return parse(PlanArguments, "plan", arguments, default=PlanArguments(settings=settings))
 
 

@@ -107,7 +107,7 @@ def _defaults(arguments: Sequence[str]) -> SftConfig:
 def run(arguments: Sequence[str]) -> int:
     """Trains all stages; returns the exit code."""
     base = path_option(arguments, "config")
-    settings = _defaults(arguments) if base is None else read_toml(base, SftConfig, partial=True)
+    settings = _defaults(arguments) if base is None else read_toml(base, SftConfig)
     parsed = parse(SftArguments, "sft", arguments, default=SftArguments(settings=settings))
     check_output(parsed.json)
     heartbeat = Heartbeat(lambda line: say(f"axpo: {line}"))

@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
         # The run's own settings are the defaults, so that every option that asks for something else is noticed.
         settings = run_settings(folder)
     else:
-        settings = TrainConfig() if base is None else read_toml(base, TrainConfig, partial=True)
+        settings = TrainConfig() if base is None else read_toml(base, TrainConfig)
     parsed = parse(TrainArguments, "train", arguments, default=TrainArguments(settings=settings))
     check_output(parsed.json)
     try:

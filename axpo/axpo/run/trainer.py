@@ -7,7 +7,7 @@ that was killed and resumed from its newest checkpoint therefore repeats, bit fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from axpo.run.environments import Worlds, envs_of, given_worlds, make_worlds, na
 from axpo.run.policy_loading import load_settings
 from axpo.run.validation import check_new_folder, check_ranks, resolved
 from axpo.settings.config import ConfigError, TrainConfig
-from axpo.settings.config_file import read_toml, to_toml
+from axpo.settings.config_file import left_out, read_toml, to_toml
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 from axpo_envs.env import ToolEnv
 
@@ -193,7 +193,10 @@ def _resume(what: _Resumption, log: RunLog | None, audience: Audience, ranks: Ra
     def shortened() -> None:
         if log is not None:
             log.truncate_after(progress.step)
-            if different := differences(before, config):
+            lacking = {name: (None, default) for name, default in left_out(log.folder / CONFIG, TrainConfig).items()}
+            if lacking:
+                audience.display.note(_older(lacking))
+            if different := lacking | differences(before, config):
                 log.change_config(to_toml(config), _change(progress.step, different))
 
     with (
@@ -236,6 +239,14 @@ def run_settings(folder: Path) -> TrainConfig:
 
 def _change(step: int, different: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
     return {"step": step, "settings": {name: {"before": b, "after": a} for name, (b, a) in different.items()}}
+
+
+def _older(lacking: Collection[str]) -> str:
+    sections = ", ".join(dict.fromkeys(name.partition(".")[0] for name in lacking))
+    return (
+        f"the settings of this run are of another version of axpo, which did not have {len(lacking)} of this one's "
+        f"({sections}): they have their defaults from now on, see changes.jsonl"
+    )
 
 
 def _worlds_of(config: TrainConfig, env: ToolEnv | None) -> Worlds:

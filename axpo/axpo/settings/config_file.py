@@ -1,4 +1,4 @@
-"""Defines how a configuration is written to TOML, read back strictly, and checked value by value."""
+"""Defines how a configuration is written to TOML, read back, and checked value by value."""
 
 from __future__ import annotations
 
@@ -41,29 +41,44 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{name}", value
 
 
-def read_toml(path: str | Path, kind: type[C], *, partial: bool = False) -> C:
-    """Reads a configuration file.
+def read_toml(path: str | Path, kind: type[C]) -> C:
+    """Reads a configuration file; settings that it leaves out have their defaults.
 
     Args:
         path: a TOML file.
         kind: the configuration it holds, such as `TrainConfig`.
-        partial: allow settings to be left out, which then have their defaults; without it the file must be complete,
-            as the `config.toml` of a run is, so that a run never depends on the defaults of the version that reads it.
 
     Raises:
-        ConfigError: the file cannot be read, is no TOML, has unknown or missing settings, or values that do not fit.
+        ConfigError: the file cannot be read, is no TOML, has unknown settings, or values that do not fit.
     """
-    path = Path(path)
+    data = _loaded(Path(path))
+    problems = _layout_problems(data, asdict(kind()))
+    if problems:
+        raise ConfigError(_listing(str(path), problems))
+    return _parsed(data, kind, source=str(path))
+
+
+def left_out(path: str | Path, kind: type[DataclassInstance]) -> dict[str, Any]:
+    """The settings with a default that a configuration file does not have, by dotted name, with that default.
+
+    A run writes all of its settings, so what its file lacks is what its version did not know: a setting that is added
+    has a default with which training does what it did without.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no TOML.
+    """
+    given = dict(dotted(_loaded(Path(path))))
+    known = dotted(json.loads(json.dumps(asdict(kind()), default=str)))
+    return {name: default for name, default in known if default is not None and name not in given}
+
+
+def _loaded(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected a TOML file; {error}") from error
-    problems = _layout_problems(data, asdict(kind()), partial=partial)
-    if problems:
-        raise ConfigError(_listing(str(path), problems))
-    return _parsed(data, kind, source=str(path))
 
 
 def checked(config: C) -> C:
@@ -111,9 +126,7 @@ def _listing(source: str, problems: list[str]) -> str:
     return "\n".join([f"{source}: {len(problems)} settings are wrong", *(f"  {problem}" for problem in problems)])
 
 
-def _layout_problems(
-    data: Mapping[str, Any], known: Mapping[str, Any], *, partial: bool, section: str = ""
-) -> list[str]:
+def _layout_problems(data: Mapping[str, Any], known: Mapping[str, Any], *, section: str = "") -> list[str]:
     problems = [f"{section}{name}: unknown setting" for name in data if name not in known]
     for name, default in known.items():
         key = f"{section}{name}"
@@ -122,9 +135,7 @@ def _layout_problems(
             expected, got = ("a section", repr(data[name])) if is_section else ("a value", "a section")
             problems.append(f"{key}: expected {expected}; got {got}")
         elif name in data and is_section:
-            problems += _layout_problems(data[name], default, partial=partial, section=f"{key}.")
-        elif name not in data and default is not None and not partial:
-            problems.append(f"[{key}]: missing section" if is_section else f"{key}: missing setting")
+            problems += _layout_problems(data[name], default, section=f"{key}.")
     return problems
 
 

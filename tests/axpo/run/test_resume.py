@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 import axpo
+from axpo.records._folder import RunLogError
+from axpo.records._jsonl import JsonLines
+from axpo.records._seal import read_seal, text_hash
 from axpo.run._checkpoint import CheckpointError
 from axpo.run.display import Silent
 from axpo.run.trainer import RunResult
@@ -165,9 +168,27 @@ def test_a_run_may_have_moved(toy, finished, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_of_an_older_version_goes_on_with_defaults_for_what_that_did_not_know(toy, tmp_path):
+    run = axpo.train(toy.toy_config(tmp_path / "run", steps=2, log=LOG)).folder
+    settings = run / "config.toml"
+    text = settings.read_text(encoding="utf-8")
+    older = text[: text.index("[ranks]")] + text[text.index("[log]") :]
+    settings.write_text(older, encoding="utf-8")
+    replace(read_seal(run), config=(text_hash(older.encode()),)).write(run)
+    notes = Notes()
+    resumed = axpo.resume(run, changes={"steps": 4}, display=notes)
+    straight = axpo.train(toy.toy_config(tmp_path / "straight", steps=4, log=LOG))
+    assert toy.timeless(resumed.metrics) == toy.timeless(straight.metrics)
+    assert weights(resumed) == weights(straight)
+    assert settings.read_text(encoding="utf-8") == text.replace("steps = 2", "steps = 4", 1)
+    change = JsonLines(run / "changes.jsonl").read()[0]["settings"]
+    assert change["ranks.strategy"] == {"before": None, "after": "ddp"}
+    assert any("of another version of axpo" in note and "(ranks, ray)" in note for note in notes.notes)
+
+
 def test_only_a_run_can_be_resumed(tmp_path):
     with pytest.raises(ConfigError, match=r"resume: .* is not a run folder: it has no config\.toml"):
         axpo.resume(tmp_path)
     (tmp_path / "config.toml").write_text("steps = 3\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"\[optim\]: missing section"):
+    with pytest.raises(RunLogError):
         axpo.resume(tmp_path)

@@ -23,7 +23,7 @@ from axpo.settings.config import (
     SelectionConfig,
     TrainConfig,
 )
-from axpo.settings.config_file import checked, read_toml, to_toml
+from axpo.settings.config_file import checked, left_out, read_toml, to_toml
 from axpo.settings.model import ModelConfig
 from axpo.settings.sft import SftConfig
 from axpo_envs.plumbing.extras import MissingExtraError
@@ -69,19 +69,30 @@ class TestFile:
     def test_partial_file_leaves_the_rest_at_its_defaults(self, tmp_path: Path) -> None:
         path = written(tmp_path, 'method = "grpo"\n[optim]\nlr = 1\n')
         expected = TrainConfig(method="grpo", optim=OptimConfig(lr=1.0))
-        assert read_toml(path, TrainConfig, partial=True) == expected
+        assert read_toml(path, TrainConfig) == expected
+
+    def test_tells_what_a_file_of_an_older_version_leaves_out(self, tmp_path: Path) -> None:
+        text = to_toml(replace(TrainConfig(), seed=5))
+        older = text[: text.index("[ray]")] + text[text.index("[log]") :]
+        older = older.replace("seed = 5\n", "").replace("[loss]\n", "[loss]\n#")
+        first = text.partition("[loss]\n")[2].partition(" = ")[0]
+        found = left_out(written(tmp_path, older), TrainConfig)
+        assert found["seed"] == 0
+        assert found[f"loss.{first}"] == getattr(LossConfig(), first)
+        assert found["ray.rollouts.num_gpus"] == 0.0
+        assert not [name for name in found if name not in ("seed", f"loss.{first}") and not name.startswith("ray.")]
+        assert left_out(written(tmp_path, text), TrainConfig) == {}
 
     @pytest.mark.parametrize(
         ("old", "new", "problem"),
         [
             ("seed = 0", "sead = 0", "sead: unknown setting"),
-            ("seed = 0", "", "seed: missing setting"),
             ("seed = 0", 'seed = "0"', "seed: expected a whole number; got '0'"),
             ("seed = 0", "seed = true", "seed: expected a whole number; got True"),
             ("kl = 0.001", "kl = -1", "loss.kl: expected greater than or equal to 0; got -1"),
             ("kl = 0.001", "kl = inf", "loss.kl: expected a finite number; got inf"),
             ("kl = 0.001", "kl = 2026-01-01", "loss.kl: expected a number; got '2026-01-01'"),
-            ("[loss]", "[los]", "[loss]: missing section"),
+            ("[loss]", "[los]", "los: unknown setting"),
             ('method = "axpo"', "method = 3", "method: expected a string; got 3"),
             ("env_args = []", "env_args = 3", "env_args: expected an array; got 3"),
             ("[log]", "[log.more]\nx = 1\n[log]", "log.more: unknown setting"),
@@ -100,9 +111,9 @@ class TestFile:
 
     def test_section_where_a_value_belongs_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="seed: expected a value; got a section"):
-            read_toml(written(tmp_path, "[seed]\nx = 1"), TrainConfig, partial=True)
+            read_toml(written(tmp_path, "[seed]\nx = 1"), TrainConfig)
         with pytest.raises(ConfigError, match="log: expected a section; got 3"):
-            read_toml(written(tmp_path, "log = 3"), TrainConfig, partial=True)
+            read_toml(written(tmp_path, "log = 3"), TrainConfig)
 
     def test_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
@@ -111,7 +122,7 @@ class TestFile:
     def test_every_problem_is_listed_at_once(self, tmp_path: Path) -> None:
         path = written(tmp_path, 'steps = 0\nmodel = ""\n')
         with pytest.raises(ConfigError) as caught:
-            read_toml(path, TrainConfig, partial=True)
+            read_toml(path, TrainConfig)
         assert "steps: expected greater than or equal to 1; got 0" in str(caught.value)
         assert "model: expected" not in str(caught.value).splitlines()[0]
         assert "model" in str(caught.value)
