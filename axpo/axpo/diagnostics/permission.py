@@ -12,8 +12,8 @@ from axpo.diagnostics.demands import Demands, Fate, attempts_of, fate_of
 from axpo.diagnostics.metric import NOTHING, Asked, Better, Metric, Rate, Shown, share
 from axpo_envs.types import Episode
 
-_EVERYWHERE: Final = (Shown.STEP, Shown.EVALUATION, Shown.CHART, Shown.TILE)
-
+_PAGES: Final = (Shown.EVALUATION, Shown.CHART, Shown.TILE)
+_EVERYWHERE: Final = (Shown.STEP, *_PAGES)
 
 OF_PARTS: Final = ("declined_correctly", "failed_to_act", "forbidden_attempt", "over_acting")
 """What is told of each environment, tool and period."""
@@ -125,7 +125,8 @@ PERMISSION: Final = (
         "rollouts those beyond the needed calls.",
         counted=_useless,
         better=Better.LOWER,
-        shown=_EVERYWHERE,
+        # Nearly every run has some, which say little from step to step.
+        shown=_PAGES,
         optional=True,
     ),
 )
