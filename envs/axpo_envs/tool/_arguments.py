@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from axpo_envs.plumbing.brief import brief
+from axpo_envs.plumbing.surrogates import has_surrogates
 from axpo_envs.tool.protocol import ToolArgumentError
 
 
@@ -64,3 +65,25 @@ def read_numbers(value: Any, name: str, form: str) -> tuple[float, ...]:
         return tuple(float(number) for number in value)
     except OverflowError:
         raise ToolArgumentError(f"{name} holds a number too large to be a coordinate") from None
+
+
+def the_text(arguments: Mapping[str, Any], name: str, *, most: int, of: str) -> str:
+    """The text that is all a tool takes.
+
+    Args:
+        arguments: what was passed.
+        name: the argument.
+        most: characters that it may have.
+        of: what it is of, for messages: no text of it holds NUL or surrogates.
+
+    Raises:
+        ToolArgumentError: it is missing, no text, too long or none of `of`, or there is another argument.
+    """
+    text = known_arguments(arguments, name).get(name)
+    if not isinstance(text, str):
+        raise ToolArgumentError(f"{name} is missing" if text is None else f"{name} must be a string")
+    if len(text) > most:
+        raise ToolArgumentError(f"{name} must have at most {most} characters; it has {len(text)}")
+    if "\x00" in text or has_surrogates(text):
+        raise ToolArgumentError(f"{name} holds a character that no {of} can hold")
+    return text

@@ -12,9 +12,8 @@ from axpo_envs.digest import digest_of
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.brief import brief
 from axpo_envs.plumbing.extras import require_extra
-from axpo_envs.plumbing.surrogates import has_surrogates
-from axpo_envs.tool._arguments import known_arguments
-from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext
+from axpo_envs.tool._arguments import the_text
+from axpo_envs.tool.protocol import Effects, ToolContext
 from axpo_envs.types import Question, ToolResult
 
 _MOST_CHARS: Final = 20_000
@@ -109,14 +108,7 @@ class PostgresTool:
         Raises:
             ToolArgumentError: the query is missing, no text or too long, or there is another argument.
         """
-        query = known_arguments(arguments, "query").get("query")
-        if not isinstance(query, str):
-            raise ToolArgumentError("query is missing" if query is None else "query must be a string")
-        if len(query) > _MOST_CHARS:
-            raise ToolArgumentError(f"query must have at most {_MOST_CHARS} characters; it has {len(query)}")
-        if "\x00" in query or has_surrogates(query):
-            raise ToolArgumentError("query holds a character that no text of SQL can hold")
-        return {"query": query}
+        return {"query": the_text(arguments, "query", most=_MOST_CHARS, of="text of SQL")}
 
     def initial_state(self, question: Question) -> None:
         """It keeps no state."""

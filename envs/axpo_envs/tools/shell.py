@@ -17,8 +17,8 @@ from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.brief import brief
 from axpo_envs.plumbing.printable import printable
 from axpo_envs.plumbing.surrogates import has_surrogates
-from axpo_envs.tool._arguments import known_arguments
-from axpo_envs.tool.protocol import Effects, ToolArgumentError, ToolContext, ToolError, ToolTimeout
+from axpo_envs.tool._arguments import the_text
+from axpo_envs.tool.protocol import Effects, ToolContext, ToolError, ToolTimeout
 from axpo_envs.tool.start import Start
 from axpo_envs.types import Question, ToolResult, ToolStatus
 
@@ -137,14 +137,7 @@ class ShellTool:
         Raises:
             ToolArgumentError: the command is missing, no text or too long, or there is another argument.
         """
-        command = known_arguments(arguments, "command").get("command")
-        if not isinstance(command, str):
-            raise ToolArgumentError("command is missing" if command is None else "command must be a string")
-        if len(command) > _MOST_CHARS:
-            raise ToolArgumentError(f"command must have at most {_MOST_CHARS} characters; it has {len(command)}")
-        if "\x00" in command or has_surrogates(command):
-            raise ToolArgumentError("command holds a character that no command can hold")
-        return {"command": command}
+        return {"command": the_text(arguments, "command", most=_MOST_CHARS, of="command")}
 
     def initial_state(self, question: Question) -> ShellState:
         """The files of the question.
