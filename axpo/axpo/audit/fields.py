@@ -150,14 +150,17 @@ def count_of(record: Mapping[str, Any], names: Iterable[str]) -> int | None:
 def demands_of(record: Mapping[str, Any]) -> Demands:
     """Demands on acting: `labels`, or flags of their names; names of tools in `forbidden_tools`, `required_tools`.
 
-    Tables hold lists as JSON in a text, and flags as 1 or 1.0.
+    Tables hold lists as JSON in a text, and flags as 1 or 1.0; a tool may stand there as its schema, or several in a
+    text with commas.
+
+    Raises:
+        UnreadableError: what stands there for tools is neither: taken for none, it would hide what was broken.
     """
     if _DEMANDS.isdisjoint(record):
         return NO_DEMANDS
     found = (
         (*_listed(record.get("labels")), *(label for label in Label if _holds(record.get(label)))),
-        _listed(record.get("forbidden_tools")),
-        _listed(record.get("required_tools")),
+        *(_tools(record.get(name), name) for name in ("forbidden_tools", "required_tools")),
     )
     return demands_from(*map(frozenset, found)) if any(found) else NO_DEMANDS
 
@@ -177,10 +180,40 @@ def texts_of(value: Any) -> tuple[str, ...]:
 
 def _listed(value: Any) -> tuple[str, ...]:
     """The texts of a list, also of one that is JSON in a text."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
+    return texts_of(_decoded(value))
+
+
+def _decoded(value: Any) -> Any:
+    """A value, or the list or object that it is the JSON of."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         with suppress(JsonError):
-            return texts_of(read_json(value, halves=True))
-    return texts_of(value)
+            return read_json(value, halves=True)
+    return value
+
+
+def _tools(value: Any, field: str) -> tuple[str, ...]:
+    """The names of tools in a field."""
+    # Arrays of tables and frames are no sequences.
+    listed = value.tolist() if hasattr(value, "tolist") else _decoded(value)
+    if isinstance(listed, str):
+        listed = listed.split(",")
+    items = listed if isinstance(listed, list | tuple | set | frozenset) else [listed]
+    names = [_tool(item) for item in items if not _is_empty(item)]
+    if None in names:
+        raise UnreadableError(f"expected names of tools in the field {field!r}; got {str(value)[:80]!r}")
+    return tuple(name for name in names if name)
+
+
+def _is_empty(item: Any) -> bool:
+    """Whether an item stands for nothing, as null, NaN and empty texts do in tables."""
+    return item in (None, "", {}) or (isinstance(item, float) and math.isnan(item))
+
+
+def _tool(item: Any) -> str | None:
+    """A tool's name: itself, or as its schema has it; None for anything else."""
+    if isinstance(item, Mapping):
+        item = item.get("name") or mapping(item.get("function")).get("name")
+    return item.strip() if isinstance(item, str) else None
 
 
 def _holds(flag: Any) -> bool:

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from axpo.audit import AuditSettings, audit
 from axpo.audit.conditions import Expression, Measured
-from axpo.audit.fields import count_of, demands_of
+from axpo.audit.fields import UnreadableError, count_of, demands_of
 from axpo.audit.verdict import verdict
 from axpo.cli import main
 from axpo.diagnostics.demands import NO_DEMANDS, Demands
@@ -58,7 +59,8 @@ def test_demands_are_read_however_a_record_writes_them() -> None:
         labels=frozenset({"either"}), required=frozenset({"a", "b"})
     )
     assert (
-        demands_of({"labels": 3, "forbidden_tools": {"pay": 1}, "required_tools": [None], "must_act": 2}) is NO_DEMANDS
+        demands_of({"labels": 3, "forbidden_tools": float("nan"), "required_tools": [None, ""], "must_act": 2})
+        is NO_DEMANDS
     )
     assert demands_of({"labels": "must_act"}) is demands_of({"must_act": True})
     # As tables hold them.
@@ -69,6 +71,27 @@ def test_demands_are_read_however_a_record_writes_them() -> None:
         *(2, 2),
         *(None, None, None, None),
     ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "pay, b",
+        ("pay", "b"),
+        np.array(["b", "pay"]),
+        [{"name": "pay", "parameters": {}}, {"type": "function", "function": {"name": "b"}}],
+        '[{"name": "pay"}, "b"]',
+    ],
+    ids=["commas", "tuple", "array", "schemas", "JSON"],
+)
+def test_forbidden_tools_are_read_as_stacks_write_them(written: Any) -> None:
+    assert demands_of({"forbidden_tools": written}).forbidden == {"pay", "b"}
+
+
+@pytest.mark.parametrize("written", [3, [["pay"]], {"pay": 1}, [{"tool": "pay"}], '{"pay": true}'])
+def test_forbidden_tools_that_cannot_be_read_are_not_taken_for_none(written: Any) -> None:
+    with pytest.raises(UnreadableError, match="expected names of tools in the field 'forbidden_tools'; got"):
+        demands_of({"forbidden_tools": written})
 
 
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
