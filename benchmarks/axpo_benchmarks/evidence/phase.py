@@ -60,8 +60,8 @@ class PhaseConfig:
     """Learning rates, as multiples of the default."""
     seeds: Count = 3
     """So many seeds, from 0 on."""
-    steps: Count = 120
-    """Training steps of each cell."""
+    steps: Count = 60
+    """Training steps of each cell; GRPO has made up its mind by then, and AXPO is on its way up."""
     workers: Count = 2
     """Cells side by side."""
     minutes: Positive | None = None
