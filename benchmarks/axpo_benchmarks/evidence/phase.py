@@ -61,7 +61,7 @@ class PhaseConfig:
     seeds: Count = 3
     """So many seeds, from 0 on."""
     steps: Count = 60
-    """Training steps of each cell; GRPO has made up its mind by then, and AXPO is on its way up."""
+    """Training steps of each cell: where GRPO loses its calls they are lost by then; some seeds come back later."""
     workers: Count = 2
     """Cells side by side."""
     minutes: Positive | None = None
