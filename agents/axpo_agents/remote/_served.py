@@ -63,7 +63,7 @@ class WeightFolder:
         """
         name = f"axpo-{self._session}-{learner.version}"
         weights = Weights(version=learner.version, name=name, folder=(self._folder / name).absolute())
-        if self._form is not WeightForm.LORA:
+        if not self._form.adapters:
             learner.save(weights.folder)
         elif isinstance(learner, AdaptedLearner):
             learner.save_adapters(weights.folder)
@@ -150,13 +150,13 @@ def load_served_sampler(tokenizer: str, settings: RemoteSettings, form: WeightFo
         EnvConfigError: a setting is unusable, or the key is missing.
         InfrastructureFault: a server stayed unreachable.
     """
-    settings = replace(settings, token_endpoint=form is WeightForm.RELOAD)
+    settings = replace(settings, dialect=form.dialect)
     fleet = Fleet(settings, form)
     sampler = ServedSampler(fleet, load_model(tokenizer, images=settings.images), WeightFolder(folder, form))
     try:
         for server in fleet.servers:
             versions = check_abilities(server, sampler)
-            if form is not WeightForm.LORA and not versions:
+            if not form.adapters and not versions:
                 raise PolicyError(
                     f"{server.settings.url}: expected a server that tells by which weights it sampled (vLLM with "
                     "`--enable-scale-out` and VLLM_SERVER_DEV_MODE=1, 0.32 for one; SGLang); its answer does not say"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from axpo_agents.policy import Prefix
-from axpo_agents.remote import RemoteSettings, ServedSampler, WeightForm, load_served_sampler
+from axpo_agents.remote import Dialect, RemoteSettings, ServedSampler, WeightForm, load_served_sampler
 from axpo_agents.rolling import Start, roll
 from axpo_agents.testing.completions_server import CompletionsServer
 from axpo_agents.tiny import tiny_folder
@@ -55,11 +55,10 @@ class Servers:
         self.servers: list[CompletionsServer] = []
 
     def sampler(self, form: WeightForm = WeightForm.RELOAD, *, count: int = 1, **details: Any) -> ServedSampler:
-        kind = "sglang" if form is WeightForm.SGLANG else "vllm"
-        images = form is not WeightForm.SGLANG
+        kind = "sglang" if form.dialect is Dialect.SGLANG else "vllm"
         self.servers = [CompletionsServer(load_policy("tiny-random"), kind=kind, quick=True) for _ in range(count)]
         first, *more = [self._stack.enter_context(server).url for server in self.servers]
-        settings = RemoteSettings(url=first, more=tuple(more), retries=QUICK, images=images, **details)
+        settings = RemoteSettings(url=first, more=tuple(more), retries=QUICK, **details)
         return self._stack.enter_context(load_served_sampler(str(tiny_folder()), settings, form, self._folder))
 
 
@@ -87,7 +86,7 @@ def assert_sampled_by(learner: TransformersPolicy, sampler: ServedSampler, *, se
 def test_servers_sample_with_the_weights_of_the_learner_once_they_are_adopted(
     form: WeightForm, servers: Servers, learner: TransformersPolicy
 ) -> None:
-    learner = changed(2, lora=True) if form is WeightForm.LORA else learner
+    learner = changed(2, lora=True) if form.adapters else learner
     sampler = servers.sampler(form)
     sampler.stage(learner)
     assert sampler.version == 0
