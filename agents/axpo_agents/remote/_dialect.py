@@ -127,4 +127,3 @@ def _prompt_logprobs(
     if len(values) <= len(request.ids):
         return None
     return tuple(log_probability(value) for value in values[1 : len(request.ids)])
-

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from axpo_agents.errors import PolicyError
 from axpo_agents.policy import Follower, Learner
+from axpo_agents.remote._adapter_modules import list_modules
 from axpo_agents.remote._fleet import Fleet
 from axpo_agents.remote._loading import check_abilities, load_model
 from axpo_agents.remote._model import RemoteModel
@@ -67,6 +68,8 @@ class WeightFolder:
             learner.save(weights.folder)
         elif isinstance(learner, AdaptedLearner):
             learner.save_adapters(weights.folder)
+            if self._form is WeightForm.SGLANG_LORA:
+                list_modules(weights.folder)
         else:
             raise PolicyError("expected a learner with LoRA adapters, which servers load by name; this one has none")
         self._written.append(weights.folder)

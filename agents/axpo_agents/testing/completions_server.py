@@ -139,7 +139,9 @@ def _answer(weights: ServedWeights, path: str, body: Mapping[str, Any], batch: B
         raise RefusedError("n must be 1 when using greedy sampling")
     if not 0.0 <= sampling["temperature"] <= 2.0:
         raise RefusedError("temperature must be in [0, 2]")
-    prompt = ServedPrompt(policy, ids, () if plain else tuple(read_image(part["url"]) for part in body["content_parts"]))
+    prompt = ServedPrompt(
+        policy, ids, () if plain else tuple(read_image(part["url"]) for part in body["content_parts"])
+    )
     scores = prompt.scores() if body.get("echo") or "prompt_logprobs" in sampling else None
     choices = []
     for index, turn in enumerate(prompt.turns(sampling, batch)):
@@ -178,4 +180,3 @@ def _content(turn: ServedTurn) -> dict[str, Any]:
             for token, value, top in rows
         ]
     }
-

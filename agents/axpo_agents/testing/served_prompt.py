@@ -1,4 +1,4 @@
-"""Defines `ServedPrompt`: a prompt that a completions server continues and scores, token by token or as its policy does."""
+"""Defines `ServedPrompt`: a prompt that a completions server continues and scores."""
 
 from __future__ import annotations
 

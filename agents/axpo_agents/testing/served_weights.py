@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import importlib
+import json
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from axpo_agents.engine.network import Network
@@ -114,6 +116,9 @@ class ServedWeights:
     def _load_sglang_adapter(self, body: Mapping[str, Any]) -> dict[str, Any]:
         if body["lora_name"] in self._adapters:
             raise RefusedError(f"Failed to load LoRA adapter {body['lora_name']} because it is already loaded")
+        config = json.loads((Path(body["lora_path"]) / "adapter_config.json").read_text(encoding="utf-8"))
+        if isinstance(config["target_modules"], str):
+            raise RefusedError("Only 'all' or 'all-linear' can be used as the string for target module")
         self._load_adapter(body)
         return {"success": True}
 

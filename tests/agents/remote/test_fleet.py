@@ -15,6 +15,7 @@ from axpo_agents.policy import Prefix
 from axpo_agents.remote import Dialect, RemoteSettings, ServedSampler, WeightForm, load_served_sampler
 from axpo_agents.rolling import Start, roll
 from axpo_agents.testing.completions_server import CompletionsServer
+from axpo_agents.testing.served_prompt import ServedPrompt
 from axpo_agents.tiny import tiny_folder
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Context, Rollout, Sampling, TokenSequence
@@ -118,6 +119,31 @@ def test_adapters_that_a_new_start_has_forgotten_are_loaded_again(servers: Serve
     assert_sampled_by(learner, sampler)
 
 
+def test_sglang_keeps_no_adapters_but_the_newest_and_loads_those_that_it_forgot(servers: Servers) -> None:
+    learner = changed(2, lora=True)
+    sampler = servers.sampler(WeightForm.SGLANG_LORA)
+    weights = servers.servers[0].weights
+    for _ in range(2):
+        sampler.stage(learner)
+        sampler.adopt()
+        assert_sampled_by(learner, sampler)
+        learner.advance_version()
+    assert [name[-2:] for name in weights._adapters] == ["-2"]
+    weights._adapters.clear()
+    turns = sampler.sample(PROMPTS, SHORT, seed=0)
+    assert {turn.version for turn in turns} == {2}
+    assert [name[-2:] for name in weights._adapters] == ["-2"]
+
+
+def test_adapters_whose_loading_was_not_heard_of_are_there(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = changed(2, lora=True)
+    sampler = servers.sampler(WeightForm.SGLANG_LORA)
+    sampler.stage(learner)
+    sampler.adopt()
+    monkeypatch.setattr(sampler._engine._lanes[0], "_loaded", None)  # type: ignore[attr-defined]
+    assert_sampled_by(learner, sampler)
+
+
 def test_requests_of_a_dead_server_go_to_the_other_and_new_weights_do_without_it(
     servers: Servers, learner: TransformersPolicy
 ) -> None:
@@ -173,6 +199,15 @@ def test_a_server_that_does_not_tell_its_version_is_refused_before_any_work(
     monkeypatch.setattr("axpo_agents.remote._dialect._versions", lambda _: ())
     with pytest.raises(PolicyError, match="tells by which weights it sampled"):
         servers.sampler()
+
+
+def test_a_server_that_samples_all_turns_of_a_request_with_one_seed_is_refused(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = ServedPrompt.turns
+    monkeypatch.setattr(ServedPrompt, "turns", lambda *told: turns(*told)[:1] * told[1]["n"])
+    with pytest.raises(PolicyError, match="enable-deterministic-inference"):
+        servers.sampler(WeightForm.SGLANG)
 
 
 def test_a_learner_without_adapters_has_none_to_load(servers: Servers, tmp_path: Path) -> None:
