@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from axpo.settings.values import Count, NonNegative
 from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import say
 from axpo_agents.policy import Prefix, Sampled, Sampler
-from axpo_agents.remote import RemotePolicy, RemoteSettings, load_remote_policy
+from axpo_agents.remote import Dialect, RemotePolicy, RemoteSettings, load_remote_policy
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Sampling, TokenSequence
 from axpo_benchmarks.machine import provenance
@@ -46,6 +46,8 @@ class RemoteServerConfig:
     """The checkpoint that it runs: a folder in Hugging Face layout, or a Hugging Face id."""
     model: str | None = None
     """The model's name at the server."""
+    dialect: Literal["completions", "vllm", "sglang"] = "completions"
+    """Which endpoints are asked."""
     key_variable: str | None = None
     """The environment variable that holds the server's key."""
     images: bool = True
@@ -71,7 +73,12 @@ def run_remote_server(config: RemoteServerConfig) -> int:
     check_model(config.checkpoint, ModelConfig(device=config.device))
     key = None if config.key_variable is None else EnvironmentKey(config.key_variable)
     settings = RemoteSettings(
-        url=config.url, model=config.model, key=key, images=config.images, samples_per_request=config.samples
+        url=config.url,
+        model=config.model,
+        key=key,
+        images=config.images,
+        samples_per_request=config.samples,
+        dialect=Dialect(config.dialect),
     )
     local = load_policy(config.checkpoint, LoadSettings(device=config.device, dtype=config.dtype))
     with (

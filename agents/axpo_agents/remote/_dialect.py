@@ -3,33 +3,21 @@
 Text goes to `/v1/completions` as OpenAI defined it, with what vLLM and SGLang add: `token_ids` in return for
 `return_token_ids`. Neither takes images there, so prompts with images go to vLLM's `/inference/v1/generate`. The ids
 that llama.cpp puts beside its log-probabilities are not read: it leaves out tokens that end within a character.
+SGLang's own `/generate` is another form (`_sglang`).
 """
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from axpo_agents.remote._messages import Answer, AnswerError, Choice, Request
-from axpo_envs.images import ImageRef
-
-_TOP: Final = 2
-"""Alternatives asked for beside each token: the fewest from which a distribution's sharpness can be told."""
-
-
-class Message(NamedTuple):
-    """A request as it is sent."""
-
-    path: str
-    """Where to, after the server's address."""
-    body: dict[str, Any]
-    """The JSON."""
+from axpo_agents.remote._settings import Dialect
+from axpo_agents.remote._sglang import read_generate, write_generate
+from axpo_agents.remote._wire import TOP, Message, data_url, log_probability
 
 
-def write(request: Request, model: str | None, *, token_endpoint: bool = False) -> Message:
+def write(request: Request, model: str | None, dialect: Dialect = Dialect.COMPLETIONS) -> Message:
     """The request as servers understand it.
 
     Everything that shapes the distribution is stated, because servers take what is left out from the checkpoint's
@@ -37,9 +25,14 @@ def write(request: Request, model: str | None, *, token_endpoint: bool = False) 
 
     Args:
         request: what is asked.
-        model: the model's name at the server; None leaves it out.
-        token_endpoint: whether texts go where images go, too.
+        model: the model's name at the server, of adapters alone where the dialect is SGLang's; None leaves it out.
+        dialect: which endpoints are asked.
+
+    Raises:
+        PolicyError: the dialect cannot say it.
     """
+    if dialect is Dialect.SGLANG:
+        return write_generate(request, model)
     named = {} if model is None else {"model": model}
     sampling = {
         "n": request.count,
@@ -53,24 +46,26 @@ def write(request: Request, model: str | None, *, token_endpoint: bool = False) 
         "seed": request.seed,
         "logit_bias": {str(token): bias for token, bias in request.bias.items()},
         "stop_token_ids": list(request.stop_ids),
-        "logprobs": _TOP,
+        "logprobs": TOP,
     }
-    if not request.images and not token_endpoint:
+    if not request.images and dialect is Dialect.COMPLETIONS:
         extras = {"echo": request.scored, "return_token_ids": True}
         return Message("/v1/completions", {**named, "prompt": list(request.ids), **sampling, **extras})
     if request.scored:
         sampling["prompt_logprobs"] = 0
-    images = [{"type": "image_url", "url": _data_url(image)} for image in request.images]
+    images = [{"type": "image_url", "url": data_url(image)} for image in request.images]
     body = {"token_ids": list(request.ids), "content_parts": images, "sampling_params": sampling}
     return Message("/inference/v1/generate", {**named, **body, "return_token_ids": True})
 
 
-def read(data: Any, request: Request) -> Answer:
+def read(data: Any, request: Request, dialect: Dialect = Dialect.COMPLETIONS) -> Answer:
     """What a server answered to the request.
 
     Raises:
         AnswerError: ids or log-probabilities are missing, or there are not as many turns as were asked for.
     """
+    if dialect is Dialect.SGLANG:
+        return read_generate(data, request)
     try:
         choices = sorted(data["choices"], key=lambda choice: int(choice["index"]))
         if len(choices) != request.count:
@@ -113,7 +108,7 @@ def _choice(choice: Mapping[str, Any]) -> Choice:
         raise AnswerError(f"has {len(values)} log-probabilities for {len(ids)} tokens")
     return Choice(
         ids=tuple(int(token) for token in ids),
-        logprobs=tuple(_finite(value) for value in values),
+        logprobs=tuple(log_probability(value) for value in values),
         top=tuple(sorted((float(value) for value in top), reverse=True)),
         finish=str(choice.get("finish_reason")),
     )
@@ -127,20 +122,8 @@ def _prompt_logprobs(
         if rows is None or prompt_ids is None:
             return None
         pairs = zip(rows[1:], prompt_ids[1:], strict=True)
-        return tuple(_finite(row[str(token)]["logprob"]) for row, token in pairs)
+        return tuple(log_probability(row[str(token)]["logprob"]) for row, token in pairs)
     values = data["choices"][0]["logprobs"].get("token_logprobs") or ()
     if len(values) <= len(request.ids):
         return None
-    return tuple(_finite(value) for value in values[1 : len(request.ids)])
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not -math.inf < number <= 1e-3:
-        raise AnswerError(f"has {number} for a log-probability")
-    return min(number, 0.0)
-
-
-@lru_cache(maxsize=64)
-def _data_url(image: ImageRef) -> str:
-    return f"data:image/png;base64,{base64.b64encode(image.to_png()).decode('ascii')}"
+    return tuple(log_probability(value) for value in values[1 : len(request.ids)])

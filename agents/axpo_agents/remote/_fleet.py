@@ -136,7 +136,7 @@ class Fleet:
     @contextmanager
     def _changed(self) -> Iterator[None]:
         with self._gate:
-            # Adapters of another name leave what is under way alone.
+            # Adapters of another name leave what is under way alone; SGLang is told to forget those before them.
             drained = self._form is not WeightForm.LORA
             self._gate.wait_for(lambda: not self._changing)
             self._changing = True

@@ -41,9 +41,9 @@ class Lane:
         with self._loading:
             if self._loaded == weights.name:
                 return
-            self._loaded = None
+            before, self._loaded = self._loaded, None
             with self._watched():
-                load_weights(self.server, form, weights)
+                load_weights(self.server, form, weights, before)
             self._loaded = weights.name
 
     def ask(self, request: Request, form: WeightForm | None, weights: Weights | None) -> Answer:
@@ -58,16 +58,15 @@ class Lane:
             with self._watched():
                 return self.server.ask(request)
         self.load(form, weights)
-        named = weights.name if form is WeightForm.LORA else self.server.settings.model
         try:
             with self._watched():
-                answer = self.server.ask_named(request, named)
+                answer = self.server.ask_named(request, weights.name) if form.adapters else self.server.ask(request)
         except ServiceRefusedError as error:
-            if form is not WeightForm.LORA or error.status != 404:
+            if not form.adapters or not _unknown(error, weights.name):
                 raise
             self._loaded = None
-            raise AnswerError(f"is that it does not know the adapters {named}") from error
-        if form is not WeightForm.LORA and answer.versions != (weights.name,):
+            raise AnswerError(f"is that it does not know the adapters {weights.name}") from error
+        if not form.adapters and answer.versions != (weights.name,):
             self._loaded = None
             raise AnswerError(f"was sampled by the weights {answer.versions}; expected {weights.name}")
         return replace(answer, version=weights.version)
@@ -84,6 +83,11 @@ class Lane:
         self._failures += 1
         self._loaded = None
         self._rests_until = time.monotonic() + self._retries.wait_s(self._failures)
+
+
+def _unknown(error: ServiceRefusedError, adapters: str) -> bool:
+    """Whether a server refuses a request since it has no such adapters: SGLang says so with status 400."""
+    return error.status == 404 or (error.status == 400 and f"never been loaded: {adapters}" in error.message)
 
 
 class _Watch:

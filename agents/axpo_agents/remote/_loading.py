@@ -12,10 +12,10 @@ from axpo_agents.remote._fleet import Fleet
 from axpo_agents.remote._model import RemoteModel
 from axpo_agents.remote._placeholders import Placeholders
 from axpo_agents.remote._policy import RemotePolicy
-from axpo_agents.remote._probe import check_server
+from axpo_agents.remote._probe import check_seeds, check_server
 from axpo_agents.remote._rules import TokenRules
 from axpo_agents.remote._server import InferenceServer
-from axpo_agents.remote._settings import RemoteSettings
+from axpo_agents.remote._settings import Dialect, RemoteSettings
 from axpo_agents.tiny import Tiny, tiny_folder
 from axpo_envs.images import ImageRef
 
@@ -89,4 +89,6 @@ def load_model(name: str, *, images: bool) -> RemoteModel:
 def _check(server: InferenceServer, model: RemoteModel, *parts: str | ImageRef) -> tuple[str, ...]:
     context = model.contexts.encode_observation(parts, after=())
     prompt = model.request(context.ids, context.images)
+    if server.settings.dialect is Dialect.SGLANG:
+        check_seeds(server, prompt)
     return check_server(server, prompt, expected=context.ids, turn_end=model.chat.turn_end)

@@ -1,4 +1,4 @@
-"""Defines `check_server`: whether a server can do what a policy needs, asked before any work.
+"""Defines `check_server` and `check_seeds`: whether a server can do what a policy needs, asked before any work.
 
 What a server reports is told from how sharp a distribution it shows. With the end-of-turn token raised by 60, log-
 probabilities after bias show a gap of about 60 to the next token, and half of it at temperature 2; those before them
@@ -17,6 +17,8 @@ from axpo_envs.plumbing.web.service import ServiceRefusedError
 
 _RAISED: Final = 60.0
 """Bias of the token to be chosen: more than models differ by, and its complement is no zero in 32 bits."""
+_HOT: Final = 100.0
+"""A temperature at which every token is about as probable as any other."""
 _NEEDED: Final = "this policy needs prompts of token ids, and token ids with their log-probabilities in return"
 _RAW: Final = (
     "its log-probabilities are those before temperature and bias, not those of the distribution it samples from: start "
@@ -65,6 +67,24 @@ def check_server(
     if not server.settings.raw_logprobs and not _after_sampling(_gap(sharp), _gap(soft)):
         raise PolicyError(f"{url}: {_RAW}")
     return sharp.versions
+
+
+def check_seeds(server: InferenceServer, prompt: Request) -> None:
+    """Makes sure that turns of one request differ: asks for two, so hot that they would be equal by chance hardly ever.
+
+    Raises:
+        PolicyError: they are equal, as all turns of a group would be.
+        InfrastructureFault: it stayed unreachable.
+    """
+    if server.samples_per_request == 1:
+        return
+    answer = server.ask(replace(prompt, count=2, temperature=_HOT, max_tokens=4))
+    first, second = answer.choices
+    if first.ids == second.ids:
+        raise PolicyError(
+            f"{server.settings.url}: expected turns of one request to differ; it samples all with one seed: start "
+            "SGLang without `--enable-deterministic-inference`, or set samples_per_request=1"
+        )
 
 
 def _gap(answer: Answer) -> float:

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from axpo_agents.errors import PolicyError
 from axpo_agents.policy import Follower, Learner
+from axpo_agents.remote._adapter_modules import list_modules
 from axpo_agents.remote._fleet import Fleet
 from axpo_agents.remote._loading import check_abilities, load_model
 from axpo_agents.remote._model import RemoteModel
@@ -63,10 +64,12 @@ class WeightFolder:
         """
         name = f"axpo-{self._session}-{learner.version}"
         weights = Weights(version=learner.version, name=name, folder=(self._folder / name).absolute())
-        if self._form is not WeightForm.LORA:
+        if not self._form.adapters:
             learner.save(weights.folder)
         elif isinstance(learner, AdaptedLearner):
             learner.save_adapters(weights.folder)
+            if self._form is WeightForm.SGLANG_LORA:
+                list_modules(weights.folder)
         else:
             raise PolicyError("expected a learner with LoRA adapters, which servers load by name; this one has none")
         self._written.append(weights.folder)
@@ -150,13 +153,13 @@ def load_served_sampler(tokenizer: str, settings: RemoteSettings, form: WeightFo
         EnvConfigError: a setting is unusable, or the key is missing.
         InfrastructureFault: a server stayed unreachable.
     """
-    settings = replace(settings, token_endpoint=form is WeightForm.RELOAD)
+    settings = replace(settings, dialect=form.dialect)
     fleet = Fleet(settings, form)
     sampler = ServedSampler(fleet, load_model(tokenizer, images=settings.images), WeightFolder(folder, form))
     try:
         for server in fleet.servers:
             versions = check_abilities(server, sampler)
-            if form is not WeightForm.LORA and not versions:
+            if not form.adapters and not versions:
                 raise PolicyError(
                     f"{server.settings.url}: expected a server that tells by which weights it sampled (vLLM with "
                     "`--enable-scale-out` and VLLM_SERVER_DEV_MODE=1, 0.32 for one; SGLang); its answer does not say"

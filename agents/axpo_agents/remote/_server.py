@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from axpo_agents.remote._dialect import read, write
 from axpo_agents.remote._messages import Answer, Request
-from axpo_agents.remote._settings import RemoteSettings
+from axpo_agents.remote._settings import Dialect, RemoteSettings
 from axpo_envs.plumbing.web.service import Service, checked_url
 
 _ADVICE: Final = {
@@ -54,12 +54,14 @@ class InferenceServer:
             InfrastructureFault: the server stayed unreachable, or its answer cannot be used (`AnswerError`).
             ServiceRefusedError: the server refuses the request.
         """
-        return self.ask_named(request, self.settings.model)
+        # SGLang has one model, and its endpoint knows names of adapters alone.
+        return self.ask_named(request, None if self.settings.dialect is Dialect.SGLANG else self.settings.model)
 
     def ask_named(self, request: Request, model: str | None) -> Answer:
         """The answer of a model or adapter of that name; raises as `ask` does."""
-        message = write(request, model, token_endpoint=self.settings.token_endpoint)
-        return read(self._service.post(self._address + message.path, message.body), request)
+        dialect = self.settings.dialect
+        message = write(request, model, dialect)
+        return read(self._service.post(self._address + message.path, message.body), request, dialect)
 
     def control(self, path: str, body: Mapping[str, Any]) -> Any:
         """What the server answers where it is told what to do, not what to write; raises as `ask` does."""

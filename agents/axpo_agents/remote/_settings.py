@@ -1,11 +1,23 @@
-"""Defines `RemoteSettings`: which server is asked, and how."""
+"""Defines `RemoteSettings`: which server is asked, and how, and `Dialect`, in whose words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.web import EnvironmentKey, Retries
+
+
+class Dialect(StrEnum):
+    """Which of a server's endpoints are asked for turns."""
+
+    COMPLETIONS = "completions"
+    """`/v1/completions`; prompts with images go to vLLM's `/inference/v1/generate`."""
+    VLLM = "vllm"
+    """`/inference/v1/generate` for texts, too: there vLLM tells the version of the weights that sampled."""
+    SGLANG = "sglang"
+    """SGLang's `/generate`, which takes images beside token ids, and adapters by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +44,8 @@ class RemoteSettings:
     servers that give all samples of a request the same seed."""
     images: bool = True
     """Send images, if the model sees them; False is for servers that take text only."""
-    token_endpoint: bool = False
-    """Ask for texts where images are asked for, too (`/inference/v1/generate`): there vLLM tells the version of the
-    weights that sampled."""
+    dialect: Dialect = Dialect.COMPLETIONS
+    """Which endpoints are asked."""
     raw_logprobs: bool = False
     """Accept a server that reports log-probabilities as they were before temperature and bias. Evaluation does not read
     them; training on them is wrong at any temperature but 1."""

@@ -136,11 +136,11 @@ def load_vllm_sampler(model: str, form: WeightForm, folder: Path, options: Mappi
 
     Raises:
         EnvConfigError: vLLM is not installed, or its model cannot be reached to reload it on CPUs.
-        PolicyError: SGLang's form was asked for.
+        PolicyError: a form of SGLang's was asked for.
     """
     require_vllm()
-    if form is WeightForm.SGLANG:
-        raise PolicyError("expected weights to reach vLLM as `reload` or `lora`; got sglang")
+    if form not in (WeightForm.RELOAD, WeightForm.LORA):
+        raise PolicyError(f"expected weights to reach vLLM as `reload` or `lora`; got {form}")
     _check_reloading(form)
     known = load_model(model, images=True)
     vllm = importlib.import_module("vllm")

@@ -10,6 +10,8 @@ from typing import Final
 
 from axpo_agents.remote._messages import AnswerError
 from axpo_agents.remote._server import InferenceServer
+from axpo_agents.remote._settings import Dialect
+from axpo_envs.plumbing.web.service import ServiceRefusedError
 
 
 class WeightForm(StrEnum):
@@ -21,6 +23,26 @@ class WeightForm(StrEnum):
     """vLLM loads adapters under a new name beside its weights (`VLLM_ALLOW_RUNTIME_LORA_UPDATING=1`)."""
     SGLANG = "sglang"
     """SGLang reads a whole checkpoint in place of its weights."""
+    SGLANG_LORA = "sglang-lora"
+    """SGLang loads adapters under a new name beside its weights (`--enable-lora`), and forgets those before them."""
+
+    @property
+    def adapters(self) -> bool:
+        """Whether adapters alone are written, which requests name."""
+        return self in (WeightForm.LORA, WeightForm.SGLANG_LORA)
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which endpoints tell what sampled."""
+        return _DIALECTS[self]
+
+
+_DIALECTS: Final = {
+    WeightForm.RELOAD: Dialect.VLLM,
+    WeightForm.LORA: Dialect.COMPLETIONS,
+    WeightForm.SGLANG: Dialect.SGLANG,
+    WeightForm.SGLANG_LORA: Dialect.SGLANG,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +57,22 @@ class Weights:
     """Where they lie."""
 
 
-def load_weights(server: InferenceServer, form: WeightForm, weights: Weights) -> None:
+def load_weights(server: InferenceServer, form: WeightForm, weights: Weights, before: str | None = None) -> None:
     """Makes a server sample with these weights; nothing of an older version's caches is left.
+
+    Args:
+        server: the server; nothing is under way there, unless vLLM loads adapters.
+        form: how they reach it.
+        weights: the weights.
+        before: the name of those that it had, if it is known.
 
     Raises:
         InfrastructureFault: the server could not be reached, or failed.
         ServiceRefusedError: it refuses; the message says what it lacks.
     """
     _LOADERS[form](server, weights)
+    if form is WeightForm.SGLANG_LORA and before is not None:
+        _forget_adapters(server, before)
 
 
 def _reload(server: InferenceServer, weights: Weights) -> None:
@@ -70,8 +100,27 @@ def _reload_sglang(server: InferenceServer, weights: Weights) -> None:
         raise AnswerError(f"to new weights is {answer!r:.200}; expected success")
 
 
+def _load_adapters_sglang(server: InferenceServer, weights: Weights) -> None:
+    try:
+        server.control("/load_lora_adapter", {"lora_name": weights.name, "lora_path": str(weights.folder)})
+    except ServiceRefusedError as error:
+        # Where an answer was lost, what is asked for again is there: no other adapters have this name.
+        if "already loaded" not in error.message:
+            raise
+
+
+def _forget_adapters(server: InferenceServer, name: str) -> None:
+    """SGLang keeps every adapter in memory until it is told otherwise."""
+    try:
+        server.control("/unload_lora_adapter", {"lora_name": name})
+    except ServiceRefusedError:
+        # A server that was started again never had them.
+        return
+
+
 _LOADERS: Final[dict[WeightForm, Callable[[InferenceServer, Weights], None]]] = {
     WeightForm.RELOAD: _reload,
     WeightForm.LORA: _load_adapters,
     WeightForm.SGLANG: _reload_sglang,
+    WeightForm.SGLANG_LORA: _load_adapters_sglang,
 }

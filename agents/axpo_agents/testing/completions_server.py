@@ -1,4 +1,4 @@
-"""Defines `CompletionsServer`, which offers a policy on loopback over the HTTP interface of vLLM.
+"""Defines `CompletionsServer`, which offers a policy on loopback over the HTTP interface of vLLM or SGLang.
 
 It is for tests and examples, not for speed: every token costs a forward pass over the whole sequence (unless it is told
 to sample as the policy does), and one request is answered after the other. Its weights change as those of a real one.
@@ -6,27 +6,19 @@ to sample as the policy does), and one request is answered after the other. Its 
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Self
 
-from PIL import Image
-
-from axpo_agents.engine.sampler import draw
-from axpo_agents.formats._contexts import expanded
-from axpo_agents.policy import Prefix
 from axpo_agents.testing.batch import Batch
+from axpo_agents.testing.served_prompt import ServedPrompt, ServedTurn, read_image
 from axpo_agents.testing.served_weights import SGLANG, VLLM, RefusedError, ServedWeights
+from axpo_agents.testing.sglang_answers import answer_generate
 from axpo_agents.transformers_policy import TransformersPolicy
-from axpo_agents.types import Sampling, TokenSequence, Truncation
-from axpo_envs.images import ImageRef
 from axpo_envs.plumbing.extras import requiring
 
 with requiring("train", "a server of completions"):
@@ -34,9 +26,7 @@ with requiring("train", "a server of completions"):
 
 _COMPLETIONS: Final = "/v1/completions"
 _GENERATE: Final = "/inference/v1/generate"
-_TOP: Final = 2
-_FLOOR: Final = -9999.0
-"""What stands for minus infinity, which JSON does not know."""
+_SGLANG_GENERATE: Final = "/generate"
 
 
 class CompletionsServer:
@@ -44,7 +34,7 @@ class CompletionsServer:
 
     Args:
         policy: what samples and scores.
-        kind: whose interface it has: `vllm`, or `sglang` (text only).
+        kind: whose interface it has: `vllm` or `sglang`.
         quick: sample as the policy does, with its caches, in place of plain forward passes.
         port: where it listens on loopback; 0 takes a free port.
     """
@@ -122,12 +112,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def _answered(self, body: dict[str, Any]) -> dict[str, Any]:
+    def _answered(self, body: dict[str, Any]) -> Any:
         weights = self.server.weights
         told = weights.control(self.path, body)
         if told is not None:
             return told
         self.server.requests.append(body)
+        if weights.kind == SGLANG and self.path == _SGLANG_GENERATE:
+            return answer_generate(weights, body, self.server.batch)
         return _answer(weights, self.path, body, self.server.batch)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -147,7 +139,9 @@ def _answer(weights: ServedWeights, path: str, body: Mapping[str, Any], batch: B
         raise RefusedError("n must be 1 when using greedy sampling")
     if not 0.0 <= sampling["temperature"] <= 2.0:
         raise RefusedError("temperature must be in [0, 2]")
-    prompt = _Prompt(policy, ids, () if plain else tuple(_image(part["url"]) for part in body["content_parts"]))
+    prompt = ServedPrompt(
+        policy, ids, () if plain else tuple(read_image(part["url"]) for part in body["content_parts"])
+    )
     scores = prompt.scores() if body.get("echo") or "prompt_logprobs" in sampling else None
     choices = []
     for index, turn in enumerate(prompt.turns(sampling, batch)):
@@ -166,102 +160,14 @@ def _answer(weights: ServedWeights, path: str, body: Mapping[str, Any], batch: B
     return {"choices": choices, "prompt_token_ids": prompt.ids, "prompt_logprobs": rows}
 
 
-@dataclass(slots=True, kw_only=True)
-class _Turn:
-    """A turn that is being written."""
-
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    top: list[dict[int, float]] = field(default_factory=list)
-    finish: str = "length"
-
-
-class _Prompt:
-    """A prompt with its images, placeholders expanded."""
-
-    def __init__(self, policy: TransformersPolicy, ids: list[int], images: tuple[ImageRef, ...]) -> None:
-        self._policy = policy
-        self._network = policy._network
-        self._images = images
-        sizes = []
-        if self._network.patchifier is not None:
-            settings = self._network.patchifier.settings
-            sizes = [settings.token_count(settings.grid(image)) for image in images]
-        self.ids = list(expanded(ids, self._network.image_token, sizes))
-
-    def scores(self) -> list[float]:
-        """Log-probability of every id but the first."""
-        logprobs = torch.log_softmax(self._logits(self.ids)[:-1], dim=-1)
-        chosen = logprobs.gather(1, torch.tensor(self.ids[1:])[:, None])[:, 0]
-        return [max(value, _FLOOR) for value in chosen.tolist()]
-
-    def turns(self, sampling: Mapping[str, Any], batch: Batch | None) -> list[_Turn]:
-        """Writes as many turns as are asked for."""
-        seeds = [sampling["seed"] + index for index in range(sampling["n"])]
-        if batch is not None and all(bias < 0 for bias in sampling["logit_bias"].values()):
-            return self._quick(sampling, seeds, batch)
-        return [self.turn(sampling, torch.Generator().manual_seed(seed)) for seed in seeds]
-
-    def _quick(self, sampling: Mapping[str, Any], seeds: list[int], batch: Batch) -> list[_Turn]:
-        """As the policy itself samples; what is never sampled is what it never samples."""
-        nothing = (False,) * len(self.ids), (0.0,) * len(self.ids)
-        sequence = TokenSequence(ids=tuple(self.ids), images=self._images, sampled=nothing[0], logprobs=nothing[1])
-        settings = Sampling(
-            temperature=sampling["temperature"],
-            truncation=_truncation(sampling),
-            forbidden=tuple(map(int, sampling["logit_bias"])),
-            max_turn_tokens=sampling["max_tokens"],
-            max_episode_tokens=self._policy.max_tokens or len(self.ids) + sampling["max_tokens"],
-        )
-        turns = batch.sample(self._policy, [Prefix(sequence=sequence, seed=seed) for seed in seeds], settings)
-        return [
-            _Turn(
-                ids=list(turn.ids),
-                logprobs=list(turn.logprobs),
-                top=[{token: value} for token, value in zip(turn.ids, turn.logprobs, strict=True)],
-                finish=str(turn.finish),
-            )
-            for turn in turns
-        ]
-
-    def turn(self, sampling: Mapping[str, Any], generator: torch.Generator) -> _Turn:
-        """Writes a turn, token by token."""
-        turn = _Turn()
-        for _ in range(sampling["max_tokens"]):
-            logits = self._logits([*self.ids, *turn.ids])[-1]
-            for token, bias in sampling["logit_bias"].items():
-                logits[int(token)] += bias
-            logits[sorted(set(turn.ids))] -= sampling.get("presence_penalty", 0.0)
-            uniform = torch.rand(1, generator=generator, dtype=torch.float64)
-            token, logprob = draw(logits[None], uniform, sampling["temperature"], _truncation(sampling))
-            top = torch.log_softmax(logits / (sampling["temperature"] or 1.0), dim=-1).topk(_TOP)
-            turn.ids.append(int(token))
-            turn.logprobs.append(float(logprob))
-            turn.top.append(dict(zip(top.indices.tolist(), top.values.tolist(), strict=True)))
-            if turn.ids[-1] in sampling["stop_token_ids"]:
-                turn.finish = "stop"
-                break
-        return turn
-
-    def _logits(self, ids: list[int]) -> torch.Tensor:
-        """Shape (length, vocabulary)."""
-        batch = self._network.collate([self._network.read(ids, self._images)], align="left")
-        features = self._network.encode_images(self._images)
-        return self._network.logits(batch, keep=len(ids), features=features)[0]
-
-
-def _truncation(sampling: Mapping[str, Any]) -> Truncation:
-    return Truncation(top_k=max(0, sampling.get("top_k", 0)), top_p=sampling.get("top_p", 1.0))
-
-
-def _legacy(turn: _Turn, scores: list[float] | None) -> dict[str, Any]:
+def _legacy(turn: ServedTurn, scores: list[float] | None) -> dict[str, Any]:
     """Log-probabilities as `/v1/completions` gives them, those of an echoed prompt in front."""
     echoed = [] if scores is None else [None, *scores]
     tops = [{str(token): value for token, value in row.items()} for row in turn.top]
     return {"token_logprobs": [*echoed, *turn.logprobs], "top_logprobs": [*(None for _ in echoed), *tops]}
 
 
-def _content(turn: _Turn) -> dict[str, Any]:
+def _content(turn: ServedTurn) -> dict[str, Any]:
     """Log-probabilities as `/inference/v1/generate` gives them."""
     rows = zip(turn.ids, turn.logprobs, turn.top, strict=True)
     return {
@@ -274,8 +180,3 @@ def _content(turn: _Turn) -> dict[str, Any]:
             for token, value, top in rows
         ]
     }
-
-
-def _image(url: str) -> ImageRef:
-    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
-        return ImageRef.from_pil(image)

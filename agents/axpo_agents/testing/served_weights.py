@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import importlib
+import json
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from axpo_agents.engine.network import Network
@@ -53,6 +55,16 @@ class ServedWeights:
             raise RefusedError(f"The model `{model}` does not exist.", 404)
         return self._adapters.get(model or "", self._base)
 
+    def adapted(self, name: str | None) -> TransformersPolicy:
+        """The policy of a request to SGLang: with adapters of that name, or None for the model itself.
+
+        Raises:
+            RefusedError: there are no such adapters.
+        """
+        if name is not None and name not in self._adapters:
+            raise RefusedError(f"Got LoRA adapter that has never been loaded: {name}\nAll loaded adapters: ...")
+        return self._base if name is None else self._adapters[name]
+
     def control(self, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
         """The answer to a request that changes weights; None where it is none.
 
@@ -64,7 +76,11 @@ class ServedWeights:
 
     def _actions(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
         if self.kind == SGLANG:
-            return {"/update_weights_from_disk": self._update_from_disk}
+            return {
+                "/update_weights_from_disk": self._update_from_disk,
+                "/load_lora_adapter": self._load_sglang_adapter,
+                "/unload_lora_adapter": self._unload_sglang_adapter,
+            }
         return {
             "/pause": lambda _body: self._pause(True),
             "/resume": lambda _body: self._pause(False),
@@ -96,6 +112,20 @@ class ServedWeights:
         self._base = self._read(body["model_path"])
         self.version = body["weight_version"]
         return {"success": True, "message": "Succeeded to update model weights."}
+
+    def _load_sglang_adapter(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        if body["lora_name"] in self._adapters:
+            raise RefusedError(f"Failed to load LoRA adapter {body['lora_name']} because it is already loaded")
+        config = json.loads((Path(body["lora_path"]) / "adapter_config.json").read_text(encoding="utf-8"))
+        if isinstance(config["target_modules"], str):
+            raise RefusedError("Only 'all' or 'all-linear' can be used as the string for target module")
+        self._load_adapter(body)
+        return {"success": True}
+
+    def _unload_sglang_adapter(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        if self._adapters.pop(body["lora_name"], None) is None:
+            raise RefusedError(f"LoRA with name {body['lora_name']} does not exist.")
+        return {"success": True}
 
     def _read(self, folder: str) -> TransformersPolicy:
         try:

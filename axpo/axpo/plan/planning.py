@@ -119,8 +119,9 @@ def usable(config: TrainConfig) -> TrainConfig:
         ConfigError: a setting is unusable anywhere.
     """
     urls = addresses(config.sampler)
-    if config.serving.weights == "lora" and not config.policy.lora_rank:
-        raise ConfigError("serving.weights: lora takes adapters, so it needs policy.lora_rank above 0")
+    form = config.serving.weights
+    if form in ("lora", "sglang-lora") and not config.policy.lora_rank:
+        raise ConfigError(f"serving.weights: {form} takes adapters, so it needs policy.lora_rank above 0")
     eight_bit = config.optim.algorithm is Algorithm.ADAMW_8BIT
     here = replace(
         config,

@@ -55,8 +55,15 @@ def check_sampler(config: TrainConfig) -> None:
 
         require_vllm()
         parse_env_args(config.serving.options, setting="serving.options")
-    if config.sampler != LEARNER and config.serving.weights == "lora" and not config.policy.lora_rank:
-        raise ConfigError("serving.weights: lora takes adapters, so it needs policy.lora_rank above 0")
+    form = config.serving.weights
+    if config.sampler != LEARNER and form in ("lora", "sglang-lora") and not config.policy.lora_rank:
+        raise ConfigError(f"serving.weights: {form} takes adapters, so it needs policy.lora_rank above 0")
+    whole = config.sampling.top_k == 0 and config.sampling.top_p == 1.0
+    if config.sampler != LEARNER and form in ("sglang", "sglang-lora") and not whole:
+        raise ConfigError(
+            "sampling: SGLang tells log-probabilities of the whole distribution, so expected top_k 0 and top_p 1; "
+            f"got {config.sampling.top_k} and {config.sampling.top_p}"
+        )
 
 
 @contextmanager

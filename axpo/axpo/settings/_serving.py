@@ -17,9 +17,9 @@ VLLM: Final = "vllm"
 class ServingConfig:
     """How inference servers, or vLLM in this process, sample; of no effect where the learner samples for itself."""
 
-    weights: Literal["auto", "reload", "lora", "sglang"] = "auto"
-    """How new weights reach them: vLLM reloads a checkpoint (reload), loads LoRA adapters by name (lora), or SGLang
-    reloads a checkpoint (sglang). auto: lora where adapters are trained, else reload."""
+    weights: Literal["auto", "reload", "lora", "sglang", "sglang-lora"] = "auto"
+    """How new weights reach them: vLLM reloads a checkpoint (reload) or loads LoRA adapters by name (lora), SGLang does
+    (sglang, sglang-lora). auto: lora where adapters are trained, else reload."""
     folder: Name | None = None
     """Where weights are written for them to read, under the same path as here; by default in the run's folder."""
     model: Name | None = None

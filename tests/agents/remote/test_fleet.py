@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from axpo_agents.policy import Prefix
-from axpo_agents.remote import RemoteSettings, ServedSampler, WeightForm, load_served_sampler
+from axpo_agents.remote import Dialect, RemoteSettings, ServedSampler, WeightForm, load_served_sampler
 from axpo_agents.rolling import Start, roll
 from axpo_agents.testing.completions_server import CompletionsServer
+from axpo_agents.testing.served_prompt import ServedPrompt
 from axpo_agents.tiny import tiny_folder
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Context, Rollout, Sampling, TokenSequence
@@ -55,11 +56,10 @@ class Servers:
         self.servers: list[CompletionsServer] = []
 
     def sampler(self, form: WeightForm = WeightForm.RELOAD, *, count: int = 1, **details: Any) -> ServedSampler:
-        kind = "sglang" if form is WeightForm.SGLANG else "vllm"
-        images = form is not WeightForm.SGLANG
+        kind = "sglang" if form.dialect is Dialect.SGLANG else "vllm"
         self.servers = [CompletionsServer(load_policy("tiny-random"), kind=kind, quick=True) for _ in range(count)]
         first, *more = [self._stack.enter_context(server).url for server in self.servers]
-        settings = RemoteSettings(url=first, more=tuple(more), retries=QUICK, images=images, **details)
+        settings = RemoteSettings(url=first, more=tuple(more), retries=QUICK, **details)
         return self._stack.enter_context(load_served_sampler(str(tiny_folder()), settings, form, self._folder))
 
 
@@ -87,7 +87,7 @@ def assert_sampled_by(learner: TransformersPolicy, sampler: ServedSampler, *, se
 def test_servers_sample_with_the_weights_of_the_learner_once_they_are_adopted(
     form: WeightForm, servers: Servers, learner: TransformersPolicy
 ) -> None:
-    learner = changed(2, lora=True) if form is WeightForm.LORA else learner
+    learner = changed(2, lora=True) if form.adapters else learner
     sampler = servers.sampler(form)
     sampler.stage(learner)
     assert sampler.version == 0
@@ -116,6 +116,31 @@ def test_adapters_that_a_new_start_has_forgotten_are_loaded_again(servers: Serve
     sampler.stage(learner)
     sampler.adopt()
     servers.servers[0].weights._adapters.clear()
+    assert_sampled_by(learner, sampler)
+
+
+def test_sglang_keeps_no_adapters_but_the_newest_and_loads_those_that_it_forgot(servers: Servers) -> None:
+    learner = changed(2, lora=True)
+    sampler = servers.sampler(WeightForm.SGLANG_LORA)
+    weights = servers.servers[0].weights
+    for _ in range(2):
+        sampler.stage(learner)
+        sampler.adopt()
+        assert_sampled_by(learner, sampler)
+        learner.advance_version()
+    assert [name[-2:] for name in weights._adapters] == ["-2"]
+    weights._adapters.clear()
+    turns = sampler.sample(PROMPTS, SHORT, seed=0)
+    assert {turn.version for turn in turns} == {2}
+    assert [name[-2:] for name in weights._adapters] == ["-2"]
+
+
+def test_adapters_whose_loading_was_not_heard_of_are_there(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = changed(2, lora=True)
+    sampler = servers.sampler(WeightForm.SGLANG_LORA)
+    sampler.stage(learner)
+    sampler.adopt()
+    monkeypatch.setattr(sampler._engine._lanes[0], "_loaded", None)  # type: ignore[attr-defined]
     assert_sampled_by(learner, sampler)
 
 
@@ -174,6 +199,15 @@ def test_a_server_that_does_not_tell_its_version_is_refused_before_any_work(
     monkeypatch.setattr("axpo_agents.remote._dialect._versions", lambda _: ())
     with pytest.raises(PolicyError, match="tells by which weights it sampled"):
         servers.sampler()
+
+
+def test_a_server_that_samples_all_turns_of_a_request_with_one_seed_is_refused(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = ServedPrompt.turns
+    monkeypatch.setattr(ServedPrompt, "turns", lambda *told: turns(*told)[:1] * told[1]["n"])
+    with pytest.raises(PolicyError, match="enable-deterministic-inference"):
+        servers.sampler(WeightForm.SGLANG)
 
 
 def test_a_learner_without_adapters_has_none_to_load(servers: Servers, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from axpo_agents.remote._dialect import read, write
 from axpo_agents.remote._messages import AnswerError, Choice, Request
 from axpo_agents.remote._placeholders import Placeholders
 from axpo_agents.remote._rules import TokenRules
+from axpo_agents.remote._settings import Dialect
 from axpo_agents.transformers_policy import PolicyError
-from axpo_agents.types import FinishReason
+from axpo_agents.types import FinishReason, Truncation
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.images import ImageRef
 
@@ -152,3 +153,77 @@ def test_placeholders_are_compacted_to_what_expands_to_them(texts: list[list[int
 
 def sized(height: int, width: int) -> ImageRef:
     return ImageRef(np.full((height, width, 3), height, np.uint8))
+
+
+def generated(ids: list[int], **changes: Any) -> dict[str, Any]:
+    """What SGLang 0.5.23 answers on /generate."""
+    rows = [[-0.5, token, None] for token in ids]
+    told = {
+        "finish_reason": {"type": "stop", "matched": 2},
+        "weight_version": "new",
+        "weight_versions": [{"version": "new", "start": 0, "end": len(ids)}],
+        "input_token_logprobs": [[None, 5, None], [-1.5, 6, None], [-2.5, 7, None]],
+        "output_token_logprobs": rows,
+        "output_top_logprobs": [[[-0.5, token, None], [-2.0, 3, None]] for token in ids],
+    }
+    return {"text": "", "output_ids": ids, "prompt_token_ids": [5, 6, 7], "meta_info": told | changes}
+
+
+def test_everything_that_shapes_the_distribution_is_stated_to_sglang() -> None:
+    path, body = write(replace(ASKED, temperature=0.7, seed=11, presence_penalty=1.5), "adapters", Dialect.SGLANG)
+    assert (path, body["input_ids"], body["lora_path"]) == ("/generate", [5, 6, 7], "adapters")
+    assert body["sampling_params"] == {
+        "n": 2,
+        "max_new_tokens": 4,
+        "temperature": 0.7,
+        "top_p": 1.0,
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "frequency_penalty": 0.0,
+        "presence_penalty": 1.5,
+        "sampling_seed": 11,
+        "logit_bias": {"3": -100.0},
+        "stop_token_ids": [2],
+    }
+    told = ("return_logprob", "top_logprobs_num", "logprob_start_len", "return_prompt_token_ids")
+    assert [body[name] for name in told] == [True, 2, -1, True]
+    assert not {"lora_path", "image_data"} & set(write(ASKED, None, Dialect.SGLANG).body)
+
+
+def test_images_of_several_turns_are_those_of_one_prompt_to_sglang(kit: SimpleNamespace) -> None:
+    asked = replace(ASKED, images=(kit.image(0), kit.image(1)), scored=True)
+    several = write(asked, None, Dialect.SGLANG).body
+    one = write(replace(asked, count=1), None, Dialect.SGLANG).body
+    assert several["image_data"] == [one["image_data"]]
+    assert len(one["image_data"]) == 2
+    assert one["logprob_start_len"] == 0
+
+
+def test_sglang_tells_ids_scores_and_versions_of_every_turn() -> None:
+    answer = read([generated([7, 2]), generated([8], weight_versions=None)], ASKED, Dialect.SGLANG)
+    assert answer.choices[0] == Choice(ids=(7, 2), logprobs=(-0.5, -0.5), top=(-0.5, -2.0), finish="stop")
+    assert (answer.choices[1].ids, answer.prompt_ids, answer.prompt_logprobs) == ((8,), (5, 6, 7), None)
+    assert answer.versions == ("new",)
+    scored = read(generated([8]), replace(ASKED, count=1, scored=True), Dialect.SGLANG)
+    assert scored.prompt_logprobs == (-1.5, -2.5)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([generated([8])], "has 1 turns; expected 2"),
+        ([generated([8])] * 2 + [generated([8])], "has 3 turns"),
+        ([generated([8]), generated([8], output_token_logprobs=[])], "no log-probabilities"),
+        ([generated([8]), generated([8], output_token_logprobs=[[-0.5, 9, None]])], "other tokens"),
+        ([generated([8]), {"text": ""}], "cannot be read"),
+    ],
+)
+def test_an_answer_of_sglang_that_lacks_what_is_needed_is_a_fault(data: Any, message: str) -> None:
+    with pytest.raises(InfrastructureFault, match=message):
+        read(data, ASKED, Dialect.SGLANG)
+
+
+def test_sglang_is_asked_for_no_truncated_distribution() -> None:
+    with pytest.raises(PolicyError, match="whole distribution"):
+        write(replace(ASKED, truncation=Truncation(top_k=5)), None, Dialect.SGLANG)

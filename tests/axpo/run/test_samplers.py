@@ -12,7 +12,7 @@ import pytest
 import axpo
 from axpo import ConfigError, Silent, TrainConfig
 from axpo.run.validation import resolved
-from axpo.settings.config import ServingConfig
+from axpo.settings.config import SamplingConfig, ServingConfig
 from axpo_agents.testing.completions_server import CompletionsServer
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.errors import EnvConfigError
@@ -65,6 +65,11 @@ def test_servers_can_be_others_when_a_run_is_resumed(config: TrainConfig, server
         ({"sampler": "host:8000"}, "expected learner, vllm, or addresses"),
         ({"sampler": "http://a:1,http://a:1"}, "expected every server once"),
         ({"sampler": "http://a:1", "serving": ServingConfig(weights="lora")}, "needs policy.lora_rank"),
+        ({"sampler": "http://a:1", "serving": ServingConfig(weights="sglang-lora")}, "needs policy.lora_rank"),
+        (
+            {"sampler": "http://a:1", "serving": ServingConfig(weights="sglang"), "sampling": SamplingConfig(top_k=5)},
+            "top_k 0 and top_p 1",
+        ),
         ({"max_staleness": -1}, "max_staleness"),
     ],
 )
