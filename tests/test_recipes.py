@@ -18,8 +18,10 @@ from axpo.plan.machines import machine_named
 from axpo.plan.placement import Placement
 from axpo.plan.planning import Subject, make_plan
 from axpo.plan.workload import Expected
+from axpo.run._env_making import make_env, parse_env_args
 from axpo.run.validation import check_ranks, resolved
 from axpo.settings.config_file import read_toml
+from axpo.settings.sft import SftConfig
 from axpo_agents.transformers_policy import load_policy
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "one_file_axpo.py"
@@ -94,6 +96,23 @@ def test_signs_are_drawn_on_photographs_and_the_reader_answers_what_it_read(
     looked = SimpleNamespace(question=question, turns=(None,))
     assert env.step(reader.act({"text": read}, looked))[1] == 1.0
     assert "<answer>10</answer>" in reader.act({"text": "No text was found."}, looked)
+
+
+@pytest.mark.parametrize(
+    ("name", "tools"), [("smollm2-search", ["search", "open"]), ("smollm2-signs", ["ocr", "image_zoom_in"])]
+)
+def test_a_warm_start_and_the_training_behind_it_have_the_same_tools(
+    name: str, tools: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    warm = read_toml(RECIPE.with_name(f"{name}.toml"), SftConfig, partial=True)
+    trained = read_toml(RECIPE.with_name(f"{name}-axpo.toml"), axpo.TrainConfig, partial=True)
+    assert trained.model.endswith(f"runs/{name}/stage-1")
+    assert (warm.policy.dtype, warm.policy.tell_images) == (trained.policy.dtype, trained.policy.tell_images)
+    monkeypatch.chdir(tmp_path)
+    loaded("photo_signs", monkeypatch).write_questions(Path("signs"), count=2)
+    for config in (warm, trained):
+        env = make_env(config.env, parse_env_args(config.env_args))
+        assert [tool.name for tool in env.tools] == tools
 
 
 @pytest.mark.parametrize(("name", "devices"), [("qwen3-vl-2b", 1), ("qwen3-vl-8b", 8), ("qwen3-vl-8b-two-nodes", 16)])

@@ -207,12 +207,24 @@ def _trunk(pick: Pick) -> Trunk | None:
 
 
 def planted(pick: Pick, layer_count: int) -> Pick:
-    """The same tokens as the trunk of a row that owns nothing: rows gathered from it share them."""
+    """The same tokens, a trunk's among them, as the trunk of a row that owns nothing: rows gathered from it share them.
+
+    Args:
+        pick: reaches beyond the row's trunk if it has one.
+        layer_count: layers of the model.
+    """
     row = gather([pick], layer_count)
-    stem = Stem(
-        keys=tuple(layer.keys[0, :, : pick.kept] for layer in row.layers),
-        values=tuple(layer.values[0, :, : pick.kept] for layer in row.layers),
-    )
+    trunk = row.trunks[0] if row.trunks else None
+    own = row.owned.shape[1]
+    layers = [(layer.keys[0, :, :own], layer.values[0, :, :own]) for layer in row.layers]
+    if trunk is not None:
+        before = [trunk.layer(number) for number in range(layer_count)]
+        layers = [
+            (torch.cat([keys, more], dim=1), torch.cat([values, others], dim=1))
+            for (keys, values), (more, others) in zip(before, layers, strict=True)
+        ]
+    keys, values = zip(*layers, strict=True)
+    stem = Stem(keys=keys, values=values)
     cache = SlotCache(layer_count, [Trunk(stem, pick.kept)], stem.keys[0].device)
     cache.owned = np.zeros((1, 0), dtype=np.bool_)
     return Pick(cache, 0, pick.kept)
@@ -256,9 +268,9 @@ class PrefixMemory:
         place = bisect_left(self._index, tokens, key=lambda entry: entry[0])
         best = Pick(None, 0, 0)
         for held, cache, row in self._index[max(place - 1, 0) : place + 1]:
-            shared = min(_shared(held, tokens), len(tokens) - 1)
-            if shared > best.kept:
-                best = Pick(cache, row, shared)
+            kept = min(shared(held, tokens), len(tokens) - 1)
+            if kept > best.kept:
+                best = Pick(cache, row, kept)
         return best
 
     def forget(self) -> None:
@@ -267,7 +279,8 @@ class PrefixMemory:
         self._index = None
 
 
-def _shared(left: tuple[int, ...], right: tuple[int, ...]) -> int:
+def shared(left: tuple[int, ...], right: tuple[int, ...]) -> int:
+    """Tokens that both begin with."""
     for index, (one, other) in enumerate(zip(left, right, strict=False)):
         if one != other:
             return index

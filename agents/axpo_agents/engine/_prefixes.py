@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from axpo_agents.engine._kv_cache import Pick, PrefixMemory, gather
+from axpo_agents.engine._kv_cache import Pick, PrefixMemory, gather, planted, shared
 from axpo_agents.engine._reading import Reading
 from axpo_agents.engine.network import Network
 from axpo_agents.policy import Prefix
 
 _MAX_SCORES: Final = 2**26
 """Rows x new tokens x slots of one reading pass: the size of its attention mask."""
+LEAST_COMMON: Final = 128
+"""Tokens that all prefixes of a call begin with are read in a pass of their own where there are so many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class PrefixReader:
     def read(self, targets: Sequence[Target]) -> tuple[list[Pick], torch.Tensor]:
         """Where each target's keys and values are, and the logits of its next token, shape (targets, vocabulary)."""
         network = self.network
-        found = [self.memory.find(target.tokens) for target in targets]
+        found = self._found(targets)
         news = [t.reading.part(p.kept, len(t.tokens)) for t, p in zip(targets, found, strict=True)]
         features = network.encode_images([image for new in news for image in new.images])
         picks = list(found)
@@ -76,6 +78,28 @@ class PrefixReader:
                 picks[member] = Pick(cache, row, len(targets[member].tokens))
                 logits[member] = last[row]
         return picks, torch.stack([row for row in logits if row is not None])
+
+    def _found(self, targets: Sequence[Target]) -> list[Pick]:
+        """What is known of each target: what is remembered, or what all of them begin with, which is then read."""
+        found = [self.memory.find(target.tokens) for target in targets]
+        common = _common([target.tokens for target in targets])
+        # Where anything remembered reaches beyond what is common, it does so for all.
+        if len(targets) < 2 or common - found[0].kept < LEAST_COMMON:
+            return found
+        tokens = targets[0].tokens[:common]
+        (pick,), _ = self.read([Target(reading=targets[0].reading.part(0, common), tokens=tokens)])
+        if self.network.device.type == "cpu":
+            pick = planted(pick, self.network.layer_count)
+        assert pick.cache is not None
+        self.memory.remember(pick.cache, {pick.row: tokens})
+        return [pick] * len(targets)
+
+
+def _common(prefixes: Sequence[tuple[int, ...]]) -> int:
+    """Tokens that all prefixes begin with; at least one of each is left."""
+    # In sorted order, the first and the last differ soonest.
+    first, last = min(prefixes), max(prefixes)
+    return min(shared(first, last), *(len(prefix) - 1 for prefix in prefixes))
 
 
 def _portions(kept: Sequence[int], new: Sequence[int]) -> Iterator[list[int]]:

@@ -193,8 +193,9 @@ class Sampler:
 
     def _plant(self, pick: Pick, turns: int) -> Pick:
         """A prefix of many turns becomes a trunk that they share, where that is known to pay."""
-        grown = pick.cache is not None and pick.cache.trunks
-        if turns < 2 or grown or turns * pick.kept < TRUNK_TOKENS or self.network.device.type != "cpu":
+        trunk = pick.cache.trunks[pick.row] if pick.cache is not None and pick.cache.trunks else None
+        own = pick.kept - (0 if trunk is None else trunk.length)
+        if turns < 2 or turns * own < TRUNK_TOKENS or self.network.device.type != "cpu":
             return pick
         return planted(pick, self.network.layer_count)
 

@@ -29,6 +29,8 @@ _SHOWN: Final = 8
 """Demonstrations of each stage that are written down for people."""
 _LOG_EVERY: Final = 10
 """Steps between records of the loss."""
+_LOG_SECONDS: Final = 30.0
+"""Seconds after which a step is recorded, however few were since the last record."""
 
 
 class SftDisplay(Protocol):
@@ -69,7 +71,7 @@ def train_stage(policy: TransformersPolicy, stage: Stage, config: SftConfig, dis
     optimizer = Optimizer(policy.trainable_parameters(), _optimizer_settings(settings, config))
     log = JsonLines(stage.out / LOSSES)
     losses: list[float] = []
-    started = time.monotonic()
+    started = recorded = time.monotonic()
     for step in range(1, settings.steps + 1):
         optimizer.set_lr(learning_rate(settings, step))
         demonstrations = stage.lesson.draw(settings.batch)
@@ -87,9 +89,11 @@ def train_stage(policy: TransformersPolicy, stage: Stage, config: SftConfig, dis
             )
         optimizer.step()
         policy.advance_version()
-        if step % _LOG_EVERY == 0 or step == settings.steps:
+        now = time.monotonic()
+        if step % _LOG_EVERY == 0 or step == settings.steps or now - recorded >= _LOG_SECONDS:
+            recorded = now
             loss = sum(losses) / len(losses)
-            seconds = time.monotonic() - started
+            seconds = now - started
             record = {"stage": stage.number, "step": step, "steps": settings.steps, "loss": loss, "seconds": seconds}
             log.append(record)
             display.step(record)

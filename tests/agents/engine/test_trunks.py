@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from axpo_agents.engine import _prefixes as prefixes
 from axpo_agents.engine import sampler as sampling
 from axpo_agents.engine._kv_cache import Pick, PrefixMemory, SlotCache, gather, planted
 from axpo_agents.engine._merging import merge
@@ -91,6 +92,53 @@ def test_groups_turns_and_branches_are_the_same_with_trunks_and_without(
     policy.forget()
 
 
+@pytest.mark.parametrize(("name", "trunk_tokens"), [("qwen3_vl", 2), ("qwen3", 2**30)])
+def test_what_prompts_begin_with_is_read_once_and_their_turns_score_as_a_full_pass_says(
+    family: Callable[[str], TransformersPolicy],
+    kit: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    trunk_tokens: int,
+) -> None:
+    policy = family(name)
+    shown = () if name == "qwen3" else (kit.image(0),)
+    asked = ("Which sign is red?", "Where is it?", "Which one is it?")
+    given = [kit.given(kit.encode(policy, *shown, "In the yard: ", question)) for question in asked]
+    everyone = [Prefix(sequence=prompt) for prompt in given for _ in range(3)]
+    settings = Sampling(max_turn_tokens=4, max_episode_tokens=400)
+    monkeypatch.setattr(sampling, "TRUNK_TOKENS", trunk_tokens)
+    collate = policy._network.collate
+    read: list[int] = []
+
+    def counted(rows: list, **options: object):  # type: ignore[no-untyped-def,type-arg]
+        read.append(sum(len(row.ids) for row in rows))
+        return collate(rows, **options)
+
+    monkeypatch.setattr(policy._network, "collate", counted)
+
+    def rolled(least: int) -> int:
+        """Tokens that were read for the first turns."""
+        monkeypatch.setattr(prefixes, "LEAST_COMMON", least)
+        policy.forget()
+        read.clear()
+        turns = policy.sample(everyone, settings, seed=0)
+        first = sum(read)
+        later = [
+            kit.grown(prefix.sequence, turn, then=policy.encode_observation(("seen", *shown), after=turn.ids))
+            for prefix, turn in zip(everyone, turns, strict=True)
+        ]
+        second = [Prefix(sequence=sequence) for sequence in later]
+        grown = policy.sample(second, settings, seed=1)
+        assert kit.largest_difference(policy, everyone[2::3], turns[2::3]) < 1e-5
+        assert kit.largest_difference(policy, second[2::3], grown[2::3]) < 1e-5
+        return first
+
+    alike = next(place for place, ids in enumerate(zip(*(one.ids for one in given), strict=False)) if len(set(ids)) > 1)
+    assert alike >= 4
+    assert rolled(4) == rolled(2**30) - 2 * alike
+    policy.forget()
+
+
 def rows_of(count: int, slots: int) -> SlotCache:
     """A cache of one layer whose keys tell row and slot: 100 x row + slot."""
     cache = SlotCache(1)
@@ -116,6 +164,18 @@ def test_planted_rows_share_one_stem_and_own_what_comes_after() -> None:
     assert [None if trunk is None else trunk.length for trunk in branch.trunks] == [5, 3, None]
     assert branch.layers[0].keys[0, 0, 0, 0].item() == 8.0
     assert branch.layers[0].keys[2, 0, :2, 0].tolist() == [0.0, 1.0]
+
+
+def test_what_a_row_wrote_behind_its_trunk_is_planted_with_it() -> None:
+    cache = gather([planted(Pick(rows_of(2, 6), 1, 5), 1)] * 2, 1)
+    new = torch.tensor([[7.0, 8.0], [9.0, 10.0]])[:, None, :, None]
+    cache.layers[0].update(new, -new)
+    cache.owned = np.ones((2, 2), dtype=np.bool_)
+    pick = planted(Pick(cache, 1, 7), 1)
+    (shared,) = gather([pick] * 2, 1).shared
+    keys, values = shared.trunk.layer(0)
+    assert keys[0, :, 0].tolist() == [100, 101, 102, 103, 104, 9, 10]
+    assert values[0, :, 0].tolist() == [-100, -101, -102, -103, -104, -9, -10]
 
 
 def test_memory_counts_a_stem_once() -> None:

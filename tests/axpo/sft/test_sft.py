@@ -17,6 +17,7 @@ from axpo.records._jsonl import JsonLines
 from axpo.settings.config import ConfigError
 from axpo.settings.config_file import read_toml
 from axpo.settings.sft import LOCATE_AND_READ, SftConfig, StageConfig, TrajectoryConfig
+from axpo.sft import _training as training
 from axpo.sft._demonstrations import Piece
 from axpo.sft._run import run_sft
 from axpo.sft._training import learning_rate, weighted_loss
@@ -113,7 +114,10 @@ def test_a_killed_run_goes_on_behind_its_last_finished_stage_with_the_same_resul
     assert (first.checkpoint / "model.safetensors").read_bytes() == expected
 
 
-def test_what_a_killed_run_left_is_cleaned_up_and_its_records_are_written_once(tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_cleaned_up_and_its_records_are_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_LOG_SECONDS", float("inf"))
     config = small(tmp_path / "run", eval_questions=0)
     run_sft(config, Recorder())
     shutil.rmtree(tmp_path / "run" / "stage-2")
@@ -125,6 +129,14 @@ def test_what_a_killed_run_left_is_cleaned_up_and_its_records_are_written_once(t
         (1, 2),
         (2, 2),
     ]
+
+
+def test_a_step_that_comes_long_after_the_last_record_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_LOG_SECONDS", 0.0)
+    run_sft(small(tmp_path / "run", stages=(StageConfig(steps=3, batch=2),), eval_questions=0), Recorder())
+    assert [record["step"] for record in JsonLines(tmp_path / "run" / "sft.jsonl").read()] == [1, 2, 3]
 
 
 def test_settings_left_by_a_run_that_finished_no_stage_bind_nobody(tmp_path: Path) -> None:
