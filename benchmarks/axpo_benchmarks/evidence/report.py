@@ -68,7 +68,11 @@ _DECISIONS: Final = """\
 5. Rows were run arm by arm in the order of `axpo-bench evidence --list`, GRPO and AXPO first; how many seeds each
    family has follows from the time there was. No setting was chosen by the test questions that are asked here.
 6. The families of Desk were added and fixed after rows of the others had been seen, before any of their own. Whether
-   there are settings of Desk in which GRPO stops acting was not searched for."""
+   there are settings of Desk in which GRPO stops acting was not searched for.
+7. What goes beyond the paper was run on PythonReasoning first, where AXPO had most left to gain, one seed each. The one
+   that was ahead after four of six, `axpo_forced`, was given further seeds and the other families next, so its first
+   seed there is a chosen one. Ablations came behind it.
+8. Cells of the phase diagram end after 60 steps, for the time there was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
