@@ -104,8 +104,8 @@ def test_signs_are_drawn_on_photographs_and_the_reader_answers_what_it_read(
 def test_a_warm_start_and_the_training_behind_it_have_the_same_tools(
     name: str, tools: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    warm = read_toml(RECIPE.with_name(f"{name}.toml"), SftConfig, partial=True)
-    trained = read_toml(RECIPE.with_name(f"{name}-axpo.toml"), axpo.TrainConfig, partial=True)
+    warm = read_toml(RECIPE.with_name(f"{name}.toml"), SftConfig)
+    trained = read_toml(RECIPE.with_name(f"{name}-axpo.toml"), axpo.TrainConfig)
     assert trained.model.endswith(f"runs/{name}/stage-1")
     assert (warm.policy.dtype, warm.policy.tell_images) == (trained.policy.dtype, trained.policy.tell_images)
     monkeypatch.chdir(tmp_path)
