@@ -105,6 +105,13 @@ class RayCluster:
     def __init__(self, config: RayConfig) -> None:
         self._config = config
 
+    @property
+    def address(self) -> str:
+        """Where other processes reach it."""
+        if self._config.address != LOCAL:
+            return str(self._config.address)
+        return str(ray.get_runtime_context().gcs_address)
+
     def hired(self, ordered: Any, options: Mapping[str, Any]) -> RayWorker:
         """Starts a worker.
 
