@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,9 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from axpo.cluster._amounts import amounts
+from axpo.cluster._entrance import Entrance
 from axpo.cluster.rollouts import PlacedSampler, RolloutWorker
 from axpo.distributed.division import stretch
 from axpo.distributed.ranks import Ranks
+from axpo.settings._ray import RayConfig
 from axpo.settings._serving import LEARNER, samples_elsewhere
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy
@@ -101,19 +104,24 @@ def opened_cluster(
 
 def _connected(config: TrainConfig, ranks: Ranks, until_done: ExitStack) -> RayCluster | None:
     """The cluster; None on a process that has no use for it. All processes must call this."""
-    from axpo.cluster.on_ray import connected
-
     found: list[RayCluster] = []
 
-    def first() -> str:
-        found.append(until_done.enter_context(connected(config.ray)))
-        return found[0].address
+    def connect(given: RayConfig) -> None:
+        from axpo.cluster.on_ray import connected
 
-    address = ranks.first(first)
+        found.append(until_done.enter_context(connected(given)))
+
+    def first() -> Entrance:
+        connect(config.ray)
+        return found[0].entrance()
+
+    entrance = ranks.first(first)
 
     def others() -> None:
-        if not found and not samples_elsewhere(config):
-            found.append(until_done.enter_context(connected(replace(config.ray, address=address))))
+        if not ranks.is_first and not samples_elsewhere(config):
+            # Ray reads its environment when it is imported.
+            os.environ.update(entrance.environment)
+            connect(replace(config.ray, address=entrance.address))
 
     ranks.each(others)
     return found[0] if found else None
