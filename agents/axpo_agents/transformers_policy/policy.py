@@ -236,10 +236,10 @@ class TransformersPolicy(SamplerRole, Learner):
     def hollow(self) -> TransformersPolicy:
         """A policy like this one, with weights of its own that are empty until they are given it.
 
-        The parameters of its model stand in the same order as this one's, frozen.
+        The parameters of its model stand in the same order as this one's, the same of them trainable.
         """
         empty = {
-            id(own): torch.nn.Parameter(own.detach().new_empty(0), requires_grad=False)
+            id(own): torch.nn.Parameter(own.detach().new_empty(0), requires_grad=own.requires_grad)
             for own in self.model.parameters()
         }
         model, adapters = copy.deepcopy((self.model, self._adapters), dict(empty))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from axpo.algorithm.batching import MiniBatch, TrainItem
 from axpo.algorithm.loss import MAX_LOG_RATIO
-from axpo.algorithm.update import DivergenceError, Objective
+from axpo.algorithm.update import ALL_OF_IT, DivergenceError, Objective, Sharing
 from axpo_agents.policy import Scorer
 from axpo_agents.types import WHOLE
 from axpo_envs.plumbing.extras import requiring
@@ -52,7 +52,7 @@ class Drift:
 
 
 def corrected(
-    minibatches: Sequence[MiniBatch], learner: Scorer, objective: Objective
+    minibatches: Sequence[MiniBatch], learner: Scorer, objective: Objective, *, sharing: Sharing = ALL_OF_IT
 ) -> tuple[tuple[MiniBatch, ...], Drift]:
     """The mini-batches with importance weights, and the drift that they make up for.
 
@@ -68,6 +68,7 @@ def corrected(
         minibatches: what is trained.
         learner: scores the items, with the weights of before the update.
         objective: temperature and truncation that they were sampled with, and the bound.
+        sharing: who scores what.
 
     Raises:
         DivergenceError: a log-probability is not finite.
@@ -76,8 +77,7 @@ def corrected(
     weighted, drift = [], Drift()
     for minibatch in minibatches:
         parts = []
-        for items in minibatch.micro_batches:
-            scored = _scored(items, learner, objective)
+        for items, scored in sharing.scored(minibatch, lambda items: _scored(items, learner, objective)):
             drift = sum((_drift(item, row, bound) for item, row in zip(items, scored, strict=True)), drift)
             rows = zip(items, scored, strict=True)
             parts.append(tuple(_weighted(item, row, bound) for item, row in rows) if bound else items)

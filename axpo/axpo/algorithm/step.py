@@ -247,7 +247,7 @@ def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unme
         minimized = objective(training)
         drift = None
         if training.drifts:
-            minibatches, drift = corrected(minibatches, learner, minimized)
+            minibatches, drift = corrected(minibatches, learner, minimized, sharing=training.sharing)
         minimized = replace(minimized, loss=with_floor(minimized.loss, minibatches))
         stats = update(learner, training.optimizer, minibatches, minimized, sharing=training.sharing)
     staleness = _staleness(groups, learner.version) if isinstance(training.sampler, Follower) else ()

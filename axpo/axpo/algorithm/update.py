@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from axpo.algorithm.batching import MiniBatch, TrainItem, make_targets
 from axpo.algorithm.loss import LossStats, policy_loss
@@ -21,6 +21,10 @@ from axpo_envs.plumbing.extras import requiring
 
 with requiring("train", "training"):
     import torch
+
+
+Score: TypeAlias = Callable[[Sequence[TrainItem]], list[list[float]]]
+"""Finds a number for every sampled token of each item."""
 
 
 class DivergenceError(NonFiniteError):
@@ -55,6 +59,10 @@ class Sharing(Protocol):
         """Loss and statistics of a mini-batch, from those of the passes that were made here."""
         ...
 
+    def scored(self, minibatch: MiniBatch, score: Score) -> Iterator[tuple[tuple[TrainItem, ...], list[list[float]]]]:
+        """All items of a mini-batch, some at a time, with what scoring finds of each, whoever scored them."""
+        ...
+
 
 class _AllOfIt:
     def micro_batches(self, minibatch: MiniBatch) -> Iterator[tuple[TrainItem, ...]]:
@@ -62,6 +70,10 @@ class _AllOfIt:
 
     def total(self, loss: float, stats: UpdateStats) -> tuple[float, UpdateStats]:
         return loss, stats
+
+    def scored(self, minibatch: MiniBatch, score: Score) -> Iterator[tuple[tuple[TrainItem, ...], list[list[float]]]]:
+        for items in minibatch.micro_batches:
+            yield items, score(items)
 
 
 def _nothing() -> LossStats:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from axpo.cluster._amounts import amounts
+from axpo.cluster._entrance import Entrance
 from axpo.settings._ray import RayConfig, WorkersConfig
 from axpo.settings.config import ConfigError
 from axpo_envs.outposts import Post, WorkerLost, Workforce
@@ -28,6 +29,8 @@ LOCAL: Final = "local"
 """A cluster of this machine, for the run alone."""
 AUTO: Final = "auto"
 """The cluster that this machine is part of."""
+AUTH_MODE: Final = "RAY_AUTH_MODE"
+"""The environment variable that says whether a cluster asks for a token."""
 _REACHED_S: Final = 10.0
 """Seconds in which a cluster must answer."""
 
@@ -104,6 +107,15 @@ class RayCluster:
 
     def __init__(self, config: RayConfig) -> None:
         self._config = config
+
+    def entrance(self) -> Entrance:
+        """How other processes reach it."""
+        if self._config.address != LOCAL:
+            return Entrance(address=str(self._config.address))
+        address = ray.get_runtime_context().gcs_address
+        # Ray asks for a token at a cluster that it starts, and lets this process alone know that it does.
+        mode = os.environ.get(AUTH_MODE)
+        return Entrance(address=str(address), environment={} if mode is None else {AUTH_MODE: mode})
 
     def hired(self, ordered: Any, options: Mapping[str, Any]) -> RayWorker:
         """Starts a worker.

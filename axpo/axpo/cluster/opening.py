@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from axpo.cluster._amounts import amounts
+from axpo.cluster._entrance import Entrance
 from axpo.cluster.rollouts import PlacedSampler, RolloutWorker
-from axpo.settings._serving import LEARNER
+from axpo.distributed.division import stretch
+from axpo.distributed.ranks import Ranks
+from axpo.settings._ray import RayConfig
+from axpo.settings._serving import LEARNER, samples_elsewhere
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy
 from axpo_envs.env import ToolEnv
 from axpo_envs.outposts import Workforce, env_order, order, outposted
 from axpo_envs.plumbing.extras import require_extra
+
+if TYPE_CHECKING:
+    from axpo.cluster.on_ray import RayCluster
 
 EXTRA: Final = "ray"
 
@@ -57,28 +65,89 @@ def check_cluster(config: TrainConfig) -> None:
 
 @contextmanager
 def opened_cluster(
-    config: TrainConfig, settings: LoadSettings, policy: TransformersPolicy, envs: Mapping[str, ToolEnv]
+    config: TrainConfig, settings: LoadSettings, policy: TransformersPolicy, envs: Mapping[str, ToolEnv], ranks: Ranks
 ) -> Iterator[Cluster]:
     """Starts the workers of a run, and ends them behind the block.
+
+    Where others than the processes of the run sample, all workers are the first process's; otherwise each process has
+    a share of those that take turns of the environment.
 
     Args:
         config: the run's settings, checked.
         settings: how its model is loaded here.
         policy: what learns.
         envs: environments, by a name for each.
+        ranks: the processes of the run, which must call this together.
 
     Raises:
         ConfigError: there is no such cluster, or it has too little of what the workers take.
         EnvConfigError: an environment cannot be sent to other processes.
+        PeerFailed: either happened to another process.
         PolicyError: a worker cannot load the model.
     """
-    given = config.ray
-    if given.address is None:
+    if config.ray.address is None:
         yield NOWHERE
         return
-    from axpo.cluster.on_ray import RayShelf, connected
+    own = _with_share(config, ranks)
+    with ExitStack() as until_done:
+        found = _connected(config, ranks, until_done)
 
-    with connected(given) as ray_cluster, ExitStack() as until_done:
+        def started() -> Cluster:
+            return NOWHERE if found is None else until_done.enter_context(_started(own, settings, policy, envs, found))
+
+        yield ranks.each(started)
+        if not ranks.is_first:
+            until_done.close()
+        # A cluster of this machine ends with the first process's connection: not before the others have left it.
+        ranks.together(lambda: None)
+
+
+def _connected(config: TrainConfig, ranks: Ranks, until_done: ExitStack) -> RayCluster | None:
+    """The cluster; None on a process that has no use for it. All processes must call this."""
+    found: list[RayCluster] = []
+
+    def connect(given: RayConfig) -> None:
+        from axpo.cluster.on_ray import connected
+
+        found.append(until_done.enter_context(connected(given)))
+
+    def first() -> Entrance:
+        connect(config.ray)
+        return found[0].entrance()
+
+    entrance = ranks.first(first)
+
+    def others() -> None:
+        if not ranks.is_first and not samples_elsewhere(config):
+            # Ray reads its environment when it is imported.
+            os.environ.update(entrance.environment)
+            connect(replace(config.ray, address=entrance.address))
+
+    ranks.each(others)
+    return found[0] if found else None
+
+
+def _with_share(config: TrainConfig, ranks: Ranks) -> TrainConfig:
+    """The settings with as many workers of the environment as are this process's."""
+    if samples_elsewhere(config):
+        return config
+    turns = config.ray.environments
+    own = range(turns.workers)[stretch(turns.workers, number=ranks.number, count=ranks.count)]
+    return replace(config, ray=replace(config.ray, environments=replace(turns, workers=len(own))))
+
+
+@contextmanager
+def _started(
+    config: TrainConfig,
+    settings: LoadSettings,
+    policy: TransformersPolicy,
+    envs: Mapping[str, ToolEnv],
+    ray_cluster: RayCluster,
+) -> Iterator[Cluster]:
+    from axpo.cluster.on_ray import RayShelf
+
+    given = config.ray
+    with ExitStack() as until_done:
         workforces: dict[str, Workforce] = {}
         sampler = None
         if given.environments.workers:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from axpo.algorithm.batching import MiniBatch, TrainItem
-from axpo.algorithm.update import UpdateStats
-from axpo.distributed.division import shares
+from axpo.algorithm.update import Score, UpdateStats
+from axpo.distributed.division import Passes, shares
 from axpo.distributed.ranks import Ranks
 from axpo_agents.passes import Pass
 from axpo_agents.policy import Learner, Scorer
@@ -153,12 +153,9 @@ class DividedUpdate:
         """The passes of this process, as many as every other one makes: those without work score one short item in
         vain. The block that one is yielded to must hold its forward and backward pass; gradients are added up over
         the processes in the last one (DDP) or in each (FSDP2)."""
-        self._begins()
-        everything = shares(minibatch, self._learner.plan, count=self._ranks.count, tokens=self._tokens)
-        own, self._scored = everything[self._ranks.number]
-        filler = _in_vain(minibatch)
-        missing = max(len(passes) for passes, _ in everything) - len(own)
-        passes = [*own, *[(filler,)] * missing]
+        everything = self._dealt(minibatch)
+        _, self._scored = everything[self._ranks.number]
+        passes = self._own(minibatch, everything)
         module: Any = self._learner.module
         for items in passes[:-1]:
             if isinstance(module, DistributedDataParallel):
@@ -167,6 +164,28 @@ class DividedUpdate:
             else:
                 yield items
         yield passes[-1]
+
+    def scored(self, minibatch: MiniBatch, score: Score) -> Iterator[tuple[tuple[TrainItem, ...], list[list[float]]]]:
+        """The items as the mini-batch has them, each scored by one process, and the rows told to all."""
+        everything = self._dealt(minibatch)
+        rows = [row for items in self._own(minibatch, everything) for row in score(items)]
+        known: dict[int, list[float]] = {}
+        for (passes, _), told in zip(everything, self._ranks.exchange(rows), strict=True):
+            # What was scored in vain stands last.
+            known.update(zip((id(item) for items in passes for item in items), told, strict=False))
+        for items in minibatch.micro_batches:
+            yield items, [known[id(item)] for item in items]
+
+    def _dealt(self, minibatch: MiniBatch) -> tuple[tuple[Passes, int], ...]:
+        """What each process computes, and how many tokens that is."""
+        self._begins()
+        return shares(minibatch, self._learner.plan, count=self._ranks.count, tokens=self._tokens)
+
+    def _own(self, minibatch: MiniBatch, everything: Sequence[tuple[Passes, int]]) -> list[tuple[TrainItem, ...]]:
+        """The passes of this process, with as many in vain as it takes to make as many as every other one."""
+        own, _ = everything[self._ranks.number]
+        missing = max(len(passes) for passes, _ in everything) - len(own)
+        return [*own, *[(_in_vain(minibatch),)] * missing]
 
     def total(self, loss: float, stats: UpdateStats) -> tuple[float, UpdateStats]:
         """Loss and statistics of a mini-batch, added up over the processes; times stay this one's own."""

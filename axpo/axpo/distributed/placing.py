@@ -12,6 +12,7 @@ from axpo.distributed.episodes import DividedSampler
 from axpo.distributed.learning import DividedLearner, DividedUpdate, Passing, SharedScorer
 from axpo.distributed.optimizing import DividedOptimizer, whole_tensor
 from axpo.distributed.ranks import Ranks
+from axpo.settings._serving import samples_elsewhere
 from axpo.settings.config import TrainConfig
 from axpo_agents.policy import Learner, Sampler, Scorer
 from axpo_agents.transformers_policy import TransformersPolicy
@@ -75,7 +76,8 @@ def make_optimizer(config: TrainConfig, parameters: Iterable[torch.nn.Parameter]
 def _sharded(
     config: TrainConfig, policy: TransformersPolicy, reference: TransformersPolicy | None, ranks: Ranks
 ) -> Placed:
-    whole = WholeCopy(policy)
+    # Where others sample, the first process alone has a use for whole weights.
+    whole = WholeCopy(policy, kept=ranks.is_first or not samples_elsewhere(config))
     module = _shard(policy, config, ranks)
     scorer: Scorer | None = None
     if reference is not None:
@@ -100,11 +102,13 @@ class WholeCopy:
 
     Args:
         policy: the policy before it is divided.
+        kept: whether what was gathered stays here; the others need this process to gather it.
     """
 
-    def __init__(self, policy: TransformersPolicy) -> None:
+    def __init__(self, policy: TransformersPolicy, *, kept: bool = True) -> None:
         self.policy = policy.hollow()
         self._source = policy
+        self._kept = kept
         self._is_whole = False
 
     def assemble(self) -> None:
@@ -114,7 +118,9 @@ class WholeCopy:
         with torch.no_grad():
             pairs = zip(self.policy.model.parameters(), self._source.model.parameters(), strict=True)
             for own, part in pairs:
-                own.data = whole_tensor(part.detach()).to(own.device)
+                gathered = whole_tensor(part.detach())
+                if self._kept:
+                    own.data = gathered.to(own.device)
         self._is_whole = True
 
     def release(self) -> None:

@@ -107,8 +107,15 @@ class Ranks:
 
     def first(self, action: Callable[[], T]) -> T:
         """The value of an action that the first process alone takes; raises as `together` does."""
-        value: Any = self.together(lambda: action() if self.is_first else None)[0]
-        found: T = value
+        own: list[Any] = []
+        self.together(lambda: own.append(action()) if self.is_first else None)
+        if self.count > 1:
+            # Sent once: among what all exchange, there would be room for as much from each.
+            told = own or [None]
+            with noticing_losses():
+                torch.distributed.broadcast_object_list(told, src=0)
+            own = own or told
+        found: T = own[0]
         return found
 
     def each(self, action: Callable[[], T]) -> T:

@@ -10,6 +10,7 @@ from axpo.plan.memory import memory_of
 from axpo.plan.placement import Placement
 from axpo.plan.shape import ModelShape
 from axpo.plan.workload import Workload
+from axpo.settings._serving import LEARNER
 from axpo.settings.config import Algorithm, TrainConfig
 
 _LORA_RANK: Final = 32
@@ -103,7 +104,8 @@ def _options(config: TrainConfig, placement: Placement) -> Iterator[_Option]:
         yield _Option("--ranks.strategy fsdp", divided, replace(placement, is_divided=True))
     if placement.is_divided and not ranks.cpu_offload:
         yield _Option("--ranks.cpu-offload", replace(config, ranks=replace(ranks, cpu_offload=True)), placement)
-    if placement.learners < _MOST_DEVICES and not (config.max_staleness or placement.samplers):
+    shareable = placement.samplers or (config.sampler == LEARNER and not config.max_staleness)
+    if placement.learners < _MOST_DEVICES and shareable:
         more = replace(placement, learners=2 * placement.learners, is_divided=True)
         yield _Option(f"--gpus {more.learners} --ranks.strategy fsdp", divided, more, costs_nothing=False)
     yield from _that_change_results(config, placement)

@@ -174,8 +174,8 @@ def _weights(config: TrainConfig, shape: ModelShape, placement: Placement, sizes
         # One layer is computed while the next is gathered; embeddings, head and tower stay until the pass is over.
         gathered = sizes.item * (rest + 2 * shape.layer_parameters) + _FLOAT * shape.layer_parameters
         yield Part(name="gathered layers (FSDP2)", bytes=gathered, when=When.BACKWARD)
-        if config.sampler == LEARNER:
-            yield Part(name="gathered policy that samples (FSDP2)", bytes=sizes.whole, when=When.SAMPLING)
+        what = "samples" if config.sampler == LEARNER else "is handed over, on the first device"
+        yield Part(name=f"gathered policy that {what} (FSDP2)", bytes=sizes.whole, when=When.SAMPLING)
 
 
 def _optimizer(config: TrainConfig, placement: Placement, sizes: _Sizes, *, accumulates: bool) -> Iterator[Part]:

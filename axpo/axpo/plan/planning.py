@@ -14,7 +14,7 @@ from axpo.plan.placement import Placement
 from axpo.plan.shape import ModelShape
 from axpo.plan.times import Times, times_of
 from axpo.plan.workload import Expected, Workload
-from axpo.run._samplers import addresses
+from axpo.run._samplers import addresses, check_sharing
 from axpo.run.validation import resolved
 from axpo.settings._serving import LEARNER, VLLM, ServingConfig
 from axpo.settings.config import Algorithm, ConfigError, TrainConfig
@@ -149,11 +149,8 @@ def check_placement(config: TrainConfig, placement: Placement) -> None:
         ConfigError: it cannot; the message says what can.
     """
     served = bool(addresses(config.sampler))
-    if placement.learners > 1 and (config.sampler != LEARNER or config.max_staleness):
-        raise ConfigError(
-            "sampler: expected the learner itself, and max_staleness 0, on several learning devices; got "
-            f"{config.sampler} and {config.max_staleness} on {placement.learners} (--gpus counts those that learn)"
-        )
+    if placement.learners > 1:
+        check_sharing(config, learners=placement.learners)
     if served and not placement.samplers:
         raise ConfigError("sampler_gpus: expected the devices of the servers that sample; got 0")
     if placement.samplers and not served:

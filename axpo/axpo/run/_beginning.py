@@ -10,10 +10,12 @@ from axpo.algorithm.replay import ReplayMemory
 from axpo.algorithm.step import SampledStep, Training
 from axpo.distributed.placing import make_optimizer, placed
 from axpo.distributed.ranks import ALONE, Ranks
+from axpo.distributed.relaying import RelayedBuffer, RelayedSampler
 from axpo.run._checkpoint import Checkpoint
 from axpo.run._sampling_ahead import read_ahead
 from axpo.run.environments import Worlds
 from axpo.run.policy_loading import make_reference
+from axpo.settings._serving import samples_elsewhere
 from axpo.settings.config import TrainConfig
 from axpo_agents.policy import Sampler
 from axpo_agents.transformers_policy import TransformersPolicy
@@ -34,6 +36,8 @@ class RunParts:
     """Gathers the weights of `policy`; all processes must call it."""
     training: Training
     """What its steps work on."""
+    evaluated: Sampler
+    """What evaluations ask, with the learner's weights of then."""
     ranks: Ranks
     """The processes of the run."""
     ahead: tuple[SampledStep, ...] = ()
@@ -59,14 +63,15 @@ class RunParts:
             worlds: its environment.
             policy: what learns.
             checkpoint: where the policy was loaded from.
-            sampler: what samples; None for the policy itself.
+            sampler: what samples; None for the policy itself, and where others sample, but for another process.
+            ranks: the processes of the run.
 
         Raises:
             CheckpointError: the optimizer's state, or what the run remembers, cannot be read.
             PolicyError: the model that the run began with cannot be loaded.
             ValueError: the optimizer's state does not fit the policy.
         """
-        buffer, ahead, note = _sampled_ahead(config, checkpoint)
+        buffer, ahead, note = _sampled_ahead(config, checkpoint if ranks.is_first else None)
         if checkpoint is not None:
             policy.advance_version(checkpoint.progress.step)
         reference = make_reference(here(config, ranks), policy, resumed=checkpoint is not None)
@@ -74,10 +79,14 @@ class RunParts:
         optimizer = make_optimizer(config, roles.learner.trainable_parameters(), ranks)
         if checkpoint is not None:
             optimizer.load_state(checkpoint.optimizer_state())
+        if ranks.count > 1:
+            elsewhere = samples_elsewhere(config)
+            sampler = RelayedSampler(sampler, roles.whole, ranks, roles.assemble) if elsewhere else None
+            buffer = RelayedBuffer(buffer, ranks) if config.max_staleness else buffer
         training = Training(
             config=config,
             env=worlds.training,
-            sampler=roles.sampler if sampler is None or ranks.count > 1 else sampler,
+            sampler=sampler or roles.sampler,
             learner=roles.learner,
             reference=roles.reference,
             optimizer=optimizer,
@@ -91,6 +100,8 @@ class RunParts:
             policy=roles.whole,
             assemble=roles.assemble,
             training=training,
+            # What samples ahead in this process takes one call at a time.
+            evaluated=roles.sampler if config.max_staleness and not samples_elsewhere(config) else training.sampler,
             ranks=ranks,
             ahead=ahead,
             note=note,

@@ -8,9 +8,11 @@ from typing import Any
 from axpo.evaluation.evaluate import EvaluationPlan, evaluate
 from axpo.run._beginning import RunParts
 from axpo.run._following import RunRecords
+from axpo.run._sampling_ahead import SamplingAhead
 from axpo.run._stopping import best_step, is_exhausted
 from axpo.run.countdown import Countdown
 from axpo.run.display import Display
+from axpo_agents.policy import Follower
 
 
 class RunEvaluations:
@@ -36,8 +38,12 @@ class RunEvaluations:
             done["step"] == step for done in self._log.evaluations()
         )
 
-    def make(self, step: int) -> dict[str, Any]:
+    def make(self, step: int, ahead: SamplingAhead | None = None) -> dict[str, Any]:
         """Evaluates the policy after a step; returns the record, which is on the disk by then.
+
+        Args:
+            step: the step.
+            ahead: samples later steps meanwhile.
 
         Raises:
             InfrastructureFault: every episode was lost for good.
@@ -47,8 +53,14 @@ class RunEvaluations:
         config, worlds = self._parts.config, self._parts.worlds
         self._display.phase("evaluation")
         left = Countdown()
+        sampler = self._parts.evaluated
+        if isinstance(sampler, Follower) and ahead is not None:
+            ahead.catch_up(step)
+        elif isinstance(sampler, Follower):
+            sampler.stage(self._parts.training.learner)
+            sampler.adopt()
         evaluation = evaluate(
-            self._parts.training.sampler,
+            sampler,
             worlds.held_out,
             EvaluationPlan(
                 questions=self._plan.eval_questions,
@@ -58,7 +70,7 @@ class RunEvaluations:
             ),
             progress=lambda share: self._display.phase(f"evaluation {left(share)}"),
         )
-        self._parts.training.sampler.forget()
+        sampler.forget()
         record = {"step": step, **evaluation.as_record()}
         if worlds.note:
             record["split_note"] = worlds.note

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from axpo.cluster.opening import NOWHERE, Cluster
+from axpo.distributed.ranks import ALONE, Ranks
 from axpo.run._env_making import parse_env_args
-from axpo.settings._serving import LEARNER, VLLM
+from axpo.settings._serving import LEARNER, VLLM, samples_elsewhere
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.policy import Sampler
 from axpo_agents.transformers_policy import TransformersPolicy
@@ -66,19 +67,56 @@ def check_sampler(config: TrainConfig) -> None:
         )
 
 
+def check_sharing(config: TrainConfig, *, learners: int) -> None:
+    """Checks that what samples can do so for several learning processes.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if config.sampler == VLLM:
+        raise ConfigError(
+            f"sampler: expected {LEARNER}, or addresses of servers, on {learners} processes; got {VLLM}, made for one"
+        )
+    if config.max_staleness and not samples_elsewhere(config):
+        raise ConfigError(
+            f"max_staleness: expected 0 where {learners} processes sample for themselves, which they do between their "
+            f"updates; got {config.max_staleness}. Servers (sampler), or workers of Ray (ray.rollouts), sample ahead"
+        )
+    turns = config.ray.environments.workers
+    if config.ray.address is not None and not samples_elsewhere(config) and 0 < turns < learners:
+        raise ConfigError(
+            f"ray.environments.workers: expected one at least for each of {learners} processes that sample for "
+            f"themselves; got {turns}"
+        )
+
+
 @contextmanager
-def opened_sampler(config: TrainConfig, policy: TransformersPolicy, cluster: Cluster = NOWHERE) -> Iterator[Sampler]:
+def opened_sampler(
+    config: TrainConfig, policy: TransformersPolicy, cluster: Cluster = NOWHERE, ranks: Ranks = ALONE
+) -> Iterator[Sampler | None]:
     """What samples for a run, closed behind the block.
 
     Args:
         config: the run's, checked.
         policy: what learns.
         cluster: workers that may sample.
+        ranks: the processes of the run; where others sample, they do so for the first one.
+
+    Returns:
+        None on a process for which nothing samples.
 
     Raises:
         PolicyError: a server, or vLLM, cannot do what is needed.
         InfrastructureFault: a server stayed unreachable.
+        PeerFailed: either happened to the first process.
     """
+    with ExitStack() as until_done:
+        here = ranks.is_first or not samples_elsewhere(config)
+        yield ranks.each(lambda: until_done.enter_context(_opened(config, policy, cluster)) if here else None)
+
+
+@contextmanager
+def _opened(config: TrainConfig, policy: TransformersPolicy, cluster: Cluster) -> Iterator[Sampler]:
     if cluster.sampler is not None:
         yield cluster.sampler
         return

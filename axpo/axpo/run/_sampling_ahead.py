@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 
 from axpo.algorithm.buffer import BufferSettings, GroupBuffer
 from axpo.algorithm.step import Phase, SampledStep, StepOutcome, Training, learn_step, sample_step
+from axpo.distributed.ranks import ALONE, Ranks
 from axpo_agents.policy import Follower, Learner, Prefix, Sampled, Sampler
 from axpo_agents.starts import Lost, Start
 from axpo_agents.types import Sampling
@@ -34,19 +35,26 @@ class SamplingAhead:
             where the buffer allows no staleness, so that nothing is sampled during an update.
         steps: the first step that is learned, and the last.
         kept: steps that were sampled before the run was broken off; their groups lie in the buffer.
+        ranks: the processes of the run; the first one samples, all of them call everything but `content` together.
 
     Raises:
         TypeError: the learner would sample while it is updated.
     """
 
-    def __init__(self, training: Training, steps: range, kept: Sequence[SampledStep] = ()) -> None:
+    def __init__(
+        self, training: Training, steps: range, kept: Sequence[SampledStep] = (), ranks: Ranks = ALONE
+    ) -> None:
         self._training = training
+        self._ranks = ranks
         self._follower = training.sampler if isinstance(training.sampler, Follower) else None
+        # Threads meet no other process.
+        self._sampler: Any = getattr(training.sampler, "alone", training.sampler)
         self._staleness = training.buffer.settings.max_staleness or 0
         if self._staleness and self._follower is None:
             raise TypeError(f"expected a sampler that follows the learner; got {type(training.sampler).__name__}")
         self._changed = threading.Condition()
         self._sampled = {step.step: step for step in kept}
+        self._end = steps.stop
         self._steps = iter(step for step in steps if step not in self._sampled)
         self._published = -1
         self._stopped = False
@@ -54,6 +62,7 @@ class SamplingAhead:
         # One that takes a single call at a time has nothing to gain from a second thread.
         several = getattr(training.sampler, "at_once", 1) > 1
         count = max(1, self._staleness) if several else 1
+        count = count if ranks.is_first else 0
         self._threads = [threading.Thread(target=self._work, name=f"sampling {n}", daemon=True) for n in range(count)]
 
     def __enter__(self) -> Self:
@@ -85,11 +94,15 @@ class SamplingAhead:
         Raises:
             Exception: what sampling raised.
         """
+        sampled = self._ranks.first(lambda: self._awaited(step))
         with self._changed:
-            self._changed.wait_for(lambda: step in self._sampled or self._error is not None)
-            if step not in self._sampled and self._error is not None:
-                raise self._error
-            return self._sampled[step]
+            return self._sampled.setdefault(step, sampled)
+
+    def catch_up(self, step: int) -> None:
+        """Has what samples take over the weights of now, as soon as the step behind this one was sampled."""
+        if step + 1 < self._end:
+            self.wait_for(step + 1)
+        self._ranks.first(self._adopt)
 
     def learn(self, step: int, *, phase: Phase) -> StepOutcome:
         """Learns from a step that was waited for, and publishes the new weights."""
@@ -104,6 +117,19 @@ class SamplingAhead:
         """The buffer, and the steps that its groups were sampled for."""
         with self._changed:
             return self._training.buffer.to_bytes(), tuple(self._sampled[step] for step in sorted(self._sampled))
+
+    def _awaited(self, step: int) -> SampledStep:
+        with self._changed:
+            self._changed.wait_for(lambda: step in self._sampled or self._error is not None)
+            if step not in self._sampled and self._error is not None:
+                raise self._error
+            return self._sampled[step]
+
+    def _adopt(self) -> None:
+        # Within the lock, so that no two threads load weights at a time, nor load them while others are written.
+        with self._changed:
+            if self._follower is not None:
+                self._sampler.adopt()
 
     def _work(self) -> None:
         try:
@@ -126,9 +152,7 @@ class SamplingAhead:
             self._changed.wait_for(lambda: self._stopped or self._published >= step - 1 - self._staleness)
             if self._stopped:
                 return None
-            # Within the lock, so that no two threads load weights at a time, nor load them while others are written.
-            if self._follower is not None:
-                self._follower.adopt()
+            self._adopt()
         return step
 
     def _deliver(self, sampled: SampledStep) -> None:
@@ -139,7 +163,7 @@ class SamplingAhead:
             self._changed.notify_all()
 
     def _stoppable(self) -> Training:
-        sampler = cast(Sampler, _Stoppable(self._training.sampler, self))
+        sampler = cast(Sampler, _Stoppable(self._sampler, self))
         # Methods that force calls open ask for log-probabilities: the learner's would be of weights that are changing.
         return replace(self._training, sampler=sampler, learner=cast(Learner, sampler))
 

@@ -145,7 +145,7 @@ class TrainingRun:
             yield
             return
         steps = range(self._progress.step + 1, self._config.steps + 1)
-        self._ahead = SamplingAhead(self._parts.training, steps, self._parts.ahead)
+        self._ahead = SamplingAhead(self._parts.training, steps, self._parts.ahead, self._ranks)
         with self._ahead:
             yield
 
@@ -228,7 +228,7 @@ class TrainingRun:
         if not self._evaluations.is_due(step):
             return
         self._doing = f"the evaluation at step {step}"
-        record = self._evaluations.make(step)
+        record = self._evaluations.make(step, self._ahead)
         if step > 0 and self._evaluations.best_step() == step:
             self._save_if_new()
         self._tell(lambda callback, moment: callback.after_evaluation(moment, record))
@@ -259,7 +259,6 @@ class TrainingRun:
 
     def _save(self) -> None:
         checkpoints, training = self._log.folder / CHECKPOINTS, self._parts.training
-        ahead = None if self._ahead is None else write_ahead(self._ahead)
         self._display.phase("checkpoint")
         self._parts.assemble()
         state = training.optimizer.state()
@@ -272,7 +271,7 @@ class TrainingRun:
                 progress=self._progress,
                 config_toml=to_toml(self._config),
                 memory=memory,
-                ahead=ahead,
+                ahead=None if self._ahead is None else write_ahead(self._ahead),
             )
             save_checkpoint(checkpoints, content)
             kept = kept_folders(checkpoints, self._config.log.keep_checkpoints, spare=self._evaluations.best_step())

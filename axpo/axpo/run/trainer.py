@@ -114,8 +114,10 @@ def _train(
     if start is not None and config.ray.address is not None and config.ray.rollouts.workers:
         raise ConfigError("model: expected a folder or an id, which workers of Ray can load; got a model in memory")
     with (
-        opened_cluster(config, load_settings(config.policy, seed=config.seed), policy, envs_of(worlds)) as cluster,
-        opened_sampler(config, policy, cluster) as sampler,
+        opened_cluster(
+            config, load_settings(config.policy, seed=config.seed), policy, envs_of(worlds), ranks
+        ) as cluster,
+        opened_sampler(config, policy, cluster, ranks) as sampler,
         opened(ranks, lambda: RunLog.create(folder, to_toml(config), tensorboard=config.log.tensorboard)) as log,
     ):
         if start is not None:
@@ -200,8 +202,10 @@ def _resume(what: _Resumption, log: RunLog | None, audience: Audience, ranks: Ra
                 log.change_config(to_toml(config), _change(progress.step, different))
 
     with (
-        opened_cluster(config, load_settings(config.policy, seed=config.seed), policy, envs_of(worlds)) as cluster,
-        opened_sampler(config, policy, cluster) as sampler,
+        opened_cluster(
+            config, load_settings(config.policy, seed=config.seed), policy, envs_of(worlds), ranks
+        ) as cluster,
+        opened_sampler(config, policy, cluster, ranks) as sampler,
     ):
         ranks.first(shortened)
         worlds = with_envs(worlds, cluster.envs)

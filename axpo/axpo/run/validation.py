@@ -22,9 +22,9 @@ from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
 from axpo.run._env_making import located_env, parse_env_args
 from axpo.run._governing import check_counting, located_file, permitted
-from axpo.run._samplers import check_sampler
+from axpo.run._samplers import check_sampler, check_sharing
 from axpo.run.trackers import make_tracker
-from axpo.settings._serving import LEARNER
+from axpo.settings._serving import LEARNER, samples_elsewhere
 from axpo.settings.config import Algorithm, ConfigError, LogConfig, LossConfig, TrainConfig
 from axpo.settings.config_file import checked
 from axpo.settings.model import ModelConfig
@@ -180,14 +180,10 @@ def check_ranks(config: TrainConfig, ranks: Ranks) -> None:
         raise ConfigError(f"ranks.cpu_offload: expected ranks.strategy fsdp beside it; got {given.strategy}")
     if ranks.count == 1:
         return
-    if config.sampler != LEARNER or config.max_staleness:
-        raise ConfigError(
-            "sampler: expected the learner itself, and max_staleness 0, on several processes; got "
-            f"{config.sampler} and {config.max_staleness}"
-        )
-    check_counting(config, processes=f"{ranks.count} processes")
-    if config.ray.address is not None:
-        raise ConfigError(f"ray.address: expected none on several processes; got {config.ray.address!r}")
+    check_sharing(config, learners=ranks.count)
+    if not samples_elsewhere(config):
+        # Otherwise the first process makes all calls.
+        check_counting(config, processes=f"{ranks.count} processes")
     if given.strategy == "fsdp" and config.optim.algorithm is Algorithm.ADAFACTOR:
         raise ConfigError(
             "optim.algorithm: expected adamw or sgd with ranks.strategy fsdp; got adafactor, whose sums run over whole "

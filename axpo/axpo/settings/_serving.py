@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from axpo.settings.values import Count, Name, Positive
+
+if TYPE_CHECKING:
+    from axpo.settings.config import TrainConfig
 
 LEARNER: Final = "learner"
 """The learner samples for itself."""
@@ -36,3 +39,9 @@ class ServingConfig:
     """Send images, if the model sees them."""
     options: tuple[str, ...] = ()
     """Options of vLLM in this process as NAME=VALUE, VALUE in JSON, such as `gpu_memory_utilization=0.4`."""
+
+
+def samples_elsewhere(config: TrainConfig) -> bool:
+    """Whether others than the learning processes sample: servers, or workers of a Ray cluster."""
+    on_ray = config.ray.address is not None and config.ray.rollouts.workers > 0
+    return on_ray or config.sampler not in (LEARNER, VLLM)

@@ -29,6 +29,15 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     return results
 
 
+def like(ones: list[Found], others: list[Found]) -> None:
+    """Holds records of steps against each other, to what rounding decides."""
+    for one, other in zip(timeless(ones), timeless(others), strict=True):
+        assert one.keys() == other.keys()
+        defined = [name for name, value in one.items() if value is not None]
+        assert [other[name] for name in defined] == pytest.approx([one[name] for name in defined], rel=1e-4, abs=1e-6)
+        assert all(other[name] is None for name in one.keys() - set(defined))
+
+
 def timeless(records: list[Found]) -> list[Found]:
     """Records without what the clock, the layout of passes, and the chain of lines decide."""
     left_out = ("seconds", "chain", "scored_tokens", "prefix_sharing")
@@ -66,12 +75,7 @@ def test_a_run_that_moves_between_one_and_two_processes_ends_like_one_that_stays
     assert found["resumed"]["apart"]["model.safetensors"] < EXACT
     assert found["resumed"]["apart"]["trainer.safetensors"] < EXACT
     assert moved["checkpoints"] == straight["checkpoints"]
-    for one, other in zip(timeless(straight["metrics"]), timeless(moved["metrics"]), strict=True):
-        assert {name: value for name, value in one.items() if value is None} == {
-            name: value for name, value in other.items() if value is None
-        }
-        defined = [name for name, value in one.items() if value is not None]
-        assert [other[name] for name in defined] == pytest.approx([one[name] for name in defined], rel=1e-4, abs=1e-6)
+    like(straight["metrics"], moved["metrics"])
     assert [record["step"] for record in moved["evaluations"]] == [0, 1, 2, 3]
     last = [run["evaluations"][-1]["metrics"] for run in (straight, moved)]
     assert last[0] == last[1]
@@ -109,3 +113,51 @@ def test_a_setting_that_cannot_work_is_told_by_one_process(found: Found):
     first, second = found["failures"]["config"]["ends"]
     assert first["error"] == "ConfigError"
     assert second["error"] == "PeerFailed"
+
+
+@pytest.mark.parametrize("staleness", ["0", "1"])
+def test_servers_that_sample_for_two_processes_do_so_as_for_one(found: Found, staleness: str):
+    row = found["served"][staleness]
+    like(row["straight"]["metrics"], row["moved"]["metrics"])
+    assert row["apart"]["model.safetensors"] < EXACT
+    assert row["apart"]["trainer.safetensors"] < EXACT
+    assert [record["metrics"] for record in row["moved"]["evaluations"]] == [
+        record["metrics"] for record in row["straight"]["evaluations"]
+    ]
+    behind = [record["staleness_max"] for record in row["moved"]["metrics"]]
+    assert behind == {"0": [0.0, 0.0], "1": [0.0, 1.0, 1.0]}[staleness]
+
+
+@pytest.mark.parametrize(
+    ("staleness", "alone", "on_two"), [("0", ["0", "1", "2"], ["0"]), ("1", ["0", "1", "3"], ["1", "3"])]
+)
+def test_new_weights_reach_a_server_once_and_one_that_has_died_is_done_without(
+    found: Found, staleness: str, alone: list[str], on_two: list[str]
+):
+    row = found["served"][staleness]
+    assert row["versions"] == alone
+    assert row["ends"] == [[on_two, []], []]
+
+
+def test_without_a_server_left_all_end_together_and_what_was_trained_is_saved(found: Found):
+    first, second = found["unserved"]["ends"]
+    assert first["error"] in ("InfrastructureFault", "UnreachableError")
+    assert second == {"error": "PeerFailed", "message": f"process 0 of the run failed: {first['message']}"}
+    assert found["unserved"]["checkpoints"][-1] == f"step-{len(found['unserved']['metrics']):06d}"
+    assert 1 <= len(found["unserved"]["metrics"]) < 9
+
+
+@pytest.mark.parametrize("name", ["rollouts", "turns"])
+def test_workers_of_a_cluster_serve_two_processes_and_lost_ones_are_replaced(found: Found, name: str):
+    row = found["placed"][name]
+    assert row["apart"]["model.safetensors"] < EXACT
+    assert [record["reward_mean"] for record in row["metrics"]] == [
+        record["reward_mean"] for record in found["placed"]["plain"]["metrics"]
+    ]
+    first, second = row["ends"]
+    if name == "rollouts":
+        assert (first["addresses"], first["workers"]) == (["local"], {"environments": 3, "rollouts": 2})
+        assert (first["lost"], second) == (2, {"addresses": [], "workers": {}, "lost": 0})
+    else:
+        assert (first["addresses"], first["workers"], first["lost"]) == (["local"], {"environments": 1}, 1)
+        assert (second["addresses"], second["workers"], second["lost"]) == (["first:1"], {"environments": 2}, 1)

@@ -9,10 +9,8 @@ import functools
 import json
 import os
 import signal
-import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +19,11 @@ import accelerate  # noqa: F401  (before the forks, as all that follows)
 import peft  # noqa: F401
 import torch
 import torch._dynamo
-from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import toy_env
+from forked_runs import TIMEOUT_S, apart, config_of, on_two, rank, went
+from sampled_elsewhere import placed_runs, served_runs, without_servers
 
 from axpo.algorithm import update as updating
 from axpo.algorithm.batching import MiniBatch, TrainItem
@@ -41,49 +40,6 @@ from axpo_agents.types import TokenSequence
 from axpo_envs import EpisodeState, RewardTerm
 
 torch.set_num_threads(1)
-TIMEOUT_S = 120.0
-
-
-@contextmanager
-def launched(number: int, port: int) -> Iterator[None]:
-    """The environment that a launcher makes."""
-    names = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in names.items()} | {"MASTER_ADDR": "127.0.0.1"}
-    yield
-
-
-def on_two(folder: Path, scenario: Callable[[], Any]) -> list[Any]:
-    """What a scenario returned on each of two processes, the error it ended with, or how the process was killed."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    files = [folder / f"rank{number}.json" for number in range(2)]
-    children = []
-    for number, file in enumerate(files):
-        if child := os.fork():
-            children.append(child)
-            continue
-        with launched(number, port):
-            try:
-                result = scenario()
-            except BaseException as error:
-                result = {"error": type(error).__name__, "message": str(error)}
-        file.write_text(json.dumps(result))
-        os._exit(0)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    results = [
-        json.loads(file.read_text()) if file.exists() else {"exit": code}
-        for file, code in zip(files, codes, strict=True)
-    ]
-    for file in files:
-        file.unlink(missing_ok=True)
-    return results
-
-
-def rank() -> int:
-    return int(os.environ.get("RANK", "0"))
-
-
 # Gradients: an SGD step of learning rate 1 takes them from the weights.
 
 BATCHES = {
@@ -201,32 +157,6 @@ def gradients(model: Path) -> dict[str, Any]:
 # Whole runs.
 
 
-def config_of(model: Path, out: Path, *, steps: int) -> TrainConfig:
-    config = toy_env.toy_config(out, steps=steps, log={"checkpoint_every": 1, "eval_questions": 2, "eval_samples": 1})
-    sampling = replace(config.sampling, questions=3, max_turn_tokens=10)
-    loss, ranks = LossConfig(kl=0.05), RanksConfig(timeout_s=TIMEOUT_S)
-    return replace(config, method="grpo", model=str(model), sampling=sampling, loss=loss, ranks=ranks)
-
-
-def went(out: Path) -> dict[str, Any]:
-    """What a run left: its records, and the names of its checkpoints."""
-    files = {name: out / f"{name}.jsonl" for name in ("metrics", "evaluations")}
-    lines = {name: file.read_text().splitlines() if file.exists() else [] for name, file in files.items()}
-    records = {name: [json.loads(line) for line in found] for name, found in lines.items()}
-    return {**records, "checkpoints": sorted(folder.name for folder in (out / "checkpoints").iterdir())}
-
-
-def apart(first: Path, second: Path) -> dict[str, float]:
-    """The largest difference between the tensors of two runs' newest checkpoints, by file."""
-    newest = [max((out / "checkpoints").iterdir()) for out in (first, second)]
-    found = {}
-    for file in ("model.safetensors", "trainer.safetensors"):
-        one, other = (load_file(folder / file) for folder in newest)
-        assert one.keys() == other.keys()
-        found[file] = max(float((one[name] - other[name]).abs().max()) for name in one)
-    return found
-
-
 def resumed(folder: Path, model: Path) -> dict[str, Any]:
     """A run of 3 steps on one process, and one that makes the second of them on two."""
     straight, moved = folder / "straight", folder / "moved"
@@ -304,6 +234,9 @@ if __name__ == "__main__":
         "gradients": lambda: on_two(place, lambda: gradients(start))[0],
         "resumed": lambda: resumed(place, start),
         "failures": lambda: failures(place, start),
+        "served": lambda: served_runs(place, start),
+        "unserved": lambda: without_servers(place, start),
+        "placed": lambda: placed_runs(place, start),
     }
     asked = sys.argv[2:] or list(scenarios)
     (place / "results.json").write_text(json.dumps({name: scenarios[name]() for name in asked}))

@@ -9,6 +9,7 @@ from axpo.plan.activations import Passing, activation_parts, layer_bytes
 from axpo.plan.advice import changes_that_help
 from axpo.plan.memory import Memory, memory_of
 from axpo.plan.placement import Placement
+from axpo.plan.planning import check_placement
 from axpo.plan.shape import ModelShape
 from axpo.plan.workload import Workload
 from axpo.settings.config import Algorithm, OptimConfig
@@ -71,6 +72,16 @@ def test_fsdp_divides_what_ddp_repeats(shape: ModelShape, work: Workload, eight:
     assert divided["gathered policy that samples"] == 2 * 1000
     # The embeddings, two layers, and one layer's gradients in float32.
     assert divided["gathered layers"] == 2 * (400 + 600) + 4 * 300
+
+
+def test_where_servers_sample_for_several_devices_the_first_gathers_what_it_hands_over(
+    shape: ModelShape, work: Workload, eight: Placement
+) -> None:
+    served = replace(BFLOAT, sampler="http://a:8000", max_staleness=1)
+    placement = replace(eight, samplers=8)
+    check_placement(served, placement)
+    parts = parts_of(memory_of(served, shape, work, placement))
+    assert parts["gathered policy that is handed over, on the first device"] == 2 * 1000
 
 
 def test_what_is_offloaded_lies_in_the_cpus_memory(shape: ModelShape, work: Workload, eight: Placement) -> None:

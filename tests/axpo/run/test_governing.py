@@ -101,6 +101,8 @@ def test_budgets_that_processes_would_count_apart_are_refused(toy: Any, tmp_path
         check_ranks(config(per), two)
     check_ranks(config(per), ALONE)
     check_ranks(config("episode"), two)
+    # Where servers sample, the first process makes all calls.
+    check_ranks(config(per, sampler="http://a:1"), two)
 
 
 def test_a_run_goes_on_under_a_changed_policy_only_where_it_is_asked_to(toy: Any, policy: str, tmp_path: Path) -> None:

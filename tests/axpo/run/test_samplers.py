@@ -11,11 +11,14 @@ import pytest
 
 import axpo
 from axpo import ConfigError, Silent, TrainConfig
-from axpo.run.validation import resolved
-from axpo.settings.config import SamplingConfig, ServingConfig
+from axpo.distributed.ranks import Ranks
+from axpo.run.validation import check_ranks, resolved
+from axpo.settings.config import RayConfig, SamplingConfig, ServingConfig, WorkersConfig
 from axpo_agents.testing.completions_server import CompletionsServer
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.errors import EnvConfigError
+
+NONE = WorkersConfig(workers=0)
 
 
 @pytest.fixture
@@ -50,6 +53,24 @@ def test_a_run_samples_on_servers_with_the_weights_that_it_trains(
     assert not list((Path(config.out) / "weights").iterdir())
 
 
+@pytest.mark.parametrize("staleness", [0, 1])
+def test_evaluations_ask_servers_with_the_weights_of_then(
+    staleness: int, config: TrainConfig, server: CompletionsServer
+) -> None:
+    sampled_by: list[str] = []
+
+    class Noting(axpo.Callback):
+        def after_evaluation(self, moment: axpo.RunMoment, record: Any) -> None:
+            sampled_by.append(server.weights.version.rpartition("-")[2])
+
+    log = replace(config.log, eval_questions=1, eval_samples=1, eval_every=1)
+    sampling = replace(config.sampling, questions=1, max_turn_tokens=4)
+    config = replace(config, method="grpo", log=log, sampling=sampling)
+    config = replace(config, sampler=server.url, max_staleness=staleness)
+    axpo.train(config, display=Silent(), callbacks=(Noting(),))
+    assert sampled_by == ["0", "1", "2"]
+
+
 def test_servers_can_be_others_when_a_run_is_resumed(config: TrainConfig, server: CompletionsServer) -> None:
     result = axpo.train(replace(config, steps=1, sampler=server.url), display=Silent())
     with CompletionsServer(load_policy("tiny"), quick=True) as other:
@@ -76,6 +97,39 @@ def test_servers_can_be_others_when_a_run_is_resumed(config: TrainConfig, server
 def test_what_cannot_be_is_said_before_any_work(settings: dict[str, Any], problem: str, config: TrainConfig) -> None:
     with pytest.raises(ConfigError, match=problem):
         resolved(replace(config, **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"sampler": "vllm"}, "expected learner, or addresses of servers, on 2 processes; got vllm"),
+        ({"max_staleness": 1}, "max_staleness: expected 0 where 2 processes sample for themselves"),
+        ({"sampler": "vllm", "max_staleness": 1}, "got vllm"),
+        (
+            {"ray": RayConfig(address="auto", rollouts=NONE, environments=WorkersConfig(workers=1))},
+            "expected one at least for each of 2 processes that sample for themselves; got 1",
+        ),
+    ],
+)
+def test_what_several_processes_cannot_have_is_said_before_any_work(
+    settings: dict[str, Any], problem: str, config: TrainConfig
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        check_ranks(replace(config, **settings), Ranks(count=2))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sampler": "http://a:1"},
+        {"sampler": "http://a:1", "max_staleness": 2},
+        {"ray": RayConfig(address="auto"), "max_staleness": 1},
+        {"ray": RayConfig(address="auto", rollouts=NONE)},
+        {"sampler": "http://a:1", "ray": RayConfig(rollouts=NONE, environments=WorkersConfig(workers=1))},
+    ],
+)
+def test_what_one_process_can_have_sampled_elsewhere_several_can(settings: dict[str, Any], config: TrainConfig) -> None:
+    check_ranks(replace(config, **settings), Ranks(count=2))
 
 
 def test_vllm_that_is_not_installed_is_asked_for_by_name(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
