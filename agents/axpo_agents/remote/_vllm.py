@@ -40,8 +40,9 @@ class VllmEngine:
         form: how new weights reach it.
     """
 
-    samples_per_request: Final = 16
-    """Turns after one prefix that are asked for at a time."""
+    samples_per_request: Final = 1
+    """Turns after one prefix that are asked for at a time. Of several vLLM would make requests of their own, no other
+    than these, but with seeds that depend on who is asked for beside them."""
     at_once: Final = 1
     """It takes one call with everything that can be sampled."""
 
