@@ -10,6 +10,7 @@ from typing import Final
 
 from axpo_agents.remote._messages import AnswerError
 from axpo_agents.remote._server import InferenceServer
+from axpo_envs.plumbing.web.service import ServiceRefusedError
 
 
 class WeightForm(StrEnum):
@@ -59,8 +60,28 @@ def _reload(server: InferenceServer, weights: Weights) -> None:
         server.control("/resume", {})
 
 
+def unload_adapters(server: InferenceServer, name: str) -> bool:
+    """Has a server forget adapters that nothing asks for any more; whether it knew them.
+
+    Raises:
+        InfrastructureFault: the server could not be reached, or failed.
+    """
+    try:
+        server.control("/v1/unload_lora_adapter", {"lora_name": name})
+    except ServiceRefusedError:
+        return False
+    return True
+
+
 def _load_adapters(server: InferenceServer, weights: Weights) -> None:
-    server.control("/v1/load_lora_adapter", {"lora_name": weights.name, "lora_path": str(weights.folder)})
+    body = {"lora_name": weights.name, "lora_path": str(weights.folder)}
+    try:
+        server.control("/v1/load_lora_adapter", body)
+    except ServiceRefusedError:
+        # vLLM loads no name twice, and has it still where what was lost was an answer alone.
+        if not unload_adapters(server, weights.name):
+            raise
+        server.control("/v1/load_lora_adapter", body)
 
 
 def _reload_sglang(server: InferenceServer, weights: Weights) -> None:
