@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import weakref
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -76,10 +75,9 @@ class VllmRolloutWorker:
     def __init__(self, model: str, form: WeightForm, options: Mapping[str, Any], shelf: Shelf) -> None:
         # The engine lives and dies with the worker: one in a process of its own would outlive a kill, and keep its GPU.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-        folder = Path(mkdtemp(prefix=_FOLDER))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._folder: Final = Path(gettempdir()) / f"{_FOLDER}{secrets.token_hex(8)}"
         self._form = form
-        self._sampler: Final[ServedSampler] = load_vllm_sampler(model, form, folder, options)
+        self._sampler: Final[ServedSampler] = load_vllm_sampler(model, form, self._folder, options)
         self._shelf = shelf
         self._taken = -1
 
@@ -105,6 +103,7 @@ class VllmRolloutWorker:
         self._sampler.stage(_Delivered(weights.version, self._shelf.get(weights.key)))
         self._sampler.adopt()
         if self._form is not WeightForm.LORA:
-            # They have been read, and a worker that is killed would leave them behind.
+            # They have been read, and whoever ends a worker kills it, which would leave them behind.
             self._sampler.discard()
+            self._folder.rmdir()
         self._taken = weights.version

@@ -51,7 +51,6 @@ def check_sampler(config: TrainConfig) -> None:
     if urls:
         require_extra("remote", f"--sampler {config.sampler}")
     if config.sampler == VLLM:
-        require_extra("remote", f"--sampler {config.sampler}")
         from axpo_agents.remote import require_vllm
 
         # Workers of a cluster make sure of their own.

@@ -161,7 +161,7 @@ def test_workers_that_are_lost_sample_what_vllm_in_this_process_does(
     assert sampler._workers.lost >= 2
     # Every worker read both versions, and left nothing of them.
     assert all(engine.options["enforce_eager"] for engine in StandIn.made)
-    assert not any(Path(folder).exists() for engine in StandIn.made[1:] for folder in engine.read)
+    assert not any(Path(folder).parent.exists() for engine in StandIn.made[1:] for folder in engine.read)
 
 
 def test_a_worker_keeps_its_engine_in_its_own_process(config: TrainConfig) -> None:
