@@ -6,7 +6,7 @@ import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import tyro
 from rich.console import Console
@@ -83,7 +83,7 @@ def run_speed(config: SpeedConfig) -> int:
     return 0
 
 
-def _options(config: SpeedConfig) -> dict[str, dict[str, str | None]]:
+def _options(config: SpeedConfig) -> dict[str, dict[str, Any]]:
     """What single parts are told."""
     return {"cuda": {"device": config.device, "shape": config.shape}, "engines": {"server": config.server}}
 

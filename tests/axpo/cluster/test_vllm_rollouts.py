@@ -27,7 +27,7 @@ from axpo_agents.policy import Prefix, Sampled, Sampler
 from axpo_agents.remote import WeightForm, load_vllm_sampler
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 from axpo_agents.types import Context, Sampling, TokenSequence
-from axpo_envs.errors import EnvConfigError
+from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.outposts import LocalWorker, Workforce, order
 
 STEPS = 2
@@ -180,6 +180,17 @@ def test_adapters_travel_alone_and_stay_while_they_are_used(config: TrainConfig)
     }
     assert "model.safetensors" not in files
     assert engine_options(config)["max_lora_rank"] == 2
+
+
+def test_turns_of_other_weights_are_a_fault_where_the_trainer_is_too(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = load_policy("tiny", load_settings(config.policy, seed=0))
+    sampler = placed(config, policy)
+    monkeypatch.setattr(StandIn, "update_weight_version", lambda *_: None)
+    prefix = Prefix(sequence=TokenSequence.of((), then=Context(ids=(70, 71))), seed=1)
+    with pytest.raises(InfrastructureFault, match=r"the server's answer was sampled by the weights \['default'\]"):
+        sampler.sample([prefix], Sampling(max_turn_tokens=2), seed=0)
 
 
 def test_vllm_is_asked_for_where_the_workers_are(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
