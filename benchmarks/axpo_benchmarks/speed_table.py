@@ -83,9 +83,11 @@ def run_speed(config: SpeedConfig) -> int:
     return 0
 
 
-def _options(config: SpeedConfig) -> dict[str, dict[str, Any]]:
-    """What single parts are told."""
-    return {"cuda": {"device": config.device, "shape": config.shape}, "engines": {"server": config.server}}
+def _options(config: SpeedConfig, part: str) -> dict[str, Any]:
+    """What a part is told."""
+    if part == "cuda":
+        return {"device": config.device, "shape": config.shape}
+    return {"server": config.server} if part == "engines" else {}
 
 
 def _table(rows: list[Row]) -> FittingTable:

@@ -174,8 +174,12 @@ def _served(url: str, folder: Path) -> Iterator[_Follows]:
 def _vllm(folder: Path) -> Iterator[_Follows]:
     from axpo_agents.remote import WeightForm, load_vllm_sampler
 
-    # Log-probabilities are held against a learner's, which computes in float32.
-    options = {"max_model_len": EMBEDDED.sampling.max_episode_tokens, "dtype": "float32"}
+    options = {
+        "max_model_len": EMBEDDED.sampling.max_episode_tokens,
+        "dtype": "float32",
+        # On CPUs what vLLM compiles takes minutes.
+        "enforce_eager": not torch.cuda.is_available(),
+    }
     with load_vllm_sampler(EMBEDDED.model, WeightForm.RELOAD, folder, options) as sampler:
         yield sampler
 

@@ -167,6 +167,8 @@ def test_workers_that_are_lost_sample_what_vllm_in_this_process_does(
 def test_a_worker_keeps_its_engine_in_its_own_process(config: TrainConfig) -> None:
     VllmRolloutWorker("tiny", WeightForm.RELOAD, engine_options(config), HereShelf())
     assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    # Turns are given images, and no videos.
+    assert StandIn.made[0].options["limit_mm_per_prompt"] == {"video": 0}
 
 
 def test_adapters_travel_alone_and_stay_while_they_are_used(config: TrainConfig) -> None:
