@@ -69,11 +69,7 @@ def run_speed(config: SpeedConfig) -> int:
         for number, part in enumerate(wanted, start=1):
             heartbeat.doing(f"measuring {part}, part {number} of {len(wanted)}")
             try:
-                options = {
-                    "cuda": {"device": config.device, "shape": config.shape},
-                    "engines": {"server": config.server},
-                }
-                rows += importlib.import_module(PARTS[part]).measure(**options.get(part, {}))
+                rows += importlib.import_module(PARTS[part]).measure(**_options(config, part))
             except LeftOut as reason:
                 say(f"axpo-bench: {part} is left out: {reason}")
                 if asked:
