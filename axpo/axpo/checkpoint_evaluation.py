@@ -12,11 +12,12 @@ from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
 from axpo.records._folder import CHECKPOINTS, CONFIG, is_checkpoint, is_run, is_sft_run
 from axpo.records._reading import read_steps
 from axpo.run._checkpoint import checkpoint_folders, newest_checkpoint, read_checkpoint
-from axpo.run._env_making import located_env, parse_env_args
+from axpo.run._env_making import located_env
 from axpo.run._governing import NONE, governed, located_file, policy_of
 from axpo.run.environments import SET_ASIDE, TRAIN, make_asked, make_worlds
 from axpo.run.policy_loading import load_settings
 from axpo.run.validation import check_model
+from axpo.settings._arguments import parse_env_args
 from axpo.settings._evaluation import EvalConfig
 from axpo.settings.config import ConfigError, SamplingConfig, TrainConfig
 from axpo.settings.config_file import checked, read_toml

@@ -6,7 +6,7 @@ import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import tyro
 from rich.console import Console
@@ -47,6 +47,8 @@ class SpeedConfig:
     """Torch device of the part `cuda`."""
     shape: Literal["qwen3-vl-2b", "toy"] = "qwen3-vl-2b"
     """Shape of the part `cuda`."""
+    server: str | None = None
+    """Address of a vLLM server of the embedded policy, for the part `engines`, in place of this package's own."""
     json: Path | None = None
     """Write the rows, the machine and the versions to this file."""
 
@@ -67,8 +69,7 @@ def run_speed(config: SpeedConfig) -> int:
         for number, part in enumerate(wanted, start=1):
             heartbeat.doing(f"measuring {part}, part {number} of {len(wanted)}")
             try:
-                options = {"device": config.device, "shape": config.shape} if part == "cuda" else {}
-                rows += importlib.import_module(PARTS[part]).measure(**options)
+                rows += importlib.import_module(PARTS[part]).measure(**_options(config, part))
             except LeftOut as reason:
                 say(f"axpo-bench: {part} is left out: {reason}")
                 if asked:
@@ -76,6 +77,13 @@ def run_speed(config: SpeedConfig) -> int:
     write_json(config.json, {**provenance(), "rows": [as_record(row) for row in rows]})
     Console().print(_table(rows))
     return 0
+
+
+def _options(config: SpeedConfig, part: str) -> dict[str, Any]:
+    """What a part is told."""
+    if part == "cuda":
+        return {"device": config.device, "shape": config.shape}
+    return {"server": config.server} if part == "engines" else {}
 
 
 def _table(rows: list[Row]) -> FittingTable:

@@ -136,11 +136,10 @@ class Fleet:
     @contextmanager
     def _changed(self) -> Iterator[None]:
         with self._gate:
-            # Adapters of another name leave what is under way alone; SGLang is told to forget those before them.
-            drained = self._form is not WeightForm.LORA
             self._gate.wait_for(lambda: not self._changing)
             self._changing = True
-            self._gate.wait_for(lambda: not (drained and any(lane.under_way for lane in self._lanes)))
+            # Adapters have names of their own, but the older ones are unloaded, and their files removed.
+            self._gate.wait_for(lambda: not any(lane.under_way for lane in self._lanes))
         try:
             yield
         finally:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from axpo_agents.remote._messages import Answer, AnswerError, Request
 from axpo_agents.remote._server import InferenceServer
-from axpo_agents.remote._weights import WeightForm, Weights, load_weights
+from axpo_agents.remote._weights import WeightForm, Weights, load_weights, unload_adapters
 from axpo_envs.errors import InfrastructureFault
 from axpo_envs.plumbing.web import Retries
 from axpo_envs.plumbing.web.service import ServiceRefusedError
@@ -29,6 +29,7 @@ class Lane:
         self._failures = 0
         self._rests_until = 0.0
         self._loaded: str | None = None
+        self._adapters: str | None = None
         self._loading = threading.Lock()
 
     @property
@@ -37,13 +38,17 @@ class Lane:
         return max(0.0, self._rests_until - time.monotonic())
 
     def load(self, form: WeightForm, weights: Weights) -> None:
-        """Makes sure that the server has these weights; raises as `load_weights` does."""
+        """Makes sure that the server has these weights, and no older adapters; raises as `load_weights` does."""
         with self._loading:
             if self._loaded == weights.name:
                 return
-            before, self._loaded = self._loaded, None
+            self._loaded = None
             with self._watched():
-                load_weights(self.server, form, weights, before)
+                load_weights(self.server, form, weights)
+                if form.adapters:
+                    if self._adapters is not None and self._adapters != weights.name:
+                        unload_adapters(self.server, form, self._adapters)
+                    self._adapters = weights.name
             self._loaded = weights.name
 
     def ask(self, request: Request, form: WeightForm | None, weights: Weights | None) -> Answer:

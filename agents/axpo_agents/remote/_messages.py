@@ -74,4 +74,8 @@ class AnswerError(InfrastructureFault):
     """A server's answer lacks what is needed, or contradicts the request."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"the server's answer {what}")
+        # Its only argument, so that it is the same fault where workers send it.
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        return f"the server's answer {self.args[0]}"

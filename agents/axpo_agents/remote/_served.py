@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from axpo_agents.errors import PolicyError
-from axpo_agents.policy import Follower, Learner
+from axpo_agents.policy import Follower
 from axpo_agents.remote._adapter_modules import list_modules
 from axpo_agents.remote._fleet import Fleet
 from axpo_agents.remote._loading import check_abilities, load_model
@@ -29,6 +29,19 @@ class FollowingEngine(Engine, Protocol):
 
     def adopt(self, weights: Weights) -> None:
         """Samples with them from now on."""
+        ...
+
+
+class Written(Protocol):
+    """A learner, as far as its weights are written down."""
+
+    @property
+    def version(self) -> int:
+        """How many updates they have behind them."""
+        ...
+
+    def save(self, folder: str | Path) -> None:
+        """Writes them, with everything that loads them again."""
         ...
 
 
@@ -56,7 +69,7 @@ class WeightFolder:
         self._session = secrets.token_hex(4)
         self._written: list[Path] = []
 
-    def write(self, learner: Learner) -> Weights:
+    def write(self, learner: Written) -> Weights:
         """Writes the weights of now.
 
         Raises:
@@ -115,7 +128,7 @@ class ServedSampler(RemotePolicy, Follower):
         """Turns that are asked for at a time."""
         return self._engine.at_once
 
-    def stage(self, learner: Learner) -> None:
+    def stage(self, learner: Written) -> None:
         """Writes the learner's weights down."""
         if self._staged is None or self._staged.version != learner.version:
             self._staged = self._folder.write(learner)
@@ -133,10 +146,14 @@ class ServedSampler(RemotePolicy, Follower):
             self._adopted = staged
             self._folder.keep_from(staged)
 
+    def discard(self) -> None:
+        """Removes the weights that were written, where nothing reads them again."""
+        self._folder.clear()
+
     def close(self) -> None:
         """Closes the connections, and removes the weights that were written."""
         super().close()
-        self._folder.clear()
+        self.discard()
 
 
 def load_served_sampler(tokenizer: str, settings: RemoteSettings, form: WeightForm, folder: Path) -> ServedSampler:

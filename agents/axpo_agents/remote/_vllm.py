@@ -40,8 +40,9 @@ class VllmEngine:
         form: how new weights reach it.
     """
 
-    samples_per_request: Final = 16
-    """Turns after one prefix that are asked for at a time."""
+    samples_per_request: Final = 1
+    """Turns after one prefix that are asked for at a time. Of several vLLM would make requests of their own, no other
+    than these, but with seeds that depend on who is asked for beside them."""
     at_once: Final = 1
     """It takes one call with everything that can be sampled."""
 
@@ -144,7 +145,11 @@ def load_vllm_sampler(model: str, form: WeightForm, folder: Path, options: Mappi
     _check_reloading(form)
     known = load_model(model, images=True)
     vllm = importlib.import_module("vllm")
-    settings = {"logprobs_mode": "processed_logprobs", "max_logprobs": _TOP, **options}
+    settings: dict[str, Any] = {"logprobs_mode": "processed_logprobs", "max_logprobs": _TOP}
+    if known.placeholders is not None:
+        # Of what it might be shown vLLM tries the largest as it starts, and keeps room for it.
+        settings["limit_mm_per_prompt"] = {"video": 0}
+    settings |= options
     engine = VllmEngine(vllm.LLM(model=known.checkpoint, **settings), form)
     return ServedSampler(engine, known, WeightFolder(folder, form))
 

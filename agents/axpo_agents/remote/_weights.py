@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -57,22 +58,14 @@ class Weights:
     """Where they lie."""
 
 
-def load_weights(server: InferenceServer, form: WeightForm, weights: Weights, before: str | None = None) -> None:
+def load_weights(server: InferenceServer, form: WeightForm, weights: Weights) -> None:
     """Makes a server sample with these weights; nothing of an older version's caches is left.
-
-    Args:
-        server: the server; nothing is under way there, unless vLLM loads adapters.
-        form: how they reach it.
-        weights: the weights.
-        before: the name of those that it had, if it is known.
 
     Raises:
         InfrastructureFault: the server could not be reached, or failed.
         ServiceRefusedError: it refuses; the message says what it lacks.
     """
     _LOADERS[form](server, weights)
-    if form is WeightForm.SGLANG_LORA and before is not None:
-        _forget_adapters(server, before)
 
 
 def _reload(server: InferenceServer, weights: Weights) -> None:
@@ -89,8 +82,29 @@ def _reload(server: InferenceServer, weights: Weights) -> None:
         server.control("/resume", {})
 
 
-def _load_adapters(server: InferenceServer, weights: Weights) -> None:
-    server.control("/v1/load_lora_adapter", {"lora_name": weights.name, "lora_path": str(weights.folder)})
+def unload_adapters(server: InferenceServer, form: WeightForm, name: str) -> bool:
+    """Has a server forget adapters that nothing asks for any more; whether it knew them.
+
+    Raises:
+        InfrastructureFault: the server could not be reached, or failed.
+    """
+    try:
+        server.control(f"{_ADAPTER_PATHS[form]}/unload_lora_adapter", {"lora_name": name})
+    except ServiceRefusedError:
+        return False
+    return True
+
+
+def _load_adapters(form: WeightForm, server: InferenceServer, weights: Weights) -> None:
+    path = f"{_ADAPTER_PATHS[form]}/load_lora_adapter"
+    body = {"lora_name": weights.name, "lora_path": str(weights.folder)}
+    try:
+        server.control(path, body)
+    except ServiceRefusedError:
+        # No name is loaded twice, and the server has it still where what was lost was an answer alone.
+        if not unload_adapters(server, form, weights.name):
+            raise
+        server.control(path, body)
 
 
 def _reload_sglang(server: InferenceServer, weights: Weights) -> None:
@@ -100,27 +114,9 @@ def _reload_sglang(server: InferenceServer, weights: Weights) -> None:
         raise AnswerError(f"to new weights is {answer!r:.200}; expected success")
 
 
-def _load_adapters_sglang(server: InferenceServer, weights: Weights) -> None:
-    try:
-        server.control("/load_lora_adapter", {"lora_name": weights.name, "lora_path": str(weights.folder)})
-    except ServiceRefusedError as error:
-        # Where an answer was lost, what is asked for again is there: no other adapters have this name.
-        if "already loaded" not in error.message:
-            raise
-
-
-def _forget_adapters(server: InferenceServer, name: str) -> None:
-    """SGLang keeps every adapter in memory until it is told otherwise."""
-    try:
-        server.control("/unload_lora_adapter", {"lora_name": name})
-    except ServiceRefusedError:
-        # A server that was started again never had them.
-        return
-
-
+_ADAPTER_PATHS: Final = {WeightForm.LORA: "/v1", WeightForm.SGLANG_LORA: ""}
 _LOADERS: Final[dict[WeightForm, Callable[[InferenceServer, Weights], None]]] = {
     WeightForm.RELOAD: _reload,
-    WeightForm.LORA: _load_adapters,
     WeightForm.SGLANG: _reload_sglang,
-    WeightForm.SGLANG_LORA: _load_adapters_sglang,
+    **{form: partial(_load_adapters, form) for form in _ADAPTER_PATHS},
 }

@@ -88,6 +88,7 @@ class ServedWeights:
             "/reset_prefix_cache": lambda _body: self._forget(),
             "/update_weight_version": self._name,
             "/v1/load_lora_adapter": self._load_adapter,
+            "/v1/unload_lora_adapter": self._unload_adapter,
         }
 
     def _pause(self, paused: bool) -> dict[str, Any]:
@@ -132,6 +133,11 @@ class ServedWeights:
             return load_policy(folder, LoadSettings())
         except ValueError as error:
             raise RefusedError(str(error)) from error
+
+    def _unload_adapter(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        if self._adapters.pop(body["lora_name"], None) is None:
+            raise RefusedError(f"The lora adapter '{body['lora_name']}' cannot be found.", 404)
+        return {}
 
     def _load_adapter(self, body: Mapping[str, Any]) -> dict[str, Any]:
         if body["lora_name"] in self._adapters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -16,31 +16,34 @@ with requiring("train", "training"):
 
 Arrays: TypeAlias = Sequence[np.ndarray[Any, Any]]
 """The bytes of each trainable parameter, in order: what Ray's object store holds without copies."""
+Files: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
+"""The bytes of files, by their paths within a folder."""
+Parcel: TypeAlias = Arrays | Files
+"""What lies on a shelf."""
 
 
 class Shelf(Protocol):
     """Where weights lie for workers to take."""
 
-    def put(self, arrays: Arrays) -> Any:
-        """Lays them there; what it returns travels to workers, is a key for `get`, and keeps them there."""
+    def put(self, parcel: Parcel) -> Any:
+        """Lays it there; what it returns travels to workers, is a key for `get`, and keeps it there."""
         ...
 
-    def get(self, key: Any) -> Arrays:
-        """Takes them; called by workers."""
+    def get(self, key: Any) -> Any:
+        """Takes it; called by workers."""
         ...
 
 
 class HereShelf:
     """A shelf of this process."""
 
-    def put(self, arrays: Arrays) -> Any:
+    def put(self, parcel: Parcel) -> Any:
         """See `Shelf`."""
-        return arrays
+        return parcel
 
-    def get(self, key: Any) -> Arrays:
+    def get(self, key: Any) -> Any:
         """See `Shelf`."""
-        arrays: Arrays = key
-        return arrays
+        return key
 
 
 def taken_from(learner: Learner) -> Arrays:

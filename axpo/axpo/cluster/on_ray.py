@@ -23,7 +23,7 @@ with requiring("ray", "ray.address"):
 
 if TYPE_CHECKING:
     # Workers of the environment import this module, and need no torch.
-    from axpo.cluster._weights import Arrays
+    from axpo.cluster._weights import Parcel
 
 LOCAL: Final = "local"
 """A cluster of this machine, for the run alone."""
@@ -38,14 +38,13 @@ _REACHED_S: Final = 10.0
 class RayShelf:
     """Weights in Ray's object store, which each node fetches once, and whose workers read them without a copy."""
 
-    def put(self, arrays: Arrays) -> Any:
+    def put(self, parcel: Parcel) -> Any:
         """See `Shelf`."""
-        return ray.put(arrays)
+        return ray.put(parcel)
 
-    def get(self, key: Any) -> Arrays:
+    def get(self, key: Any) -> Any:
         """See `Shelf`."""
-        arrays: Arrays = ray.get(key)
-        return arrays
+        return ray.get(key)
 
 
 class _RayPost(Post):

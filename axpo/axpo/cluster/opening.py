@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from axpo.cluster._amounts import amounts
 from axpo.cluster._entrance import Entrance
+from axpo.cluster._weights import Shelf, taken_from
 from axpo.cluster.rollouts import PlacedSampler, RolloutWorker
 from axpo.distributed.division import stretch
 from axpo.distributed.ranks import Ranks
+from axpo.settings._engine import engine_options, weight_form
 from axpo.settings._ray import RayConfig
-from axpo.settings._serving import LEARNER, samples_elsewhere
+from axpo.settings._serving import LEARNER, VLLM, samples_elsewhere
 from axpo.settings.config import ConfigError, TrainConfig
+from axpo_agents.policy import Learner
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy
 from axpo_envs.env import ToolEnv
 from axpo_envs.outposts import Workforce, env_order, order, outposted
@@ -56,7 +59,7 @@ def check_cluster(config: TrainConfig) -> None:
         amounts(kind, wanted)
     if given.address is None:
         return
-    if config.sampler != LEARNER and given.rollouts.workers:
+    if config.sampler not in (LEARNER, VLLM) and given.rollouts.workers:
         raise ConfigError(
             f"ray.rollouts.workers: expected 0 where {config.sampler} samples; got {given.rollouts.workers}"
         )
@@ -161,14 +164,36 @@ def _started(
             workers = ray_cluster.workforce("rollouts", ordered, given.rollouts)
             until_done.callback(workers.end)
             workforces["rollouts"] = workers
-            sampler = PlacedSampler(policy, workers, RayShelf(), lockstep=given.lockstep, attempts=given.attempts)
+            lay = _laying(config, RayShelf())
+            sampler = PlacedSampler(policy, workers, lay, lockstep=given.lockstep, attempts=given.attempts)
             sampler.stage(policy)
             sampler.adopt()
         yield Cluster(envs=envs, sampler=sampler, workforces=workforces)
 
 
+def laid_on(shelf: Shelf, learner: Learner) -> Any:
+    """Lays a learner's trainable weights on a shelf; returns the key that they are taken by."""
+    return shelf.put(taken_from(learner))
+
+
 def _rollout_order(config: TrainConfig, settings: LoadSettings) -> bytes:
     from axpo.cluster.on_ray import RayShelf
 
+    if config.sampler == VLLM:
+        from axpo.cluster.vllm_rollouts import VllmRolloutWorker
+        from axpo_agents.remote import WeightForm
+
+        form = WeightForm(weight_form(config))
+        return order(partial(VllmRolloutWorker, config.model, form, engine_options(config), RayShelf()))
     device = "cuda" if config.ray.rollouts.num_gpus else "cpu"
     return order(partial(RolloutWorker, config.model, replace(settings, device=device), RayShelf()))
+
+
+def _laying(config: TrainConfig, shelf: Shelf) -> Callable[[Learner], Any]:
+    """How a learner's weights are laid out for the workers that sample."""
+    if config.sampler != VLLM:
+        return partial(laid_on, shelf)
+    from axpo.cluster.vllm_rollouts import files_laid_on
+    from axpo_agents.remote import WeightForm
+
+    return partial(files_laid_on, shelf, WeightForm(weight_form(config)))

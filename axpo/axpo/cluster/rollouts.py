@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from axpo.cluster._weights import Shelf, put_into, taken_from
+from axpo.cluster._weights import Shelf, put_into
 from axpo_agents.errors import NonFiniteRowError
 from axpo_agents.policy import Follower, Learner, Prefix, Sampled, Sampler, TurnSpans
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy
@@ -105,18 +105,24 @@ class PlacedSampler(Sampler, Follower):
 
     Args:
         policy: encodes and decodes; never asked to sample.
-        workers: a `RolloutWorker` each.
-        shelf: where the learner's weights are laid.
+        workers: a `RolloutWorker` each, or a `VllmRolloutWorker`.
+        lay: lays a learner's weights where the workers take them; returns what `Weights.key` is.
         lockstep: all turns are asked for in one call.
         attempts: how often they are asked for where workers are lost.
     """
 
     def __init__(
-        self, policy: TransformersPolicy, workers: Workforce, shelf: Shelf, *, lockstep: bool, attempts: int
+        self,
+        policy: TransformersPolicy,
+        workers: Workforce,
+        lay: Callable[[Learner], Any],
+        *,
+        lockstep: bool,
+        attempts: int,
     ) -> None:
         self._policy = policy
         self._workers = workers
-        self._shelf = shelf
+        self._lay = lay
         self._attempts = attempts
         self.at_once: Final = 1 if lockstep else _BATCH * workers.seats
         self._lock = threading.Lock()
@@ -134,7 +140,7 @@ class PlacedSampler(Sampler, Follower):
     def stage(self, learner: Learner) -> None:
         """Lays the learner's weights out for the workers."""
         if self._staged is None or self._staged.version != learner.version:
-            self._staged = Weights(version=learner.version, key=self._shelf.put(taken_from(learner)))
+            self._staged = Weights(version=learner.version, key=self._lay(learner))
 
     def adopt(self) -> None:
         """Turns that are asked for from now on are sampled with the weights that were laid out last."""

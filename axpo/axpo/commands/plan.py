@@ -22,7 +22,8 @@ from axpo.plan.shown import show_plan, show_simulation
 from axpo.plan.whatif import Tried, cluster_of, what_helps
 from axpo.plan.workload import Expected
 from axpo.records._folder import CONFIG
-from axpo.run._env_making import make_env, parse_env_args
+from axpo.run._env_making import make_env
+from axpo.settings._arguments import parse_env_args
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import checked, read_toml
 from axpo.terminal.heartbeat import Heartbeat

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from axpo.commands.arguments import parse
-from axpo.run._env_making import make_env, parse_env_args
+from axpo.run._env_making import make_env
+from axpo.settings._arguments import parse_env_args
 from axpo.settings.config import ConfigError
 from axpo.settings.config_file import checked
 from axpo.settings.values import CountOrNone, Name

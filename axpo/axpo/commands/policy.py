@@ -12,7 +12,8 @@ from typing import Any
 import tyro
 
 from axpo.commands.arguments import check_output, parse_action, write_json
-from axpo.run._env_making import make_env, parse_env_args
+from axpo.run._env_making import make_env
+from axpo.settings._arguments import parse_env_args
 from axpo.settings.config import ConfigError
 from axpo.settings.values import Name
 from axpo_envs.errors import EnvConfigError

@@ -15,7 +15,8 @@ from axpo.algorithm.questions import training_questions
 from axpo.algorithm.selection import prefix_budget
 from axpo.plan.workload import Expected, Workload
 from axpo.records._folder import CONFIG, METRICS
-from axpo.run._env_making import make_env, parse_env_args
+from axpo.run._env_making import make_env
+from axpo.settings._arguments import parse_env_args
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import read_toml
 from axpo_agents.transformers_policy.shapes import KnownModel

@@ -11,7 +11,7 @@ from axpo.plan.activations import Passing, activation_parts
 from axpo.plan.placement import Placement
 from axpo.plan.shape import ModelShape
 from axpo.plan.workload import Workload
-from axpo.run._env_making import parse_env_args
+from axpo.settings._arguments import parse_env_args
 from axpo.settings._serving import LEARNER, VLLM
 from axpo.settings.config import Algorithm, TrainConfig
 

@@ -1,12 +1,11 @@
-"""Defines how the environment that a configuration names is found, and made from arguments NAME=VALUE."""
+"""Defines how the environment that a configuration names is found, and made from its arguments."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,31 +19,6 @@ from axpo_envs.plumbing.extras import MissingExtraError
 
 HOMES: Final = {"axpo/Benchmark-v0": "axpo_benchmarks"}
 """Environments of this project that no package below registers, and the modules that do; they are imported by name."""
-
-_PYTHON_WORDS: Final = {"True": "true", "False": "false", "None": "null"}
-
-
-def parse_env_args(arguments: Sequence[str], *, setting: str = "env_args") -> dict[str, Any]:
-    """Keyword arguments from NAME=VALUE, where VALUE is JSON or a bare word.
-
-    Worked value: `("guess_rate=0.6", "split=test")` gives `{"guess_rate": 0.6, "split": "test"}`.
-
-    Args:
-        arguments: the arguments.
-        setting: what messages call them.
-
-    Raises:
-        ConfigError: an argument is not of that form, or named twice.
-    """
-    parsed: dict[str, Any] = {}
-    for argument in arguments:
-        name, equals, text = argument.partition("=")
-        if not equals or not name.isidentifier():
-            raise ConfigError(f"{setting}: expected NAME=VALUE; got {argument!r}")
-        if name in parsed:
-            raise ConfigError(f"{setting}: {name} is given twice")
-        parsed[name] = _value(f"{setting}: {name}", text)
-    return parsed
 
 
 def make_env(env_id: str, arguments: Mapping[str, Any]) -> ToolEnv:
@@ -147,14 +121,3 @@ def _find_modules_in(folder: Path) -> None:
 
 def _parameters(creator: Callable[..., Any]) -> list[str]:
     return [name for name in inspect.signature(creator).parameters if name not in ("self", "render_mode")]
-
-
-def _value(argument: str, text: str) -> Any:
-    if text in _PYTHON_WORDS:
-        raise ConfigError(f"{argument}: expected {_PYTHON_WORDS[text]!r} (JSON); got {text!r}")
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        if text[:1] in tuple('{["'):
-            raise ConfigError(f"{argument}: expected JSON; got {text!r} ({error})") from error
-        return text

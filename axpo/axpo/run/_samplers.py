@@ -10,7 +10,7 @@ from typing import Final
 
 from axpo.cluster.opening import NOWHERE, Cluster
 from axpo.distributed.ranks import ALONE, Ranks
-from axpo.run._env_making import parse_env_args
+from axpo.settings._engine import engine_options, weight_form
 from axpo.settings._serving import LEARNER, VLLM, samples_elsewhere
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.policy import Sampler
@@ -54,8 +54,10 @@ def check_sampler(config: TrainConfig) -> None:
     if config.sampler == VLLM:
         from axpo_agents.remote import require_vllm
 
-        require_vllm()
-        parse_env_args(config.serving.options, setting="serving.options")
+        # Workers of a cluster make sure of their own.
+        if config.ray.address is None or not config.ray.rollouts.workers:
+            require_vllm()
+        engine_options(config)
     form = config.serving.weights
     if config.sampler != LEARNER and form in ("lora", "sglang-lora") and not config.policy.lora_rank:
         raise ConfigError(f"serving.weights: {form} takes adapters, so it needs policy.lora_rank above 0")
@@ -73,9 +75,10 @@ def check_sharing(config: TrainConfig, *, learners: int) -> None:
     Raises:
         ConfigError: it cannot.
     """
-    if config.sampler == VLLM:
+    if config.sampler == VLLM and not samples_elsewhere(config):
         raise ConfigError(
-            f"sampler: expected {LEARNER}, or addresses of servers, on {learners} processes; got {VLLM}, made for one"
+            f"sampler: expected {LEARNER}, addresses of servers, or {VLLM} in workers of Ray (ray.rollouts), on "
+            f"{learners} processes; got {VLLM} in this one"
         )
     if config.max_staleness and not samples_elsewhere(config):
         raise ConfigError(
@@ -148,7 +151,7 @@ def _served(config: TrainConfig, folder: Path) -> Iterator[Sampler]:
         concurrency=serving.concurrency,
         images=serving.images,
     )
-    with load_served_sampler(config.model, settings, WeightForm(_form(config)), folder) as sampler:
+    with load_served_sampler(config.model, settings, WeightForm(weight_form(config)), folder) as sampler:
         yield sampler
 
 
@@ -156,16 +159,5 @@ def _served(config: TrainConfig, folder: Path) -> Iterator[Sampler]:
 def _in_process(config: TrainConfig, folder: Path) -> Iterator[Sampler]:
     from axpo_agents.remote import WeightForm, load_vllm_sampler
 
-    options = parse_env_args(config.serving.options, setting="serving.options")
-    options = {"dtype": config.policy.dtype, "max_model_len": config.sampling.max_episode_tokens, **options}
-    if _form(config) == "lora":
-        options = {"enable_lora": True, "max_lora_rank": config.policy.lora_rank, **options}
-    with load_vllm_sampler(config.model, WeightForm(_form(config)), folder, options) as sampler:
+    with load_vllm_sampler(config.model, WeightForm(weight_form(config)), folder, engine_options(config)) as sampler:
         yield sampler
-
-
-def _form(config: TrainConfig) -> str:
-    """How new weights reach what samples."""
-    if config.serving.weights != "auto":
-        return config.serving.weights
-    return "lora" if config.policy.lora_rank else "reload"

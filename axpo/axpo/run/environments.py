@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from axpo.algorithm.questions import contents, divide
-from axpo.run._env_making import find_creator, import_by_name, make_env, parse_env_args
+from axpo.run._env_making import find_creator, import_by_name, make_env
+from axpo.settings._arguments import parse_env_args
 from axpo.settings.config import ConfigError
 from axpo_envs.env import ToolEnv
 from axpo_envs.errors import UnknownSplitError

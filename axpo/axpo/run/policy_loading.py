@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from axpo.algorithm.seeds import derive_seed
-from axpo.run._env_making import parse_env_args
+from axpo.settings._arguments import parse_env_args
 from axpo.settings.config import TrainConfig
 from axpo.settings.model import ModelConfig
 from axpo_agents.transformers_policy import LoadSettings, TransformersPolicy, load_policy

@@ -20,10 +20,11 @@ from axpo.distributed.ranks import Ranks
 from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
-from axpo.run._env_making import located_env, parse_env_args
+from axpo.run._env_making import located_env
 from axpo.run._governing import check_counting, located_file, permitted
 from axpo.run._samplers import check_sampler, check_sharing
 from axpo.run.trackers import make_tracker
+from axpo.settings._arguments import parse_env_args
 from axpo.settings._serving import LEARNER, samples_elsewhere
 from axpo.settings.config import Algorithm, ConfigError, LogConfig, LossConfig, TrainConfig
 from axpo.settings.config_file import checked

@@ -33,7 +33,7 @@ class RayConfig:
     HOST:PORT or ray://HOST:PORT another. None uses none."""
     rollouts: WorkersConfig = field(default_factory=lambda: WorkersConfig(workers=1))
     """Workers that sample, each with a copy of the policy whose weights follow the learner's: on CUDA where they take
-    GPUs, else on the CPU."""
+    GPUs, else on the CPU. With the sampler `vllm` each is an engine of vLLM."""
     environments: WorkersConfig = field(default_factory=WorkersConfig)
     """Workers that take turns of the environment: tools and rewards."""
     calls: Count = 8

@@ -1,4 +1,4 @@
-"""Defines the settings of what samples beside the learner: inference servers, or vLLM in this process."""
+"""Defines the settings of what samples beside the learner: inference servers, or vLLM here or in workers of Ray."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 LEARNER: Final = "learner"
 """The learner samples for itself."""
 VLLM: Final = "vllm"
-"""vLLM samples in this process."""
+"""vLLM samples in this process, or in workers of a Ray cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingConfig:
-    """How inference servers, or vLLM in this process, sample; of no effect where the learner samples for itself."""
+    """How inference servers, or engines of vLLM, sample; of no effect where the learner samples for itself."""
 
     weights: Literal["auto", "reload", "lora", "sglang", "sglang-lora"] = "auto"
     """How new weights reach them: vLLM reloads a checkpoint (reload) or loads LoRA adapters by name (lora), SGLang does
@@ -38,7 +38,7 @@ class ServingConfig:
     images: bool = True
     """Send images, if the model sees them."""
     options: tuple[str, ...] = ()
-    """Options of vLLM in this process as NAME=VALUE, VALUE in JSON, such as `gpu_memory_utilization=0.4`."""
+    """Options of vLLM, where no server runs it, as NAME=VALUE, VALUE in JSON, such as `gpu_memory_utilization=0.4`."""
 
 
 def samples_elsewhere(config: TrainConfig) -> bool:

@@ -236,7 +236,7 @@ class TrainConfig(ModelSettings):
     out: Name = "runs/train"
     """The run's folder."""
     sampler: Name = LEARNER
-    """What samples: the learner itself, `vllm` (in this process), or addresses of servers such as
+    """What samples: the learner itself, `vllm` (here, or in workers of Ray), or addresses of servers such as
     http://host:8000,http://other:8000 (docs/samplers.md)."""
     serving: ServingConfig = field(default_factory=ServingConfig)
     """How servers, or vLLM, sample."""

@@ -17,6 +17,7 @@ from axpo import Training, train_step
 from axpo.algorithm.sampling import sample_groups
 from axpo.algorithm.types import Group
 from axpo.cluster.on_ray import RayShelf, connected
+from axpo.cluster.opening import laid_on
 from axpo.cluster.rollouts import PlacedSampler, RolloutWorker
 from axpo.run.callbacks import Callback, RunMoment
 from axpo.run.policy_loading import load_settings
@@ -67,7 +68,7 @@ def _placed(
         turns = cluster.workforce("environments", env_order({"env": env}), WorkersConfig(workers=2), calls=8)
         ordered = order(partial(RolloutWorker, SETTINGS.model, settings, RayShelf()))
         rollouts = cluster.workforce("rollouts", ordered, WorkersConfig(workers=2))
-        sampler = PlacedSampler(policy, rollouts, RayShelf(), lockstep=True, attempts=20)
+        sampler = PlacedSampler(policy, rollouts, partial(laid_on, RayShelf()), lockstep=True, attempts=20)
         sampler.stage(policy)
         sampler.adopt()
         try:

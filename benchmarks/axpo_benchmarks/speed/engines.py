@@ -1,8 +1,8 @@
 """Measures what a server costs as sampler, against the learner sampling for itself, and how long the learner waits.
 
-The server is this package's own, in a process of its own on loopback, with vLLM's endpoints: what is measured is the
-way to a server and back (requests, JSON, weights through files), and what sampling ahead hides of it, not vLLM's speed.
-Where vLLM is installed, it is measured in this process as well.
+Unless another is named, the server is this package's own, in a process of its own on loopback, with vLLM's endpoints:
+what is measured is the way to a server and back (requests, JSON, weights through files), and what sampling ahead hides
+of it, not vLLM's speed. Where vLLM is installed, it is measured in this process as well.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -63,10 +63,15 @@ class _Follows(Sampler, Follower, Protocol):
     """A sampler that follows a learner."""
 
 
-def measure(*, size: Size | None = None) -> list[Row]:
-    """Sampling, new weights, and whole steps with a server as sampler."""
+def measure(*, size: Size | None = None, server: str | None = None) -> list[Row]:
+    """Sampling, new weights, and whole steps with a server as sampler.
+
+    Args:
+        size: how much is measured.
+        server: address of one that serves the embedded policy; None starts this package's own.
+    """
     size = size or Size()
-    with _server() as url:
+    with _server() if server is None else nullcontext(server) as url:
         return [*_alone(url, size), *_steps(url, size)]
 
 
@@ -169,7 +174,12 @@ def _served(url: str, folder: Path) -> Iterator[_Follows]:
 def _vllm(folder: Path) -> Iterator[_Follows]:
     from axpo_agents.remote import WeightForm, load_vllm_sampler
 
-    options = {"max_model_len": EMBEDDED.sampling.max_episode_tokens}
+    options = {
+        "max_model_len": EMBEDDED.sampling.max_episode_tokens,
+        "dtype": "float32",
+        # On CPUs what vLLM compiles takes minutes.
+        "enforce_eager": not torch.cuda.is_available(),
+    }
     with load_vllm_sampler(EMBEDDED.model, WeightForm.RELOAD, folder, options) as sampler:
         yield sampler
 

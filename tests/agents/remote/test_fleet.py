@@ -144,6 +144,26 @@ def test_adapters_whose_loading_was_not_heard_of_are_there(servers: Servers, mon
     assert_sampled_by(learner, sampler)
 
 
+def test_adapters_that_a_server_has_still_are_no_refusal(servers: Servers) -> None:
+    learner = changed(2, lora=True)
+    sampler = servers.sampler(WeightForm.LORA)
+    sampler.stage(learner)
+    sampler.adopt()
+    # As after a request that timed out, or was answered by 503.
+    sampler._engine._lanes[0].fared(well=False)  # type: ignore[attr-defined]
+    assert_sampled_by(learner, sampler)
+
+
+def test_older_adapters_are_unloaded(servers: Servers) -> None:
+    learner = changed(2, lora=True)
+    sampler = servers.sampler(WeightForm.LORA)
+    for version in (1, 2, 3):
+        learner.advance_version(version)
+        sampler.stage(learner)
+        sampler.adopt()
+    assert [name[-2:] for name in servers.servers[0].weights._adapters] == ["-3"]
+
+
 def test_requests_of_a_dead_server_go_to_the_other_and_new_weights_do_without_it(
     servers: Servers, learner: TransformersPolicy
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 from axpo import TrainConfig, Training, train_step
 from axpo.algorithm.step import StepOutcome
 from axpo.cluster._weights import HereShelf
-from axpo.cluster.opening import check_cluster
+from axpo.cluster.opening import check_cluster, laid_on
 from axpo.cluster.rollouts import PlacedSampler, RolloutWorker, Weights
 from axpo.run.trainer import load_settings
 from axpo.settings.config import ConfigError, RayConfig, WorkersConfig
@@ -77,7 +77,7 @@ def trained_elsewhere(
         return Workforce(lambda: Mortal(ordered, chance) if mortal else LocalWorker(ordered), seats)
 
     turns, rollouts = workforce(orders[0], 2), workforce(orders[1], seats)
-    sampler = PlacedSampler(policy, rollouts, HereShelf(), lockstep=lockstep, attempts=20)
+    sampler = PlacedSampler(policy, rollouts, partial(laid_on, HereShelf()), lockstep=lockstep, attempts=20)
     training = replace(Training.of(config, outposted(env, "t", turns), policy), sampler=sampler)
     return [train_step(training, step) for step in range(1, STEPS + 1)], policy, (turns, rollouts)
 
@@ -135,7 +135,9 @@ def test_weights_of_another_model_are_refused(config: TrainConfig) -> None:
 
 def placed(config: TrainConfig, hire: Any, **settings: Any) -> PlacedSampler:
     policy = load_policy("tiny-random", load_settings(config.policy, seed=0))
-    sampler = PlacedSampler(policy, Workforce(hire, 2), HereShelf(), **{"lockstep": True, "attempts": 3, **settings})
+    sampler = PlacedSampler(
+        policy, Workforce(hire, 2), partial(laid_on, HereShelf()), **{"lockstep": True, "attempts": 3, **settings}
+    )
     sampler.stage(policy)
     sampler.adopt()
     return sampler

@@ -22,9 +22,9 @@ def in_a_thread() -> Iterator[str]:
 
 
 def test_a_server_as_sampler_is_measured_against_the_learner(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "_server", in_a_thread)
     monkeypatch.setattr(engines, "EMBEDDED", replace(EMBEDDED, method="grpo"))
-    rows = engines.measure(size=Size(questions=2, group_size=2, steps=2, rounds=1, repeats=1))
+    with in_a_thread() as url:
+        rows = engines.measure(size=Size(questions=2, group_size=2, steps=2, rounds=1, repeats=1), server=url)
     named = {row.name: row for row in rows}
     assert "time of a sampled token, server / in process" in named
     assert "new weights, server / in process" in named

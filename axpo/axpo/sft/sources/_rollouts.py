@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from axpo.records._folder import CONFIG
 from axpo.records._rollout_log import ROLLOUTS_FILE, read_rollouts, saved_steps
 from axpo.records.rollout_record import RolloutRecord
-from axpo.run._env_making import make_env, parse_env_args
+from axpo.run._env_making import make_env
+from axpo.settings._arguments import parse_env_args
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import read_toml
 from axpo.sft._demonstrations import DemonstratedTurn, Demonstration, Stretch
