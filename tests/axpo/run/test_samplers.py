@@ -102,7 +102,7 @@ def test_what_cannot_be_is_said_before_any_work(settings: dict[str, Any], proble
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"sampler": "vllm"}, "expected learner, or addresses of servers, on 2 processes; got vllm"),
+        ({"sampler": "vllm"}, "expected learner, addresses of servers, or vllm in workers of Ray"),
         ({"max_staleness": 1}, "max_staleness: expected 0 where 2 processes sample for themselves"),
         ({"sampler": "vllm", "max_staleness": 1}, "got vllm"),
         (
@@ -125,6 +125,7 @@ def test_what_several_processes_cannot_have_is_said_before_any_work(
         {"sampler": "http://a:1", "max_staleness": 2},
         {"ray": RayConfig(address="auto"), "max_staleness": 1},
         {"ray": RayConfig(address="auto", rollouts=NONE)},
+        {"sampler": "vllm", "ray": RayConfig(address="auto")},
         {"sampler": "http://a:1", "ray": RayConfig(rollouts=NONE, environments=WorkersConfig(workers=1))},
     ],
 )
