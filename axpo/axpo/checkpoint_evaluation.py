@@ -120,8 +120,7 @@ def _newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, TrainConfi
         return stages[-1], read_toml(folder / CONFIG, SftConfig)
     if is_checkpoint(folder):
         read_checkpoint(folder)
-        return folder, read_toml(folder / CONFIG, TrainConfig)
-    return folder, None
+    return folder, _run_of(folder)
 
 
 def _decided(config: EvalConfig, run: TrainConfig | SftConfig | None) -> EvalConfig:

@@ -107,6 +107,9 @@ def test_a_supervised_run_stands_for_its_last_stage(tmp_path: Path, run: Path) -
     found = located(tmp_path / "sft")
     assert found.checkpoint == str(tmp_path / "sft" / "stage-10")
     assert (found.env, found.env_args, found.max_turn_tokens) == ("toy/Checksum-v0", ("size=4",), 33)
+    earlier = located(tmp_path / "sft" / "stage-2")
+    assert earlier.checkpoint == str(tmp_path / "sft" / "stage-2")
+    assert (earlier.env, earlier.env_args, earlier.max_turn_tokens) == ("toy/Checksum-v0", ("size=4",), 33)
     (tmp_path / "sft" / "config.toml").write_text(to_toml(replace(config, env=RECORDED)))
     with pytest.raises(ConfigError, match="was taught without an environment, so it takes --env"):
         located(tmp_path / "sft")
