@@ -18,6 +18,7 @@ from axpo.run.environments import SET_ASIDE, TRAIN, make_asked, make_worlds
 from axpo.run.policy_loading import load_settings
 from axpo.run.validation import check_model
 from axpo.settings._arguments import parse_env_args
+from axpo.settings._engine import prompt_settings
 from axpo.settings._evaluation import EvalConfig
 from axpo.settings.config import ConfigError, SamplingConfig, TrainConfig
 from axpo.settings.config_file import checked, read_toml
@@ -261,5 +262,5 @@ def open_policy(config: EvalConfig) -> Iterator[Sampler]:
     key = None if config.key_variable is None else EnvironmentKey(config.key_variable)
     # Rewards do not read log-probabilities, so any server that returns token ids will do.
     settings = RemoteSettings(url=config.checkpoint, key=key, raw_logprobs=True)
-    with load_remote_policy(config.tokenizer, settings) as policy:
+    with load_remote_policy(config.tokenizer, settings, prompt_settings(config.policy)) as policy:
         yield policy

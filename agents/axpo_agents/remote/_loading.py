@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from axpo_agents.formats._contexts import ContextEncoder, never_sampled
+from axpo_agents.formats._template_options import with_options
 from axpo_agents.formats.chat import ChatFormat
 from axpo_agents.formats.model_files import ModelFiles
 from axpo_agents.formats.silence import no_progress_bars
@@ -15,18 +16,21 @@ from axpo_agents.remote._policy import RemotePolicy
 from axpo_agents.remote._probe import check_seeds, check_server
 from axpo_agents.remote._rules import TokenRules
 from axpo_agents.remote._server import InferenceServer
-from axpo_agents.remote._settings import Dialect, RemoteSettings
+from axpo_agents.remote._settings import PLAIN_PROMPTS, Dialect, PromptSettings, RemoteSettings
 from axpo_agents.tiny import Tiny, tiny_folder
 from axpo_envs.images import ImageRef
 
 
-def load_remote_policy(tokenizer: str, settings: RemoteSettings) -> RemotePolicy:
+def load_remote_policy(
+    tokenizer: str, settings: RemoteSettings, prompts: PromptSettings = PLAIN_PROMPTS
+) -> RemotePolicy:
     """Loads a policy, and makes sure that the server can do what it needs.
 
     Args:
         tokenizer: the checkpoint that the server runs, or its config, tokenizer and preprocessor config alone: a folder
             in Hugging Face layout, one of `Tiny`, or a Hugging Face id. No weights are read.
         settings: which server is asked, and how.
+        prompts: what prompts are made with.
 
     Raises:
         PolicyError: the checkpoint is unsuited, or the server cannot take or give token ids, log-probabilities or
@@ -36,7 +40,7 @@ def load_remote_policy(tokenizer: str, settings: RemoteSettings) -> RemotePolicy
     """
     fleet = Fleet(settings) if settings.more else None
     server = InferenceServer(settings)
-    policy = RemotePolicy(fleet or server, load_model(tokenizer, images=settings.images))
+    policy = RemotePolicy(fleet or server, load_model(tokenizer, prompts, images=settings.images))
     try:
         for each in (server,) if fleet is None else fleet.servers:
             check_abilities(each, policy)
@@ -62,7 +66,7 @@ def check_abilities(server: InferenceServer, policy: RemotePolicy) -> tuple[str,
     return versions
 
 
-def load_model(name: str, *, images: bool) -> RemoteModel:
+def load_model(name: str, prompts: PromptSettings, *, images: bool) -> RemoteModel:
     """What is known of a server's model from its checkpoint's tokenizer, chat template and image settings."""
     with no_progress_bars():
         where = str(tiny_folder(name)) if name in tuple(Tiny) else name
@@ -71,7 +75,9 @@ def load_model(name: str, *, images: bool) -> RemoteModel:
         settings = checkpoint.image_settings() if images and checkpoint.shows_images else None
     token = None if settings is None else checkpoint.config.image_token_id
     image_text = None if token is None else tokenizer.convert_ids_to_tokens(token)
-    chat = ChatFormat(tokenizer, tokenizer.chat_template, checkpoint.stop_ids(tokenizer), image_text)
+    template = with_options(tokenizer.chat_template, prompts.template_options)
+    stop_ids = checkpoint.stop_ids(tokenizer)
+    chat = ChatFormat(tokenizer, template, stop_ids, image_text, tells_images=prompts.tell_images)
     vocabulary = max(tokenizer.get_vocab().values()) + 1
     return RemoteModel(
         checkpoint=where,

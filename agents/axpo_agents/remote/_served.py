@@ -15,7 +15,7 @@ from axpo_agents.remote._fleet import Fleet
 from axpo_agents.remote._loading import check_abilities, load_model
 from axpo_agents.remote._model import RemoteModel
 from axpo_agents.remote._policy import Engine, RemotePolicy
-from axpo_agents.remote._settings import RemoteSettings
+from axpo_agents.remote._settings import PLAIN_PROMPTS, PromptSettings, RemoteSettings
 from axpo_agents.remote._weights import WeightForm, Weights
 
 
@@ -156,7 +156,9 @@ class ServedSampler(RemotePolicy, Follower):
         self.discard()
 
 
-def load_served_sampler(tokenizer: str, settings: RemoteSettings, form: WeightForm, folder: Path) -> ServedSampler:
+def load_served_sampler(
+    tokenizer: str, settings: RemoteSettings, form: WeightForm, folder: Path, prompts: PromptSettings = PLAIN_PROMPTS
+) -> ServedSampler:
     """Connects to servers, and makes sure that each can do what is needed.
 
     Args:
@@ -164,6 +166,7 @@ def load_served_sampler(tokenizer: str, settings: RemoteSettings, form: WeightFo
         settings: which servers are asked, and how.
         form: how new weights reach them.
         folder: where they are written; the servers must see it under the same path.
+        prompts: what prompts are made with.
 
     Raises:
         PolicyError: a server cannot take or give what is needed, or does not tell the version of its weights.
@@ -172,7 +175,7 @@ def load_served_sampler(tokenizer: str, settings: RemoteSettings, form: WeightFo
     """
     settings = replace(settings, dialect=form.dialect)
     fleet = Fleet(settings, form)
-    sampler = ServedSampler(fleet, load_model(tokenizer, images=settings.images), WeightFolder(folder, form))
+    sampler = ServedSampler(fleet, load_model(tokenizer, prompts, images=settings.images), WeightFolder(folder, form))
     try:
         for server in fleet.servers:
             versions = check_abilities(server, sampler)

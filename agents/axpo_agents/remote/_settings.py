@@ -1,9 +1,10 @@
-"""Defines `RemoteSettings`: which server is asked, and how, and `Dialect`, in whose words."""
+"""Defines `RemoteSettings`: which server is asked, and how, `Dialect`, in whose words, and `PromptSettings`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.web import EnvironmentKey, Retries
@@ -18,6 +19,20 @@ class Dialect(StrEnum):
     """`/inference/v1/generate` for texts, too: there vLLM tells the version of the weights that sampled."""
     SGLANG = "sglang"
     """SGLang's `/generate`, which takes images beside token ids, and adapters by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSettings:
+    """What prompts are made with, here as where a policy is loaded for itself (`LoadSettings`)."""
+
+    template_options: tuple[tuple[str, Any], ...] = ()
+    """Name and value of variables that the chat template is rendered with, such as `("enable_thinking", False)`."""
+    tell_images: bool = False
+    """Whether a model that reads text alone is told of images by their sizes, in place of being refused them."""
+
+
+PLAIN_PROMPTS = PromptSettings()
+"""The template as it is, and images refused where they are not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

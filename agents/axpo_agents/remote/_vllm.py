@@ -12,6 +12,7 @@ from axpo_agents.errors import PolicyError
 from axpo_agents.remote._loading import load_model
 from axpo_agents.remote._messages import Answer, AnswerError, Choice, Request
 from axpo_agents.remote._served import ServedSampler, WeightFolder
+from axpo_agents.remote._settings import PLAIN_PROMPTS, PromptSettings
 from axpo_agents.remote._weights import WeightForm, Weights
 from axpo_envs.errors import EnvConfigError
 
@@ -126,7 +127,9 @@ class VllmEngine:
         )
 
 
-def load_vllm_sampler(model: str, form: WeightForm, folder: Path, options: Mapping[str, Any]) -> ServedSampler:
+def load_vllm_sampler(
+    model: str, form: WeightForm, folder: Path, options: Mapping[str, Any], prompts: PromptSettings = PLAIN_PROMPTS
+) -> ServedSampler:
     """Starts vLLM in this process.
 
     Args:
@@ -134,6 +137,7 @@ def load_vllm_sampler(model: str, form: WeightForm, folder: Path, options: Mappi
         form: how new weights reach it.
         folder: where they are written.
         options: of `vllm.LLM`.
+        prompts: what prompts are made with.
 
     Raises:
         EnvConfigError: vLLM is not installed, or its model cannot be reached to reload it on CPUs.
@@ -143,7 +147,7 @@ def load_vllm_sampler(model: str, form: WeightForm, folder: Path, options: Mappi
     if form not in (WeightForm.RELOAD, WeightForm.LORA):
         raise PolicyError(f"expected weights to reach vLLM as `reload` or `lora`; got {form}")
     _check_reloading(form)
-    known = load_model(model, images=True)
+    known = load_model(model, prompts, images=True)
     vllm = importlib.import_module("vllm")
     settings: dict[str, Any] = {"logprobs_mode": "processed_logprobs", "max_logprobs": _TOP}
     if known.placeholders is not None:

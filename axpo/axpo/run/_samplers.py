@@ -10,7 +10,7 @@ from typing import Final
 
 from axpo.cluster.opening import NOWHERE, Cluster
 from axpo.distributed.ranks import ALONE, Ranks
-from axpo.settings._engine import engine_options, weight_form
+from axpo.settings._engine import engine_options, prompt_settings, weight_form
 from axpo.settings._serving import LEARNER, VLLM, samples_elsewhere
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.policy import Sampler
@@ -151,7 +151,8 @@ def _served(config: TrainConfig, folder: Path) -> Iterator[Sampler]:
         concurrency=serving.concurrency,
         images=serving.images,
     )
-    with load_served_sampler(config.model, settings, WeightForm(weight_form(config)), folder) as sampler:
+    form, prompts = WeightForm(weight_form(config)), prompt_settings(config.policy)
+    with load_served_sampler(config.model, settings, form, folder, prompts) as sampler:
         yield sampler
 
 
@@ -159,5 +160,6 @@ def _served(config: TrainConfig, folder: Path) -> Iterator[Sampler]:
 def _in_process(config: TrainConfig, folder: Path) -> Iterator[Sampler]:
     from axpo_agents.remote import WeightForm, load_vllm_sampler
 
-    with load_vllm_sampler(config.model, WeightForm(weight_form(config)), folder, engine_options(config)) as sampler:
+    form, prompts = WeightForm(weight_form(config)), prompt_settings(config.policy)
+    with load_vllm_sampler(config.model, form, folder, engine_options(config), prompts) as sampler:
         yield sampler

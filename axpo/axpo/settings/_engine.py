@@ -1,11 +1,15 @@
-"""Defines what vLLM is started with, here or in a worker of Ray, and how new weights reach what samples."""
+"""Defines what samples elsewhere is given: options of vLLM, what prompts are made with, how new weights reach it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from axpo.settings._arguments import parse_env_args
 from axpo.settings.config import TrainConfig
+from axpo.settings.model import ModelConfig
+
+if TYPE_CHECKING:
+    from axpo_agents.remote import PromptSettings
 
 
 def weight_form(config: TrainConfig) -> str:
@@ -29,3 +33,15 @@ def engine_options(config: TrainConfig) -> dict[str, Any]:
     if weight_form(config) == "lora":
         options |= {"enable_lora": True, "max_lora_rank": config.policy.lora_rank}
     return options | given
+
+
+def prompt_settings(policy: ModelConfig) -> PromptSettings:
+    """What makes prompts elsewhere those of the learner.
+
+    Raises:
+        ConfigError: `policy.template_options` are not of the form NAME=VALUE.
+    """
+    from axpo_agents.remote import PromptSettings
+
+    options = parse_env_args(policy.template_options, setting="policy.template_options")
+    return PromptSettings(template_options=tuple(options.items()), tell_images=policy.tell_images)

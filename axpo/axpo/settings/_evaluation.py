@@ -58,8 +58,8 @@ class EvalConfig:
     audit_log: Name | None = None
     """Folder in which every decision about a call is recorded (docs/audit-log.md)."""
     policy: ModelConfig = field(default_factory=ModelConfig)
-    """How the policy is loaded; of no effect with a server. A run's `template_options` hold unless others of their
-    names are given, and so does its `tell_images`."""
+    """How the policy is loaded; of a server's, `template_options` and `tell_images` alone, which make prompts. A run's
+    `template_options` hold unless others of their names are given, and so does its `tell_images`."""
 
     @property
     def is_remote(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,13 @@ import pytest
 import axpo
 from axpo import ConfigError, Silent, TrainConfig
 from axpo.distributed.ranks import Ranks
+from axpo.run._samplers import opened_sampler
+from axpo.run.environments import make_env, parse_env_args
+from axpo.run.policy_loading import load_settings
 from axpo.run.validation import check_ranks, resolved
 from axpo.settings.config import RayConfig, SamplingConfig, ServingConfig, WorkersConfig
 from axpo_agents.testing.completions_server import CompletionsServer
+from axpo_agents.tiny import tiny_folder
 from axpo_agents.transformers_policy import load_policy
 from axpo_envs.errors import EnvConfigError
 
@@ -69,6 +74,25 @@ def test_evaluations_ask_servers_with_the_weights_of_then(
     config = replace(config, sampler=server.url, max_staleness=staleness)
     axpo.train(config, display=Silent(), callbacks=(Noting(),))
     assert sampled_by == ["0", "1", "2"]
+
+
+def test_prompts_are_made_alike_wherever_they_are_sampled_from(config: TrainConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny_folder("tiny"), folder)
+    template = folder / "chat_template.jinja"
+    template.write_text("{% if brief %}Be brief. {% endif %}" + template.read_text(encoding="utf-8"), encoding="utf-8")
+    config = replace(config, model=str(folder), policy=replace(config.policy, template_options=("brief=true",)))
+    learner = load_policy(config.model, load_settings(config.policy, seed=0))
+    env = make_env(config.env, parse_env_args(config.env_args))
+    start = env.begin(env.questions.question(0))
+    with (
+        CompletionsServer(learner, quick=True) as server,
+        opened_sampler(replace(config, sampler=server.url), learner) as sampler,
+    ):
+        assert sampler is not None
+        told = sampler.encode_prompt(env, start)
+    assert told.ids == learner.encode_prompt(env, start).ids
+    assert learner.decode_turn(told.ids).startswith("Be brief. ")
 
 
 def test_servers_can_be_others_when_a_run_is_resumed(config: TrainConfig, server: CompletionsServer) -> None:
