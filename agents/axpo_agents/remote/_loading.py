@@ -17,7 +17,7 @@ from axpo_agents.remote._probe import check_seeds, check_server
 from axpo_agents.remote._rules import TokenRules
 from axpo_agents.remote._server import InferenceServer
 from axpo_agents.remote._settings import PLAIN_PROMPTS, Dialect, PromptSettings, RemoteSettings
-from axpo_agents.tiny import Tiny, tiny_folder
+from axpo_agents.tiny import tiny_folder, tiny_named
 from axpo_envs.images import ImageRef
 
 
@@ -69,7 +69,9 @@ def check_abilities(server: InferenceServer, policy: RemotePolicy) -> tuple[str,
 def load_model(name: str, prompts: PromptSettings, *, images: bool) -> RemoteModel:
     """What is known of a server's model from its checkpoint's tokenizer, chat template and image settings."""
     with no_progress_bars():
-        where = str(tiny_folder(name)) if name in tuple(Tiny) else name
+        tiny = tiny_named(name)
+        # Weights are the server's, and then the learner's: of random ones nothing but their layout is read here.
+        where = name if tiny is None else str(tiny_folder(tiny))
         checkpoint = ModelFiles(where)
         tokenizer = checkpoint.tokenizer()
         settings = checkpoint.image_settings() if images and checkpoint.shows_images else None

@@ -20,6 +20,7 @@ from axpo_envs.plumbing.web import EnvironmentKey, Retries
 
 WEIGHTS: Final = "weights"
 """Folder of a run in which weights lie that servers read."""
+_SGLANG: Final = ("sglang", "sglang-lora")
 
 
 def addresses(sampler: str) -> tuple[str, ...]:
@@ -51,6 +52,9 @@ def check_sampler(config: TrainConfig) -> None:
     urls = addresses(config.sampler)
     if urls:
         require_extra("remote", f"--sampler {config.sampler}")
+    form = config.serving.weights
+    if config.sampler == VLLM and form in _SGLANG:
+        raise ConfigError(f"serving.weights: expected reload or lora, as weights reach vLLM; got {form}")
     if config.sampler == VLLM:
         from axpo_agents.remote import require_vllm
 
@@ -58,11 +62,10 @@ def check_sampler(config: TrainConfig) -> None:
         if config.ray.address is None or not config.ray.rollouts.workers:
             require_vllm()
         engine_options(config)
-    form = config.serving.weights
     if config.sampler != LEARNER and form in ("lora", "sglang-lora") and not config.policy.lora_rank:
         raise ConfigError(f"serving.weights: {form} takes adapters, so it needs policy.lora_rank above 0")
     whole = config.sampling.top_k == 0 and config.sampling.top_p == 1.0
-    if config.sampler != LEARNER and form in ("sglang", "sglang-lora") and not whole:
+    if config.sampler != LEARNER and form in _SGLANG and not whole:
         raise ConfigError(
             "sampling: SGLang tells log-probabilities of the whole distribution, so expected top_k 0 and top_p 1; "
             f"got {config.sampling.top_k} and {config.sampling.top_p}"

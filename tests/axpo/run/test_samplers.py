@@ -95,6 +95,14 @@ def test_prompts_are_made_alike_wherever_they_are_sampled_from(config: TrainConf
     assert learner.decode_turn(told.ids).startswith("Be brief. ")
 
 
+def test_servers_may_have_other_weights_than_an_untrained_learner_begins_with(
+    config: TrainConfig, server: CompletionsServer
+) -> None:
+    config = replace(config, model="tiny-random", method="grpo", steps=1, sampler=server.url)
+    (step,) = axpo.train(config, display=Silent()).metrics
+    assert step["drift_max"] < 1e-4
+
+
 def test_servers_can_be_others_when_a_run_is_resumed(config: TrainConfig, server: CompletionsServer) -> None:
     result = axpo.train(replace(config, steps=1, sampler=server.url), display=Silent())
     with CompletionsServer(load_policy("tiny"), quick=True) as other:
@@ -115,6 +123,7 @@ def test_servers_can_be_others_when_a_run_is_resumed(config: TrainConfig, server
             {"sampler": "http://a:1", "serving": ServingConfig(weights="sglang"), "sampling": SamplingConfig(top_k=5)},
             "top_k 0 and top_p 1",
         ),
+        ({"sampler": "vllm", "serving": ServingConfig(weights="sglang")}, "expected reload or lora.*; got sglang"),
         ({"max_staleness": -1}, "max_staleness"),
     ],
 )
