@@ -18,7 +18,7 @@ from axpo.plan.machines import machine_named
 from axpo.plan.placement import Placement
 from axpo.plan.planning import Subject, make_plan
 from axpo.plan.workload import Expected
-from axpo.run._env_making import make_env, parse_env_args
+from axpo.run.environments import make_env, parse_env_args
 from axpo.run.validation import check_ranks, resolved
 from axpo.settings.config_file import read_toml
 from axpo.settings.sft import SftConfig
