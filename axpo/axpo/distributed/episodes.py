@@ -16,6 +16,11 @@ from axpo_envs.env import ToolEnv
 from axpo_envs.types import EpisodeState, Parts
 
 
+def seeded(starts: Sequence[Start]) -> list[Start]:
+    """The starts, those without a seed with that of their place among all, whoever runs them."""
+    return [start if start.seed is not None else replace(start, seed=place) for place, start in enumerate(starts)]
+
+
 class DividedSampler(Sampler):
     """A policy whose episodes are divided among processes.
 
@@ -43,9 +48,7 @@ class DividedSampler(Sampler):
             Interrupted: one of them was asked to stop.
         """
         self._prepare()
-        # A start without a seed has that of its place among all.
-        seeded = [start if start.seed is not None else replace(start, seed=place) for place, start in enumerate(starts)]
-        own = seeded[stretch(len(seeded), number=self._ranks.number, count=self._ranks.count)]
+        own = seeded(starts)[stretch(len(starts), number=self._ranks.number, count=self._ranks.count)]
         parts = self._ranks.together(lambda: run(own))
         return [outcome for part in parts for outcome in part]
 

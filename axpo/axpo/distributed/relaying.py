@@ -7,12 +7,12 @@ reach them once, and calls of tools are counted where all of them are made.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from axpo.algorithm.buffer import GroupBuffer
 from axpo.algorithm.sampling import Run
 from axpo.algorithm.types import Group
+from axpo.distributed.episodes import seeded
 from axpo.distributed.ranks import Ranks
 from axpo_agents.policy import Follower, Learner, Prefix, Sampled, Sampler, TurnSpans
 from axpo_agents.rolling import Lost, Start
@@ -51,9 +51,7 @@ class RelayedSampler(Sampler, Follower):
             PeerError: another process failed, or has gone.
             Interrupted: one of them was asked to stop.
         """
-        # A start without a seed has that of its place, as where episodes are divided.
-        seeded = [start if start.seed is not None else replace(start, seed=place) for place, start in enumerate(starts)]
-        return self._ranks.first(lambda: run(seeded))
+        return self._ranks.first(lambda: run(seeded(starts)))
 
     def stage(self, learner: Learner) -> None:
         """See `Follower`; all processes must call it."""

@@ -14,7 +14,7 @@ from axpo.plan.placement import Placement
 from axpo.plan.shape import ModelShape
 from axpo.plan.times import Times, times_of
 from axpo.plan.workload import Expected, Workload
-from axpo.run._samplers import addresses, check_sharing
+from axpo.run._samplers import addresses, check_sharing, check_weight_form
 from axpo.run.validation import resolved
 from axpo.settings._serving import LEARNER, VLLM, ServingConfig
 from axpo.settings.config import Algorithm, ConfigError, TrainConfig
@@ -119,9 +119,7 @@ def usable(config: TrainConfig) -> TrainConfig:
         ConfigError: a setting is unusable anywhere.
     """
     urls = addresses(config.sampler)
-    form = config.serving.weights
-    if form in ("lora", "sglang-lora") and not config.policy.lora_rank:
-        raise ConfigError(f"serving.weights: {form} takes adapters, so it needs policy.lora_rank above 0")
+    check_weight_form(config)
     eight_bit = config.optim.algorithm is Algorithm.ADAMW_8BIT
     here = replace(
         config,

@@ -52,9 +52,7 @@ def check_sampler(config: TrainConfig) -> None:
     urls = addresses(config.sampler)
     if urls:
         require_extra("remote", f"--sampler {config.sampler}")
-    form = config.serving.weights
-    if config.sampler == VLLM and form in _SGLANG:
-        raise ConfigError(f"serving.weights: expected reload or lora, as weights reach vLLM; got {form}")
+    check_weight_form(config)
     if config.sampler == VLLM:
         from axpo_agents.remote import require_vllm
 
@@ -62,6 +60,17 @@ def check_sampler(config: TrainConfig) -> None:
         if config.ray.address is None or not config.ray.rollouts.workers:
             require_vllm()
         engine_options(config)
+
+
+def check_weight_form(config: TrainConfig) -> None:
+    """Checks that new weights can reach the sampler as they are asked to, whatever is installed.
+
+    Raises:
+        ConfigError: they cannot, or turns cannot be trained on as they would be sampled.
+    """
+    form = config.serving.weights
+    if config.sampler == VLLM and form in _SGLANG:
+        raise ConfigError(f"serving.weights: expected reload or lora, as weights reach vLLM; got {form}")
     if config.sampler != LEARNER and form in ("lora", "sglang-lora") and not config.policy.lora_rank:
         raise ConfigError(f"serving.weights: {form} takes adapters, so it needs policy.lora_rank above 0")
     whole = config.sampling.top_k == 0 and config.sampling.top_p == 1.0

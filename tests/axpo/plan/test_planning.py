@@ -78,6 +78,7 @@ def test_64_devices_are_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[
         (("--machine", "h100", "--measure"), "measure: expected --machine here"),
         (("--gpus", "2", "--max-staleness", "1"), "max_staleness: expected 0 where 2 processes"),
         (("--gpus", "2", "--sampler", "vllm"), "sampler: expected learner, addresses of servers"),
+        (("--sampler", "vllm", "--serving.weights", "sglang"), "serving.weights: expected reload or lora"),
         (("--sampler", "http://one:8000"), "sampler_gpus: expected the devices of the servers"),
         (("--sampler-gpus", "2"), "sampler_gpus: expected 0 where no server samples"),
         (("--sampler", "ftp://one"), "sampler: expected learner, vllm, or addresses"),
