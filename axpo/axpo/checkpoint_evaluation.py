@@ -53,10 +53,10 @@ def locate_checkpoint(config: EvalConfig, *, warn: Callable[[str], None]) -> Eva
     if config.is_remote != (config.tokenizer is not None):
         wanted = "the checkpoint that the server runs" if config.is_remote else "none without a server's address"
         raise ConfigError(f"tokenizer: expected {wanted}; got {config.tokenizer}")
-    if config.is_remote:
+    if config.tokenizer is not None:
         if config.env is None:
             raise ConfigError("env: a server knows no environment, so it takes --env to say where its policy acts")
-        return _decided(config, None)
+        return _decided(config, _run_of(Path(config.tokenizer).expanduser()))
     folder, run = _newest(Path(config.checkpoint).expanduser(), warn)
     if folder.is_dir():
         config = replace(config, checkpoint=str(folder))
@@ -237,7 +237,7 @@ def _run_of(checkpoint: Path) -> TrainConfig | SftConfig | None:
     """The settings of the run that wrote a checkpoint; None where none did."""
     if is_checkpoint(checkpoint):
         return read_toml(checkpoint / CONFIG, TrainConfig)
-    if is_sft_run(checkpoint.parent):
+    if checkpoint.is_dir() and is_sft_run(checkpoint.parent):
         return read_toml(checkpoint.parent / CONFIG, SftConfig)
     return None
 

@@ -52,6 +52,21 @@ def test_a_run_brings_environment_and_limits_along(run: Path, place: str) -> Non
     assert found.policy.template_options == ("message=false", "part=2")
 
 
+def test_a_server_of_a_runs_checkpoint_is_asked_as_the_checkpoint_would_be(run: Path) -> None:
+    settings = EvalConfig(
+        checkpoint="http://127.0.0.1:9", tokenizer=str(run / "checkpoints" / "step-000002"), env="toy/Checksum-v0"
+    )
+    found = locate_checkpoint(settings, warn=pytest.fail)
+    assert (found.checkpoint, found.max_turn_tokens, found.temperature) == ("http://127.0.0.1:9", 9, 0.5)
+    assert found.policy.template_options == ("message=false", "part=2")
+
+
+def test_names_beside_a_supervised_run_are_none_of_its_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.toml").write_text(to_toml(SftConfig(max_turn_tokens=33)))
+    monkeypatch.chdir(tmp_path)
+    assert located(Path("tiny"), env="toy/Checksum-v0").max_turn_tokens != 33
+
+
 def test_a_run_names_the_checkpoints_that_it_kept(run: Path) -> None:
     last = run / "checkpoints" / "step-000002"
     shutil.copytree(last, last.with_name("step-000001"))
