@@ -19,8 +19,8 @@ class EvalConfig:
     """A run's folder (its newest checkpoint or last stage is taken), a checkpoint's folder, `tiny`, a Hugging Face id,
     or the address of a server such as `http://host:8000/v1`."""
     tokenizer: Name | None = None
-    """With a server: the checkpoint it runs, for its tokenizer and image settings (a folder or Hugging Face id), and for
-    what the run that wrote it decided."""
+    """With a server: the checkpoint it runs, for its tokenizer and image settings (a folder or Hugging Face id), and
+    for what the run that wrote it decided."""
     key_variable: Name | None = None
     """With a server: the environment variable that holds its key."""
     env: Name | None = None
