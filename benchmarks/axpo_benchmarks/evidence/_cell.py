@@ -22,9 +22,21 @@ from axpo.settings.config import TrainConfig
 from axpo.terminal.guarding import guarded
 from axpo.terminal.unfailing import say
 from axpo_agents.transformers_policy import load_policy
-from axpo_benchmarks.evidence._job import COMMITS, CPU, END, EVALUATIONS, PROBE, ROW, RUN, TRAINED, Job, read_job
+from axpo_benchmarks.evidence._job import (
+    COMMITS,
+    CPU,
+    EARLIER,
+    END,
+    EVALUATIONS,
+    PROBE,
+    ROW,
+    RUN,
+    TRAINED,
+    Job,
+    read_job,
+)
 from axpo_benchmarks.evidence.arms import START, arm_named
-from axpo_benchmarks.evidence.cells import deciding, settings_hash, settings_of, start_hash
+from axpo_benchmarks.evidence.cells import Cell, deciding, settings_hash, settings_of, start_hash
 from axpo_benchmarks.evidence.curve import curve_of
 from axpo_benchmarks.evidence.looking import HeldOutQuestions
 from axpo_benchmarks.evidence.rows import FORMAT, Row
@@ -54,9 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
 def run_cell(folder: Path) -> int:
     """Does what is left of a cell."""
     job = read_job(folder)
-    config = settings_of(job.cell, folder / RUN)
     with (folder / COMMITS).open("a", encoding="utf-8") as file:
         file.write(f"{commit()}\n")
+    asked = settings_of(job.cell, folder / RUN)
+    config = _begun_after(job, folder, asked)
     if job.until:
         config = _lasting(config)
     held_out = HeldOutQuestions(config, job.cell.looks)
@@ -67,8 +80,26 @@ def run_cell(folder: Path) -> int:
         _write_evaluation(folder, END, step, held_out.evaluate(load_policy(model)))
     if job.cell.arm == START and job.cell.looks.probe_resamples and not (folder / PROBE).is_file():
         _write(folder / PROBE, held_out.probe(load_policy(config.model)))
-    _write(folder / ROW, _row(job, folder, config))
+    _write(folder / ROW, {**_row(job, folder, asked), **_start(job.cell, config)})
     return 0
+
+
+def _begun_after(job: Job, folder: Path, config: TrainConfig) -> TrainConfig:
+    """The settings with the start of an arm that comes after another: what that one's run ended with, which is made
+    here where no other cell has made it."""
+    after = arm_named(job.cell.arm).after
+    if after is None:
+        return config
+    before = replace(job.cell, arm=after)
+    if job.begun is not None:
+        return replace(config, model=_known(job.begun / TRAINED)["checkpoint"])
+    place = folder / EARLIER
+    place.mkdir(exist_ok=True)
+    first = settings_of(before, place / RUN)
+    held_out = HeldOutQuestions(first, job.cell.looks)
+    ended = _trained(replace(job, cell=before), place, first, held_out)
+    assert ended is not None, before
+    return replace(config, model=ended["checkpoint"])
 
 
 def _lasting(config: TrainConfig) -> TrainConfig:
@@ -81,7 +112,7 @@ def _trained(job: Job, folder: Path, config: TrainConfig, held_out: HeldOutQuest
         return None
     done, run = folder / TRAINED, folder / RUN
     if not done.is_file():
-        if job.begun is not None and not run.exists():
+        if job.begun is not None and job.until and not run.exists():
             _take_over(job.begun, folder)
         watch = _Watch(job, folder, held_out)
         if (run / "config.toml").is_file():
@@ -90,8 +121,19 @@ def _trained(job: Job, folder: Path, config: TrainConfig, held_out: HeldOutQuest
             result = train(config, display=watch.display, callbacks=(watch,))
         found = {"checkpoint": str(result.checkpoint), "step": result.metrics[-1]["step"]}
         _write(done, found)
+    return _known(done)
+
+
+def _known(done: Path) -> dict[str, Any]:
     known: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
     return known
+
+
+def _start(cell: Cell, config: TrainConfig) -> dict[str, str]:
+    """What training began from, for a row."""
+    after = arm_named(cell.arm).after
+    name = "tiny" if config.model == "tiny" else Path(config.model).name
+    return {"start": f"{after} of seed {cell.seed}" if after else name, "start_hash": start_hash(config)}
 
 
 def _take_over(begun: Path, folder: Path) -> None:
@@ -204,13 +246,12 @@ def _row(job: Job, folder: Path, config: TrainConfig) -> Row:
         "family": cell.family.name,
         "point": dict(cell.family.point),
         "arm": cell.arm,
+        "after": arm.after,
         "method": None if cell.arm == START else arm.method,
         "label": arm.label,
         "seed": cell.seed,
         "asked_steps": 0 if cell.arm == START else cell.steps,
         "until": job.until,
-        "start": "tiny" if config.model == "tiny" else Path(config.model).name,
-        "start_hash": start_hash(config),
         "settings_hash": settings_hash(config),
         "settings": deciding(config),
     }

@@ -14,6 +14,8 @@ from axpo_envs.plumbing.whole_files import write_whole
 
 JOB: Final = "job.json"
 RUN: Final = "run"
+EARLIER: Final = "earlier"
+"""The folder of the run that a cell's own comes after, where no other cell has made it."""
 CPU: Final = "cpu.jsonl"
 EVALUATIONS: Final = "evaluations"
 TRAINED: Final = "trained.json"
@@ -42,7 +44,7 @@ class Job:
     """What training may spend: `rollouts`, `tokens`, `cpu_seconds`. The policy is evaluated where each is first spent,
     as `equal_rollouts` and so on, and training ends where all are; empty for the cell's steps."""
     begun: Path | None = None
-    """The folder of another cell with the first steps of this very run."""
+    """The folder of another cell with the first steps of this very run, or with the run that this one comes after."""
 
 
 _JOBS: Final = TypeAdapter(Job)

@@ -75,7 +75,8 @@ def family_section(name: str, label: str, rows: Rows) -> str:
     lines = [f"## {label}", "", f"![Training and held-out curves of {label}](figures/{name}.svg)", ""]
     heads = (*(head for head, *_ in _COLUMNS), "seeds that lost the tool", *(head for head, _ in _SPENT))
     lines += [line("", "seeds", *heads), line("---", "---", *("---" for _ in heads))]
-    arms = [arm for arm in (*_ORDER, *sorted(rows.keys() - set(_ORDER))) if arm in rows and arm != "grpo_longer"]
+    named = (*_ORDER, *sorted(rows.keys() - set(_ORDER)))
+    arms = [arm for arm in named if arm in rows and arm != "grpo_longer" and arm_named(arm).after is None]
     for arm in arms:
         cells = [mean_cell(mean_of(rows, Point(arm=arm), metric, sampling)) for _, sampling, metric in _COLUMNS]
         spent = [_spent(list(rows[arm].values()), name) for _, name in _SPENT]

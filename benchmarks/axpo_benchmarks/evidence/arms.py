@@ -13,6 +13,8 @@ START: Final = "start"
 """The arm that trains nothing: what every other one begins with."""
 REFERENCE: Final = "axpo"
 """The arm whose rollouts, tokens and time others are held to."""
+THEN: Final = "_then_"
+"""Stands in the name of an arm between the one that it comes after and its own: `grpo_then_axpo`."""
 
 
 def _as_it_is(config: TrainConfig) -> TrainConfig:
@@ -34,6 +36,8 @@ class Arm:
     longer_than: str | None = None
     """Another arm's name: this one is that arm's run of the same seed, gone on with until it has spent as many
     rollouts, tokens and processor seconds as `REFERENCE` did, and evaluated where it has spent as many of each."""
+    after: str | None = None
+    """Another arm's name: training begins, anew, from the policy that that arm's run of the same seed ended with."""
 
 
 def _minibatches(config: TrainConfig) -> TrainConfig:
@@ -81,18 +85,28 @@ TIERS: Final = (
 
 
 def arm_named(name: str) -> Arm:
-    """The arm of a name: one of this room's own, or a training method as it is.
+    """The arm of a name: one of this room's own, a training method as it is, or one of these after another.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: there is none, or it comes after one that trains nothing or ends where others did.
     """
     if name in _OWN:
         return _OWN[name]
+    if THEN in name:
+        return _after(*name.split(THEN, 1))
     try:
         method = method_named(name)
     except ConfigError as error:
         raise ConfigError(f"methods: expected {', '.join(_OWN)}, or a method ({error}); got {name!r}") from error
     return Arm(name=method.name, label=method.label, method=name)
+
+
+def _after(first: str, second: str) -> Arm:
+    before, then = arm_named(first), arm_named(second)
+    for arm in (before, then):
+        if arm.name == START or arm.longer_than or arm.after:
+            raise ConfigError(f"methods: expected two arms that train for the steps asked for; got {arm.name!r}")
+    return replace(then, name=f"{first}{THEN}{second}", label=f"{before.label}, then {then.label}", after=first)
 
 
 def tiers_of(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:

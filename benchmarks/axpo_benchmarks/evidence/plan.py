@@ -27,7 +27,7 @@ class Planned:
     needs: str | None = None
     """The identity of a cell whose row it needs."""
     begun_by: str | None = None
-    """The identity of a cell that makes its first steps."""
+    """The identity of a cell that makes its first steps, or what it begins from."""
 
 
 def plan(
@@ -57,14 +57,13 @@ def plan(
 
 def planned_cell(cell: Cell) -> Planned:
     """A cell with what it waits for."""
-    longer_than = arm_named(cell.arm).longer_than
-    if longer_than is None:
-        return Planned(cell=cell, identity=identity(cell))
+    arm = arm_named(cell.arm)
+    begun_by = arm.longer_than or arm.after
     return Planned(
         cell=cell,
         identity=identity(cell),
-        needs=identity(replace(cell, arm=REFERENCE)),
-        begun_by=identity(replace(cell, arm=longer_than)),
+        needs=identity(replace(cell, arm=REFERENCE)) if arm.longer_than else None,
+        begun_by=identity(replace(cell, arm=begun_by)) if begun_by else None,
     )
 
 
@@ -85,11 +84,12 @@ def job_of(planned: Planned, rows: Mapping[str, Row], *, out: Path, command: str
         workers: how many cells run side by side.
     """
     job = Job(cell=planned.cell, identity=planned.identity, command=command, workers=workers)
-    if planned.needs is None:
-        return job
-    until = {name: float(rows[planned.needs][name]) for name in SPENT}
     first = rows.get(planned.begun_by or "")
     folder = out / (planned.begun_by or "")
+    there = first is not None and (folder / TRAINED).is_file()
+    if planned.needs is None:
+        return replace(job, begun=folder if there else None)
+    until = {name: float(rows[planned.needs][name]) for name in SPENT}
     # A run that has spent more already cannot be looked at where it had spent as much.
-    useful = first is not None and all(first[name] < until[name] for name in SPENT)
-    return replace(job, until=until, begun=folder if useful and (folder / TRAINED).is_file() else None)
+    useful = there and all(first[name] < until[name] for name in SPENT)
+    return replace(job, until=until, begun=folder if useful else None)

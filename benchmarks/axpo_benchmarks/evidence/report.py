@@ -27,6 +27,7 @@ from axpo_benchmarks.evidence.phase import PhaseConfig, phase_plan
 from axpo_benchmarks.evidence.phase_figure import draw_phase
 from axpo_benchmarks.evidence.phase_map import PHASE, phase_points, phase_section
 from axpo_benchmarks.evidence.plan import missing, plan
+from axpo_benchmarks.evidence.recovering import recovering_section
 from axpo_benchmarks.evidence.rows import COMMITTED, Row, read_rows
 from axpo_benchmarks.evidence.tables import not_run
 from axpo_envs.plumbing.whole_files import write_whole
@@ -109,6 +110,7 @@ def run_evidence_report(config: EvidenceReportConfig) -> int:
         _INTRODUCTION,
         _READING,
         *_sections(known, rows),
+        recovering_section(known, rows),
         helplessness_section(DESK_FAMILIES, rows),
         _phase(Path(config.rows), out.parent / "figures"),
         _DECISIONS,

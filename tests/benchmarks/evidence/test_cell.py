@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from axpo.run.callbacks import Callback
 from axpo_benchmarks.evidence import _cell
 from axpo_benchmarks.evidence._cell import cpu_seconds, run_cell
-from axpo_benchmarks.evidence._job import ROW, Job, write_job
+from axpo_benchmarks.evidence._job import EARLIER, ROW, TRAINED, Job, write_job
 from axpo_benchmarks.evidence.cells import Cell, identity
 from axpo_benchmarks.evidence.rows import Row
 
@@ -87,3 +88,20 @@ def test_the_start_is_evaluated_and_not_trained(cell: Callable[..., Cell], tmp_p
     nothing = {"q": 0, "p_tool": None, "p_no_tool": 0, "resamples": 2, "right": []}
     assert row["probe"] == {"questions": 3, "samples": 8, **nothing}
     assert [one["step"] for one in row["evaluations"]] == [0, 0, 0]
+
+
+def test_an_arm_after_another_begins_with_what_that_one_ended_with_wherever_it_was_made(
+    cell: Callable[..., Cell], folder: Path, tmp_path: Path
+) -> None:
+    ended = json.loads((folder / TRAINED).read_text())
+    first = run(cell("grpo_then_axpo", steps=1), tmp_path / "made here")
+    taken = run(cell("grpo_then_axpo", steps=2), tmp_path / "taken", begun=folder)
+    assert (taken["after"], taken["method"], taken["steps"]) == ("grpo", "axpo", 2)
+    assert taken["start"] == first["start"] == "grpo of seed 0"
+    with (Path(ended["checkpoint"]) / "model.safetensors").open("rb") as weights:
+        assert taken["start_hash"] == hashlib.file_digest(weights, "sha256").hexdigest()[:12]
+    assert not (tmp_path / "taken" / EARLIER).exists()
+    here = json.loads((tmp_path / "made here" / EARLIER / TRAINED).read_text())
+    with (Path(here["checkpoint"]) / "model.safetensors").open("rb") as weights:
+        assert first["start_hash"] == hashlib.file_digest(weights, "sha256").hexdigest()[:12]
+    assert here["step"] == first["steps"] == 1

@@ -36,6 +36,29 @@ def test_an_unknown_arm_is_refused() -> None:
         arm_named("nonsense")
 
 
+@pytest.mark.parametrize(
+    "name", ["start_then_axpo", "grpo_then_start", "grpo_longer_then_axpo", "grpo_then_axpo_then_grpo"]
+)
+def test_only_arms_that_train_for_the_steps_asked_for_come_before_or_after_others(name: str) -> None:
+    with pytest.raises(ConfigError, match="expected two arms that train for the steps asked for"):
+        arm_named(name)
+
+
+def test_an_arm_after_another_takes_over_what_that_one_ended_with_where_it_is_there(
+    cell: Callable[..., Cell], row: Callable[..., Row], tmp_path: Path
+) -> None:
+    after = planned_cell(cell("grpo_then_axpo"))
+    assert (after.needs, after.begun_by) == (None, identity(cell("grpo")))
+    rows = {identity(cell("grpo")): row("grpo", 0)}
+    assert job_of(after, rows, out=tmp_path, command="", workers=1).begun is None
+    begun = tmp_path / identity(cell("grpo"))
+    begun.mkdir()
+    (begun / TRAINED).write_text("{}")
+    assert job_of(after, rows, out=tmp_path, command="", workers=1).begun == begun
+    # It is still being evaluated, or was killed before.
+    assert job_of(after, {}, out=tmp_path, command="", workers=1).begun is None
+
+
 def test_a_longer_run_spends_what_the_other_did_and_begins_with_the_shorter_one(
     cell: Callable[..., Cell], row: Callable[..., Row], tmp_path: Path
 ) -> None:
