@@ -85,11 +85,11 @@ def job_of(planned: Planned, rows: Mapping[str, Row], *, out: Path, command: str
     """
     job = Job(cell=planned.cell, identity=planned.identity, command=command, workers=workers)
     first = rows.get(planned.begun_by or "")
-    folder = out / (planned.begun_by or "")
-    there = first is not None and (folder / TRAINED).is_file()
+    made = out / (planned.begun_by or "")
+    begun = made if first is not None and (made / TRAINED).is_file() else None
     if planned.needs is None:
-        return replace(job, begun=folder if there else None)
+        return replace(job, begun=begun)
     until = {name: float(rows[planned.needs][name]) for name in SPENT}
     # A run that has spent more already cannot be looked at where it had spent as much.
-    useful = there and all(first[name] < until[name] for name in SPENT)
-    return replace(job, until=until, begun=folder if useful else None)
+    useful = first is not None and all(first[name] < until[name] for name in SPENT)
+    return replace(job, until=until, begun=begun if useful else None)
