@@ -22,7 +22,8 @@ DRAWN: Final = ("grpo", "axpo", "grpo_n16", "axpo_forced", "axpo_strata")
 """Arms that are drawn, where they have rows."""
 _COLOURS: Final = ("#d55e00", "#0072b2", "#cc79a7", "#009e73", "#e69f00")
 """Of these, told apart by people who confuse red and green, too."""
-_INK: Final = "#333333"
+INK: Final = "#333333"
+"""What axes and titles are written in."""
 
 
 def draw_family(rows: Rows, path: Path) -> bool:
@@ -47,13 +48,13 @@ def draw_family(rows: Rows, path: Path) -> bool:
             *("held-out Pass@1", "held-out Pass@1 by tokens sampled"),
         )
         for one, title in zip(axes, titles, strict=True):
-            one.set_title(title, loc="left", fontsize=9, color=_INK)
+            one.set_title(title, loc="left", fontsize=9, color=INK)
             one.set_ylim(0, 1)
             one.grid(alpha=0.25)
             one.spines[["top", "right"]].set_visible(False)
         for one in axes[:5]:
-            one.set_xlabel("training step", color=_INK)
-        axes[5].set_xlabel("tokens sampled, thousands", color=_INK)
+            one.set_xlabel("training step", color=INK)
+        axes[5].set_xlabel("tokens sampled, thousands", color=INK)
         figure.legend(loc="outside upper center", ncols=len(arms), frameon=False)
         write_svg(figure, path)
     return True
@@ -71,7 +72,7 @@ def write_svg(figure: Figure, path: Path) -> None:
 def _curve(axes: Axes, rows: Sequence[Row], metric: str, colour: str, arm: str | None = None) -> None:
     """Every seed thin, their mean thick."""
     curves = [(row["curve"]["step"], row["curve"][metric]) for row in rows]
-    _lines(axes, curves, colour, None if arm is None else arm_named(arm).label)
+    draw_lines(axes, curves, colour, None if arm is None else arm_named(arm).label)
 
 
 def _marks(axes: Axes, rows: Sequence[Row], across: str, colour: str) -> None:
@@ -80,13 +81,16 @@ def _marks(axes: Axes, rows: Sequence[Row], across: str, colour: str) -> None:
         steps = [mark["step"] for mark in row["marks"]]
         where = steps if across == "step" else [_spent(row, step) for step in steps]
         curves.append((where, [mark["pass1"] for mark in row["marks"]]))
-    _lines(axes, curves, colour, None)
+    draw_lines(axes, curves, colour, None)
 
 
-def _lines(axes: Axes, curves: Sequence[tuple[Sequence[Any], Sequence[Any]]], colour: str, label: str | None) -> None:
+def draw_lines(
+    axes: Axes, curves: Sequence[tuple[Sequence[Any], Sequence[Any]]], colour: str, label: str | None
+) -> None:
+    """Every curve (places across, values or None) thin, and their mean, to where the shortest ends, thick."""
     for across, up in curves:
         axes.plot(across, [float("nan") if value is None else value for value in up], color=colour, lw=0.6, alpha=0.35)
-    length = min(len(across) for across, _ in curves)
+    length = min((len(across) for across, _ in curves), default=0)
     where = [fmean(across[place] for across, _ in curves) for place in range(length)]
     axes.plot(where, [_mean([up[place] for _, up in curves]) for place in range(length)], color=colour, label=label)
 

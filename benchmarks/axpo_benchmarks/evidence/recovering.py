@@ -23,7 +23,7 @@ the tool-attempt rate of the family's start. What it began with is from 200 held
 ended with from the full evaluation."""
 
 
-def recovering_section(families: Sequence[Family], rows: Sequence[Row]) -> str:
+def recovering_section(families: Sequence[Family], rows: Sequence[Row], *, picture: str | None = None) -> str:
     """The arms of each family that came after another, by what they began and ended with; empty where none was run."""
     parts = []
     for family in families:
@@ -31,7 +31,8 @@ def recovering_section(families: Sequence[Family], rows: Sequence[Row]) -> str:
         arms = sorted((arm for arm in found if arm_named(arm).after), key=lambda arm: (arm_named(arm).after, arm))
         if arms:
             parts.append("\n".join(_table(family, found, arms)))
-    return "\n\n".join([_INTRODUCTION, *parts]) if parts else ""
+    shown = [f"![Tool-attempt rate before and after]({picture})"] if picture else []
+    return "\n\n".join([_INTRODUCTION, *shown, *parts]) if parts else ""
 
 
 def _table(family: Family, rows: Rows, arms: Sequence[str]) -> Iterator[str]:

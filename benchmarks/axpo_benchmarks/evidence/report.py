@@ -28,6 +28,7 @@ from axpo_benchmarks.evidence.phase_figure import draw_phase
 from axpo_benchmarks.evidence.phase_map import PHASE, phase_points, phase_section
 from axpo_benchmarks.evidence.plan import missing, plan
 from axpo_benchmarks.evidence.recovering import recovering_section
+from axpo_benchmarks.evidence.recovering_figure import draw_recovering
 from axpo_benchmarks.evidence.rows import COMMITTED, Row, read_rows
 from axpo_benchmarks.evidence.tables import not_run
 from axpo_envs.plumbing.whole_files import write_whole
@@ -47,11 +48,13 @@ is not shown by it."""
 
 _READING: Final = """\
 How to read it: every arm of a family starts from the same weights and is asked the same training questions with the
-same seed, so differences are paired by seed. Intervals are 95 % over seeds (Student's t), or over questions where
-that is said. The p-value is that of the two-sided sign-flip test over seeds; with n seeds it cannot be below 2 / 2^n
-(5 seeds: 0.0625, 8 seeds: 0.0078), and none is corrected for the number of comparisons on this page. An ordering
-*holds* where the interval lies beyond zero, *the reverse holds* where it lies beyond zero on the other side, and is
-*open* otherwise. d is the mean difference over the standard deviation of the differences."""
+same seed, so differences are paired by seed. Rows of several processors stand beside each other: these round
+differently, which training makes grow, so that a seed shares its questions across processors, not its path.
+Intervals are 95 % over seeds (Student's t), or over questions where that is said. The p-value is that of the
+two-sided sign-flip test over seeds; with n seeds it cannot be below 2 / 2^n (5 seeds: 0.0625, 8 seeds: 0.0078), and
+none is corrected for the number of comparisons on this page. An ordering *holds* where the interval lies beyond
+zero, *the reverse holds* where it lies beyond zero on the other side, and is *open* otherwise. d is the mean
+difference over the standard deviation of the differences."""
 
 _DECISIONS: Final = """\
 ## In which order things were decided
@@ -110,7 +113,7 @@ def run_evidence_report(config: EvidenceReportConfig) -> int:
         _INTRODUCTION,
         _READING,
         *_sections(known, rows),
-        recovering_section(known, rows),
+        _recovering(known, rows, out.parent / "figures"),
         helplessness_section(DESK_FAMILIES, rows),
         _phase(Path(config.rows), out.parent / "figures"),
         _DECISIONS,
@@ -120,6 +123,14 @@ def run_evidence_report(config: EvidenceReportConfig) -> int:
     write_whole(out, ("\n\n".join(section for section in sections if section) + "\n").encode())
     tell(f"report   {out}")
     return 0
+
+
+def _recovering(families: Sequence[Family], rows: Sequence[Row], figures: Path) -> str:
+    """What came after policies that have given their tools up, where rows of it are there."""
+    drawn = draw_recovering(
+        {family.label: by_arm(rows, family.name) for family in families}, figures / "recovering.svg"
+    )
+    return recovering_section(families, rows, picture="figures/recovering.svg" if drawn else None)
 
 
 def _phase(folder: Path, figures: Path) -> str:
