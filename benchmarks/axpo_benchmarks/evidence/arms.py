@@ -60,6 +60,7 @@ _OWN: Final = {
         Arm(name="grpo_mb4", label="GRPO, 4 mini-batches", method="grpo", change=_minibatches),
         Arm(name="axpo_mb4", label="AXPO, 4 mini-batches", method="axpo", change=_minibatches),
         Arm(name="axpo_sequence_mean", label="AXPO, mean over stretches", method="axpo", change=_sequence_mean),
+        Arm(name="grpo_full_kl", label="GRPO, KL of dead groups too", method="grpo", change=_full_kl),
         Arm(name="axpo_full_kl", label="AXPO, KL of dead groups too", method="axpo", change=_full_kl),
     )
 }
@@ -79,7 +80,7 @@ TIERS: Final = (
     ),
     ("axpo_strata", "axpo_contrast", "axpo_forced", "axpo_graded", "axpo_value", "axpo_either"),
     ("tool_penalty", "tool_bonus", "cispo", "arpo", "rltf", "dapo", "gspo", "dr_grpo", "pixel_reasoner"),
-    ("axpo_sequence_mean", "axpo_full_kl"),
+    ("axpo_sequence_mean", "axpo_full_kl", "grpo_full_kl"),
 )
 """What runs first stands first; the arms of a tier take turns, seed by seed."""
 

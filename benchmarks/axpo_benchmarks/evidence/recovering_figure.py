@@ -29,7 +29,7 @@ def draw_recovering(families: Mapping[str, Rows], path: Path) -> bool:
         return False
     arms = sorted({arm for rows in shown.values() for arm in rows if arm_named(arm).after})
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "axpo", "font.size": 8.5}):
-        figure = Figure(figsize=(3.4 * len(shown), 3.0), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(max(6.8, 3.4 * len(shown)), 3.0), layout="constrained", facecolor="white")
         for place, (label, rows) in enumerate(shown.items(), start=1):
             axes = figure.add_subplot(1, len(shown), place)
             _panel(axes, rows, arms, named=place == 1)
