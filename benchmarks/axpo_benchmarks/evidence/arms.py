@@ -78,7 +78,7 @@ TIERS: Final = (
         "axpo_no_tool",
         "axpo_prefix_credit_only",
     ),
-    ("axpo_strata", "axpo_contrast", "axpo_forced", "axpo_graded", "axpo_value", "axpo_either"),
+    ("axpo_strata", "axpo_contrast", "axpo_forced", "axpo_idle", "axpo_graded", "axpo_value", "axpo_either"),
     ("tool_penalty", "tool_bonus", "cispo", "arpo", "rltf", "dapo", "gspo", "dr_grpo", "pixel_reasoner"),
     ("axpo_sequence_mean", "axpo_full_kl", "grpo_full_kl"),
 )

@@ -16,6 +16,7 @@ from axpo.algorithm.advantages import compute_advantages
 from axpo.algorithm.batching import build_batch
 from axpo.algorithm.methods import method_named
 from axpo.algorithm.methods.axpo_forced import forced_points
+from axpo.algorithm.methods.axpo_idle import idle_points
 from axpo.algorithm.step import Training, train_step
 from axpo.algorithm.types import Branch, BranchPoint, Group
 from axpo.settings.config import (
@@ -104,6 +105,27 @@ def test_calls_are_forced_where_nobody_called_and_least_confident_answers_come_f
     assert found(triggered, sure, unsure, solved) == [(2, 1, 0, 3)]
 
 
+def test_idle_failures_act_where_few_called_first_and_one_a_question_before_a_second(toy: SimpleNamespace) -> None:
+    def group(*rollouts: tuple[str, float, float]) -> Group:
+        made = tuple(toy.rollout(text, reward=reward, probability=p) for text, reward, p in rollouts)
+        return Group(question=toy.question(), rollouts=made)
+
+    acted = group((TOOL, 1.0, 0.1), (GUESS, 0.0, 0.1), (GUESS, 1.0, 0.1), (GUESS, 1.0, 0.1))
+    idle = group((GUESS, 0.0, 0.9), (GUESS, 0.0, 0.3), (GUESS, 1.0, 0.1), (GUESS, 0.0, 0.6))
+    solved = group(*[(GUESS, 1.0, 0.1)] * 4)
+    config = TrainConfig(selection=SelectionConfig(budget=1.0, continuations=2))
+
+    def found(*groups: Group, budget: float = 1.0) -> list[tuple[int, int, int, int]]:
+        settings = replace(config, selection=replace(config.selection, budget=budget))
+        return [(p.group, p.rollout, p.turn, p.token) for p in idle_points(groups, settings)]
+
+    assert found(acted, idle, solved) == [(1, 1, 0, 3), (0, 1, 0, 3), (1, 3, 0, 3), (1, 0, 0, 3)]
+    assert found(acted, idle, solved, budget=0.34) == [(1, 1, 0, 3), (0, 1, 0, 3)]
+    # Of the two prefixes a triggered group takes one.
+    triggered = group((TOOL, 0.0, 0.1), *[(GUESS, 1.0, 0.1)] * 3)
+    assert found(triggered, idle, solved, budget=0.34) == [(1, 1, 0, 3)]
+
+
 def test_a_policy_that_cannot_write_calls_is_refused(toy: SimpleNamespace) -> None:
     policy = toy.Policy(lambda text, rng: "x")
     with pytest.raises(ConfigError, match="ToyPolicy"):
@@ -120,10 +142,11 @@ def test_the_opening_is_that_of_the_models_own_format(tmp_path: Path) -> None:
     assert opening_behind(policy, tuple(policy.encode_turn("I look first. ")), "zoom") is None
 
 
-def test_a_step_forces_calls_with_the_probability_that_they_have(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["axpo_forced", "axpo_idle"])
+def test_a_step_forces_calls_with_the_probability_that_they_have(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     toy_env: Any = __import__("toy_env")
-    config = toy_env.toy_config(Path("unused"), steps=1, method="axpo_forced")
+    config = toy_env.toy_config(Path("unused"), steps=1, method=method)
     sampling = SamplingConfig(questions=4, group_size=4, max_turn_tokens=16)
     config = replace(
         config,
@@ -147,4 +170,4 @@ def test_a_step_forces_calls_with_the_probability_that_they_have(monkeypatch: py
                 (scored,) = before.logprobs([continuation.sequence()])
             assert scored[point.token : turn.cut].tolist() == pytest.approx(point.added_logprobs, abs=1e-4)
     assert outcome.discarded_tokens == 0
-    assert method_named("axpo_forced").select is method_named("axpo").select
+    assert method_named(method).select is method_named("axpo").select

@@ -15,6 +15,7 @@ from axpo.algorithm.methods.axpo_contrast import AXPO_CONTRAST
 from axpo.algorithm.methods.axpo_either import AXPO_EITHER
 from axpo.algorithm.methods.axpo_forced import AXPO_FORCED
 from axpo.algorithm.methods.axpo_graded import AXPO_GRADED
+from axpo.algorithm.methods.axpo_idle import AXPO_IDLE
 from axpo.algorithm.methods.axpo_replay import AXPO_REPLAY
 from axpo.algorithm.methods.axpo_strata import AXPO_STRATA
 from axpo.algorithm.methods.axpo_value import AXPO_VALUE
@@ -136,6 +137,15 @@ def _imported(name: str) -> Method:
 
 
 _RIVALS: Final = (TOOL_PENALTY, TOOL_BONUS, PIXEL_REASONER, CISPO, ARPO, RLTF, DAPO, GSPO, DR_GRPO)
-_CANDIDATES: Final = (AXPO_STRATA, AXPO_CONTRAST, AXPO_FORCED, AXPO_REPLAY, AXPO_GRADED, AXPO_VALUE, AXPO_EITHER)
+_CANDIDATES: Final = (
+    AXPO_STRATA,
+    AXPO_CONTRAST,
+    AXPO_FORCED,
+    AXPO_IDLE,
+    AXPO_REPLAY,
+    AXPO_GRADED,
+    AXPO_VALUE,
+    AXPO_EITHER,
+)
 for _method in (GRPO, AXPO, *ABLATIONS, *_RIVALS, *_CANDIDATES):
     register_method(_method)

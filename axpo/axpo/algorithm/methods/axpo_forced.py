@@ -16,8 +16,6 @@ def forced_points(groups: tuple[Group, ...], config: TrainConfig) -> tuple[Branc
     """One failed rollout of every question on which no rollout called a tool, cut behind its thinking; the least
     confident answers first, as many as AXPO leaves of its budget."""
     threshold = config.success_threshold
-    spent = select_prefixes(groups, config.selection, seed=0, success_threshold=threshold)
-    left = continuations_left(groups, config.selection) // config.selection.continuations - len(spent)
     points = []
     for index, group in enumerate(groups):
         if any(rollout.used_tool for rollout in group.rollouts):
@@ -26,7 +24,13 @@ def forced_points(groups: tuple[Group, ...], config: TrainConfig) -> tuple[Branc
         places = [answer_point(index, group, number, config.selection) for number in failed]
         found = [place for place in places if place is not None]
         points += sorted(found, key=lambda point: point.confidence)[:1]
-    return tuple(sorted(points, key=lambda point: (point.confidence, point.group))[: max(left, 0)])
+    return tuple(sorted(points, key=lambda point: (point.confidence, point.group))[: prefixes_left(groups, config)])
+
+
+def prefixes_left(groups: tuple[Group, ...], config: TrainConfig) -> int:
+    """How many prefixes the budget has beside those that AXPO is going to select."""
+    spent = select_prefixes(groups, config.selection, seed=0, success_threshold=config.success_threshold)
+    return max(0, continuations_left(groups, config.selection) // config.selection.continuations - len(spent))
 
 
 def _force(rounds: Rounds) -> tuple[Group, ...]:
