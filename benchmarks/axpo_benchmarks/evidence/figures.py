@@ -18,7 +18,7 @@ from axpo_benchmarks.evidence.comparing import Rows
 from axpo_benchmarks.evidence.rows import Row
 from axpo_envs.plumbing.whole_files import write_whole
 
-DRAWN: Final = ("grpo", "axpo", "grpo_n16", "axpo_forced", "axpo_strata")
+DRAWN: Final = ("grpo", "axpo", "axpo_forced", "axpo_idle", "grpo_n16")
 """Arms that are drawn, where they have rows."""
 _COLOURS: Final = ("#d55e00", "#0072b2", "#cc79a7", "#009e73", "#e69f00")
 """Of these, told apart by people who confuse red and green, too."""

@@ -21,7 +21,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "tool_attempt_rate": "tool-attempt rate",
 }
 """The metrics that are told, and their heads."""
-ARMS: Final = (START, "grpo", "axpo")
+ARMS: Final = (START, "grpo", "axpo", "axpo_idle")
 """The arms that are told, in order."""
 _INTRODUCTION: Final = """\
 ## Does keeping a tool in use make it used where it must not be?
