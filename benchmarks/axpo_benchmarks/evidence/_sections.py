@@ -11,11 +11,11 @@ from axpo.diagnostics.estimates import Estimate
 from axpo_benchmarks.evidence.arms import START, TIERS, arm_named
 from axpo_benchmarks.evidence.claims import CLAIMS, VERDICTS, Claim
 from axpo_benchmarks.evidence.comparing import (
-    EQUAL,
     Point,
     Rows,
     curve_mean,
     difference,
+    equal_work,
     family_mean_difference,
     mean_of,
     question_difference,
@@ -30,6 +30,8 @@ from axpo_benchmarks.evidence.statistics import Paired
 _ORDER: Final = tuple(name for tier in TIERS for name in tier)
 _AXPO: Final = Point(arm="axpo")
 _GRPO: Final = Point(arm="grpo")
+_COMPARED: Final = ((_AXPO, _GRPO), (Point(arm="axpo_idle"), _AXPO))
+"""The arms whose work is made equal, the one and the one that is gone on with."""
 _COLUMNS: Final = (
     ("Pass@1", SAMPLED, "pass1"),
     ("Pass@4", SAMPLED, "pass4"),
@@ -76,7 +78,7 @@ def family_section(name: str, label: str, rows: Rows) -> str:
     heads = (*(head for head, *_ in _COLUMNS), "seeds that lost the tool", *(head for head, _ in _SPENT))
     lines += [line("", "seeds", *heads), line("---", "---", *("---" for _ in heads))]
     named = (*_ORDER, *sorted(rows.keys() - set(_ORDER)))
-    arms = [arm for arm in named if arm in rows and arm != "grpo_longer" and arm_named(arm).after is None]
+    arms = [arm for arm in named if arm in rows and not (arm_named(arm).longer_than or arm_named(arm).after)]
     for arm in arms:
         cells = [mean_cell(mean_of(rows, Point(arm=arm), metric, sampling)) for _, sampling, metric in _COLUMNS]
         spent = [_spent(list(rows[arm].values()), name) for _, name in _SPENT]
@@ -127,15 +129,22 @@ def _differences(rows: Rows, arms: Sequence[str]) -> Iterator[str]:
         yield line(arm_named(arm).label, str(len(rows[arm])), *cells)
 
 
-def equal_section(rows: Rows) -> str:
-    """AXPO less GRPO where both have spent the same."""
+def equal_sections(rows: Rows) -> Iterator[str]:
+    """One arm less another where both have spent the same: AXPO and GRPO, and ours and AXPO where it was run."""
+    for one, other in _COMPARED:
+        if one == _AXPO or one.arm in rows:
+            yield _equal_section(rows, one, other)
+
+
+def _equal_section(rows: Rows, one: Point, other: Point) -> str:
+    name_of = {point: arm_named(point.arm).label for point in (one, other)}
     lines = [
-        "### AXPO less GRPO at equal work",
+        f"### {name_of[one]} less {name_of[other]} at equal work",
         "",
         line(
             "equal",
             "seeds",
-            "GRPO's steps",
+            f"{name_of[other]}'s steps",
             "Pass@1",
             "over questions",
             "p (floor)",
@@ -145,13 +154,13 @@ def equal_section(rows: Rows) -> str:
         ),
         line(*["---"] * 9),
     ]
-    for name, point in EQUAL.items():
-        found = difference(rows, _AXPO, point, "pass1")
+    for name, point in equal_work(other.arm).items():
+        found = difference(rows, one, point, "pass1")
         if found is None:
             lines.append(line(name, "not run", *[""] * 7))
             continue
-        questions = question_difference(rows, _AXPO, point)
-        others = [signed_cell(difference(rows, _AXPO, point, metric)) for metric in ("pass4", "tool_attempt_rate")]
+        questions = question_difference(rows, one, point)
+        others = [signed_cell(difference(rows, one, point, metric)) for metric in ("pass4", "tool_attempt_rate")]
         p = f"{found.p:.3g} ({found.floor:.3g})"
         cells = (_steps(rows, point), signed_cell(found), _interval(questions), p, _d(found), *others)
         lines.append(line(name, str(found.n), *cells))
@@ -166,6 +175,8 @@ def dynamics_section(rows: Rows) -> str:
         ("all-wrong after", "all_wrong_after_resampling"),
         ("flipped", "flipped_subgroups"),
         ("recovery rate", "recovery_rate"),
+        ("prefixes a step", "selected_prefixes"),
+        ("continuations right", "continuation_pass1"),
         ("dead groups", "dead_groups"),
     )
     heads = [f"{head}, {when}" for head, _ in columns for when in (f"to {_EARLY}", "behind")]
@@ -177,7 +188,7 @@ def dynamics_section(rows: Rows) -> str:
         line("", *heads),
         line("---", *("---" for _ in heads)),
     ]
-    for arm in [arm for arm in _ORDER if arm in rows and arm not in (START, "grpo_longer")]:
+    for arm in [arm for arm in _ORDER if arm in rows and arm != START and not arm_named(arm).longer_than]:
         found = list(rows[arm].values())
         cells = [
             _over(found, metric, first, last) for _, metric in columns for first, last in ((0, _EARLY), (_EARLY, None))

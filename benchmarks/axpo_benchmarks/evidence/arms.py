@@ -11,8 +11,6 @@ from axpo.settings.config import Aggregation, ConfigError, TrainConfig
 
 START: Final = "start"
 """The arm that trains nothing: what every other one begins with."""
-REFERENCE: Final = "axpo"
-"""The arm whose rollouts, tokens and time others are held to."""
 THEN: Final = "_then_"
 """Stands in the name of an arm between the one that it comes after and its own: `grpo_then_axpo`."""
 
@@ -35,7 +33,9 @@ class Arm:
     """What differs from the family's settings beside the method."""
     longer_than: str | None = None
     """Another arm's name: this one is that arm's run of the same seed, gone on with until it has spent as many
-    rollouts, tokens and processor seconds as `REFERENCE` did, and evaluated where it has spent as many of each."""
+    rollouts, tokens and processor seconds as `as_much_as` did, and evaluated where it has spent as many of each."""
+    as_much_as: str = "axpo"
+    """The arm whose rollouts, tokens and time that are."""
     after: str | None = None
     """Another arm's name: training begins, anew, from the policy that that arm's run of the same seed ended with."""
 
@@ -57,6 +57,7 @@ _OWN: Final = {
     for arm in (
         Arm(name=START, label="start", method="grpo"),
         Arm(name="grpo_longer", label="GRPO, for longer", method="grpo", longer_than="grpo"),
+        Arm(name="axpo_longer", label="AXPO, for longer", method="axpo", longer_than="axpo", as_much_as="axpo_idle"),
         Arm(name="grpo_mb4", label="GRPO, 4 mini-batches", method="grpo", change=_minibatches),
         Arm(name="axpo_mb4", label="AXPO, 4 mini-batches", method="axpo", change=_minibatches),
         Arm(name="axpo_sequence_mean", label="AXPO, mean over stretches", method="axpo", change=_sequence_mean),
@@ -79,6 +80,7 @@ TIERS: Final = (
         "axpo_prefix_credit_only",
     ),
     ("axpo_strata", "axpo_contrast", "axpo_forced", "axpo_idle", "axpo_graded", "axpo_value", "axpo_either"),
+    ("axpo_longer",),
     ("tool_penalty", "tool_bonus", "cispo", "arpo", "rltf", "dapo", "gspo", "dr_grpo", "pixel_reasoner"),
     ("axpo_sequence_mean", "axpo_full_kl", "grpo_full_kl"),
 )

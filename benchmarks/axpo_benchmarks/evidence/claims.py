@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from axpo_benchmarks.evidence.comparing import EQUAL, Point
+from axpo_benchmarks.evidence.comparing import Point, equal_work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,7 @@ class Claim:
 
 _AXPO: Final = Point(arm="axpo")
 _GRPO: Final = Point(arm="grpo")
+_EQUAL: Final = equal_work("grpo")
 
 
 def _ablation(arm: str, text: str, paper: str) -> Claim:
@@ -46,9 +47,9 @@ CLAIMS: Final = (
         less=_AXPO,
         metric="all_wrong_tool_subgroups",
     ),
-    Claim(text="AXPO beats GRPO with as many rollouts", more=_AXPO, less=EQUAL["rollouts"]),
-    Claim(text="AXPO beats GRPO with as many tokens", more=_AXPO, less=EQUAL["tokens"]),
-    Claim(text="AXPO beats GRPO with as much processor time", more=_AXPO, less=EQUAL["processor time"]),
+    Claim(text="AXPO beats GRPO with as many rollouts", more=_AXPO, less=_EQUAL["rollouts"]),
+    Claim(text="AXPO beats GRPO with as many tokens", more=_AXPO, less=_EQUAL["tokens"]),
+    Claim(text="AXPO beats GRPO with as much processor time", more=_AXPO, less=_EQUAL["processor time"]),
     Claim(text="AXPO beats GRPO with 10 rollouts per question", more=_AXPO, less=Point(arm="grpo_n10")),
     Claim(text="AXPO beats GRPO with twice the rollouts", more=_AXPO, less=Point(arm="grpo_n16"), paper="53.9 / 52.4"),
     _ablation("axpo_no_prefix_credit", "without prefix credit", "51.4"),

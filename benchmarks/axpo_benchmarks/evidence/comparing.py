@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from axpo.diagnostics.estimates import Estimate
 from axpo_benchmarks.evidence._job import END
@@ -26,13 +25,11 @@ class Point:
     """Which of its evaluations: `end`, or `equal_tokens` and the like."""
 
 
-EQUAL: Final = {
-    "steps": Point(arm="grpo"),
-    "rollouts": Point(arm="grpo_longer", at="equal_rollouts"),
-    "tokens": Point(arm="grpo_longer", at="equal_tokens"),
-    "processor time": Point(arm="grpo_longer", at="equal_cpu_seconds"),
-}
-"""What AXPO and GRPO can be equal in, and where GRPO is then."""
+def equal_work(arm: str) -> Mapping[str, Point]:
+    """Where an arm is when it has spent as much as another one, by what is equal: after as many steps, and along its
+    longer run."""
+    spent = {"rollouts": "equal_rollouts", "tokens": "equal_tokens", "processor time": "equal_cpu_seconds"}
+    return {"steps": Point(arm=arm)} | {name: Point(arm=f"{arm}_longer", at=at) for name, at in spent.items()}
 
 
 def by_arm(rows: Iterable[Row], family: str) -> Rows:

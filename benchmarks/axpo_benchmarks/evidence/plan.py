@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from axpo_benchmarks.evidence._job import TRAINED, Job
-from axpo_benchmarks.evidence.arms import REFERENCE, START, arm_named, tiers_of
+from axpo_benchmarks.evidence.arms import START, arm_named, tiers_of
 from axpo_benchmarks.evidence.cells import FULL, Cell, Looks, identity
 from axpo_benchmarks.evidence.families import Family
 from axpo_benchmarks.evidence.rows import Row
@@ -62,7 +62,7 @@ def planned_cell(cell: Cell) -> Planned:
     return Planned(
         cell=cell,
         identity=identity(cell),
-        needs=identity(replace(cell, arm=REFERENCE)) if arm.longer_than else None,
+        needs=identity(replace(cell, arm=arm.as_much_as)) if arm.longer_than else None,
         begun_by=identity(replace(cell, arm=begun_by)) if begun_by else None,
     )
 

@@ -13,7 +13,7 @@ from axpo.settings.values import Count, Name
 from axpo.terminal.unfailing import tell
 from axpo_benchmarks.evidence._sections import (
     dynamics_section,
-    equal_section,
+    equal_sections,
     family_section,
     means_section,
     orderings_section,
@@ -155,5 +155,5 @@ def _sections(families: Sequence[Family], rows: Sequence[Row]) -> Iterator[str]:
         yield means_section(found)
     for name, arms in found.items():
         yield family_section(name, labels[name], arms)
-        yield equal_section(arms)
+        yield from equal_sections(arms)
         yield dynamics_section(arms)
