@@ -19,7 +19,7 @@ from typing import Final
 
 from axpo.run.validation import TINY_LR
 from axpo.settings.config_file import checked
-from axpo.settings.values import Count, Positive, Probability
+from axpo.settings.values import Count, Name, Positive, Probability
 from axpo.terminal.unfailing import say, tell
 from axpo_benchmarks.evidence.arms import START
 from axpo_benchmarks.evidence.cells import Cell, Looks
@@ -31,7 +31,7 @@ from axpo_benchmarks.evidence.pool import Place, Pool
 from axpo_benchmarks.evidence.rows import read_rows
 
 ARMS: Final = ("grpo", "axpo")
-"""What is compared at every point."""
+"""What is compared at every point, by default."""
 LOOKS: Final = Looks(
     questions=200,
     samples=4,
@@ -47,7 +47,7 @@ LOOKS: Final = Looks(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseConfig:
-    """Train GRPO and AXPO at many strengths of guessing and acting, and draw where which does what.
+    """Train GRPO and AXPO (or other methods) at many strengths of guessing and acting, and draw where which does what.
 
     Cells resume and are kept as rows as those of `axpo-bench evidence`.
     """
@@ -56,6 +56,8 @@ class PhaseConfig:
     """How often guessing may succeed."""
     character_sizes: tuple[Positive, ...] = (0.94, 0.88, 0.82, 0.76)
     """Sizes of characters, with which acting succeeds less and less often at the start."""
+    methods: tuple[Name, ...] = ARMS
+    """Arms by name, as those of `axpo-bench evidence`; others than GRPO and AXPO are told of beside the diagram."""
     rates: tuple[Positive, ...] = (1.0, 0.5, 2.0)
     """Learning rates, as multiples of the default."""
     seeds: Count = 3
@@ -113,7 +115,7 @@ def phase_plan(config: PhaseConfig) -> tuple[Planned, ...]:
     for rate in config.rates:
         for seed in range(config.seeds):
             for family in _families(config.guess_rates, config.character_sizes, rate):
-                arms = (START, *ARMS) if seed == 0 and rate == config.rates[0] else ARMS
+                arms = (START, *config.methods) if seed == 0 and rate == config.rates[0] else config.methods
                 for arm in arms:
                     planned.append(
                         planned_cell(Cell(family=family, arm=arm, seed=seed, steps=config.steps, looks=LOOKS))

@@ -8,7 +8,7 @@ from statistics import fmean, median_high
 from typing import Final
 
 from axpo.diagnostics.estimates import pass_at_k
-from axpo_benchmarks.evidence.arms import START
+from axpo_benchmarks.evidence.arms import START, arm_named
 from axpo_benchmarks.evidence.comparing import Point, values
 from axpo_benchmarks.evidence.plan import Planned, missing
 from axpo_benchmarks.evidence.rows import Row
@@ -16,6 +16,8 @@ from axpo_benchmarks.evidence.rows import Row
 PHASE: Final = "phase-lr"
 """What the families of the diagram are called; the learning rate follows, as a multiple of the default."""
 
+COMPARED: Final = ("grpo", "axpo")
+"""The arms that the diagram is about."""
 COLLAPSED: Final = 0.5
 """GRPO has collapsed where its tool-attempt rate ends below this share of the start's."""
 DIPPED: Final = 0.75
@@ -117,6 +119,7 @@ def phase_section(points: Sequence[PhasePoint], *, picture: str) -> str:
         _RULES,
         f"![The phase diagram]({picture})",
         *_tables(points),
+        *_others(points),
         *_proposition(points),
     ]
     left = sum(point.left for point in points)
@@ -163,6 +166,27 @@ def _cell(point: PhasePoint) -> str:
     if point.effect is None:
         return point.state
     return f"{point.state}; {point.effect}: {fmean(point.gains):+.2f} ({len(point.gains)})"
+
+
+def _others(points: Sequence[PhasePoint]) -> Iterator[str]:
+    """What further arms came to, beside GRPO and AXPO, where they were run."""
+    arms = [arm for arm in dict.fromkeys(arm for point in points for arm in point.arms) if arm not in COMPARED]
+    if not arms:
+        return
+    shown = (*COMPARED, *arms)
+    heads = ("guessing", "characters", "learning rate", *(arm_named(arm).label for arm in shown))
+    lines = ["Pass@1 (tool-attempt rate), mean of the seeds that were run:", "", _line(*heads)]
+    lines.append(_line(*["---"] * len(heads)))
+    for point in points:
+        if any(arm in point.arms for arm in arms):
+            where = (f"{value:g}" for value in (point.guess_rate, point.character_size, point.rate))
+            lines.append(_line(*where, *(_ended(point, arm) for arm in shown)))
+    yield "\n".join(lines)
+
+
+def _ended(point: PhasePoint, arm: str) -> str:
+    right, calls = point.rates(arm, "pass1"), point.rates(arm, "tool_attempt_rate")
+    return f"{fmean(right):.2f} ({fmean(calls):.2f})" if right and calls else "not run"
 
 
 def _proposition(points: Sequence[PhasePoint]) -> Iterator[str]:

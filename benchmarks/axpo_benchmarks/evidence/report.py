@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,13 +19,14 @@ from axpo_benchmarks.evidence._sections import (
     orderings_section,
     provenance_section,
 )
+from axpo_benchmarks.evidence.arms import START
 from axpo_benchmarks.evidence.comparing import by_arm
 from axpo_benchmarks.evidence.families import DESK_FAMILIES, FAMILIES, Family, family_named
 from axpo_benchmarks.evidence.figures import draw_family
 from axpo_benchmarks.evidence.helplessness import helplessness_section
 from axpo_benchmarks.evidence.phase import PhaseConfig, phase_plan
 from axpo_benchmarks.evidence.phase_figure import draw_phase
-from axpo_benchmarks.evidence.phase_map import PHASE, phase_points, phase_section
+from axpo_benchmarks.evidence.phase_map import COMPARED, PHASE, PhasePoint, phase_points, phase_section
 from axpo_benchmarks.evidence.plan import missing, plan
 from axpo_benchmarks.evidence.recovering import recovering_section
 from axpo_benchmarks.evidence.recovering_figure import draw_recovering
@@ -139,9 +140,17 @@ def _phase(folder: Path, figures: Path) -> str:
     found = {row["asked_steps"] for row in rows if row["family"].startswith(PHASE) and row["asked_steps"]}
     if not found:
         return "## Where guessing and acting decide what happens\n\nThe phase diagram (`axpo-bench phase`) was not run."
-    points = phase_points(rows, phase_plan(PhaseConfig(steps=max(found))))
+    points = _points(rows, max(found))
     draw_phase(points, figures / "phase.svg")
     return phase_section(points, picture="figures/phase.svg")
+
+
+def _points(rows: Sequence[Row], steps: int) -> tuple[PhasePoint, ...]:
+    """The points with every arm that was run; of those that were not, the default ones count."""
+    arms = dict.fromkeys(row["arm"] for row in rows if row["family"].startswith(PHASE) and row["arm"] != START)
+    plans = (phase_plan(PhaseConfig(steps=steps, methods=named)) for named in (COMPARED, (*COMPARED, *arms)))
+    asked, run = (phase_points(rows, planned) for planned in plans)
+    return tuple(replace(point, left=default.left) for default, point in zip(asked, run, strict=True))
 
 
 def _sections(families: Sequence[Family], rows: Sequence[Row]) -> Iterator[str]:

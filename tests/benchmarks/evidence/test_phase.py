@@ -78,3 +78,15 @@ def test_a_page_and_a_picture_tell_points_and_what_was_not_run(row: Callable[...
     assert "Not run: 10 cells; 3 of 4 points have no pair of GRPO and AXPO." in text
     draw_phase(points, tmp_path / "phase.svg")
     assert (tmp_path / "phase.svg").read_text().startswith("<?xml")
+
+
+def test_further_methods_stand_beside_the_diagram_where_they_were_run(row: Callable[..., Row]) -> None:
+    planned = phase_plan(
+        PhaseConfig(guess_rates=(0.9,), character_sizes=(0.76,), methods=("grpo", "axpo_idle"), seeds=1)
+    )
+    (cell,) = (one for one in planned if one.cell.arm == "axpo_idle" and dict(one.cell.family.point)["rate"] == 1.0)
+    found = row("axpo_idle", 0, pass1=0.8) | {"cell": cell.identity}
+    found["evaluations"][0]["metrics"]["tool_attempt_rate"] = [0.25, None, None]
+    told = phase_section(phase_points([found], planned), picture="phase.svg")
+    assert "| 0.9 | 0.76 | 1 | not run | not run | 0.80 (0.25) |" in told
+    assert "AXPO, idle failures act" not in phase_section(phase_points([], planned), picture="phase.svg")
