@@ -14,7 +14,7 @@ from typing import Any
 from axpo_agents.remote._messages import Answer, AnswerError, Choice, Request
 from axpo_agents.remote._settings import Dialect
 from axpo_agents.remote._sglang import read_generate, write_generate
-from axpo_agents.remote._wire import TOP, Message, data_url, log_probability
+from axpo_agents.remote._wire import TOP, UNREADABLE, Message, data_url, log_probability, token_id
 
 
 def write(request: Request, model: str | None, dialect: Dialect = Dialect.COMPLETIONS) -> Message:
@@ -67,19 +67,21 @@ def read(data: Any, request: Request, dialect: Dialect = Dialect.COMPLETIONS) ->
     if dialect is Dialect.SGLANG:
         return read_generate(data, request)
     try:
-        choices = sorted(data["choices"], key=lambda choice: int(choice["index"]))
+        choices = sorted(data["choices"], key=lambda choice: choice["index"])
         if len(choices) != request.count:
             raise AnswerError(f"has {len(choices)} turns; expected {request.count}")
+        if (places := [choice["index"] for choice in choices]) != list(range(request.count)):
+            raise AnswerError(f"has turns of the places {places}; expected each of {request.count} once")
         # vLLM's two paths differ in where they tell the prompt.
         told = choices[0].get("prompt_token_ids") or data.get("prompt_token_ids")
-        prompt_ids = None if told is None else tuple(int(token) for token in told)
+        prompt_ids = None if told is None else tuple(map(token_id, told))
         return Answer(
-            choices=tuple(_choice(choice) for choice in choices),
+            choices=tuple(_choice(choice, request) for choice in choices),
             prompt_ids=prompt_ids,
             prompt_logprobs=_prompt_logprobs(data, request, prompt_ids) if request.scored else None,
             versions=_versions(data),
         )
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise AnswerError(f"cannot be read ({type(error).__name__}: {error})") from error
 
 
@@ -90,7 +92,7 @@ def _versions(data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted({str(version) for version in told if version is not None}))
 
 
-def _choice(choice: Mapping[str, Any]) -> Choice:
+def _choice(choice: Mapping[str, Any], request: Request) -> Choice:
     ids, logprobs = choice.get("token_ids"), choice.get("logprobs")
     if not ids:
         raise AnswerError("has no token ids (`choices[].token_ids`)")
@@ -98,17 +100,19 @@ def _choice(choice: Mapping[str, Any]) -> Choice:
         raise AnswerError("has no log-probabilities")
     entries = logprobs.get("content")
     if entries is None:
-        # An echoed prompt stands in front.
-        values = logprobs["token_logprobs"][-len(ids) :]
-        top = logprobs["top_logprobs"][-len(ids)].values() if values else ()
+        values, tops = logprobs["token_logprobs"], logprobs["top_logprobs"]
+        if request.scored and len(values) > len(ids):
+            # The echoed prompt stands in front.
+            values, tops = values[len(request.ids) :], tops[len(request.ids) :]
     else:
         values = [entry["logprob"] for entry in entries]
-        top = [other["logprob"] for other in entries[0]["top_logprobs"]]
+        tops = [{place: other["logprob"] for place, other in enumerate(entry["top_logprobs"])} for entry in entries[:1]]
     if len(values) != len(ids):
         raise AnswerError(f"has {len(values)} log-probabilities for {len(ids)} tokens")
+    top = tops[0].values()
     return Choice(
-        ids=tuple(int(token) for token in ids),
-        logprobs=tuple(log_probability(value) for value in values),
+        ids=tuple(map(token_id, ids)),
+        logprobs=tuple(map(log_probability, values)),
         top=tuple(sorted((float(value) for value in top), reverse=True)),
         finish=str(choice.get("finish_reason")),
     )

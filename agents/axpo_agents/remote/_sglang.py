@@ -11,7 +11,7 @@ from typing import Any
 
 from axpo_agents.errors import PolicyError
 from axpo_agents.remote._messages import Answer, AnswerError, Choice, Request
-from axpo_agents.remote._wire import TOP, Message, data_url, log_probability
+from axpo_agents.remote._wire import TOP, UNREADABLE, Message, data_url, log_probability, token_id
 from axpo_agents.types import WHOLE
 
 
@@ -74,11 +74,11 @@ def read_generate(data: Any, request: Request) -> Answer:
         told = turns[0].get("prompt_token_ids")
         return Answer(
             choices=tuple(_choice(turn) for turn in turns),
-            prompt_ids=None if told is None else tuple(int(token) for token in told),
+            prompt_ids=None if told is None else tuple(map(token_id, told)),
             prompt_logprobs=_prompt_logprobs(turns[0], request) if request.scored else None,
             versions=tuple(sorted({version for turn in turns for version in _versions(turn["meta_info"])})),
         )
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise AnswerError(f"cannot be read ({type(error).__name__}: {error})") from error
 
 
@@ -87,7 +87,7 @@ def _choice(turn: Mapping[str, Any]) -> Choice:
     rows = told.get("output_token_logprobs")
     if not rows:
         raise AnswerError(f"has no log-probabilities; it ended with {told['finish_reason']!r:.200}")
-    ids = tuple(int(row[1]) for row in rows)
+    ids = tuple(token_id(row[1]) for row in rows)
     if ids != tuple(turn["output_ids"]):
         raise AnswerError(f"has log-probabilities of {len(ids)} other tokens than its {len(turn['output_ids'])}")
     return Choice(

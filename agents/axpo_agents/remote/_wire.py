@@ -14,6 +14,10 @@ TOP: Final = 2
 """Alternatives asked for beside each token: the fewest from which a distribution's sharpness can be told."""
 
 
+UNREADABLE: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading an answer of another form raises; JSON's `Infinity` and integers of any length among it."""
+
+
 class Message(NamedTuple):
     """A request as it is sent."""
 
@@ -23,13 +27,26 @@ class Message(NamedTuple):
     """The JSON."""
 
 
+def token_id(value: Any) -> int:
+    """The value, if it is a token id.
+
+    Raises:
+        AnswerError: it is no whole number.
+    """
+    if type(value) is not int:
+        raise AnswerError(f"has {value!r:.60} for a token id")
+    return value
+
+
 def log_probability(value: Any) -> float:
     """The value, which rounding may have lifted a little above 0.
 
     Raises:
         AnswerError: it is no log-probability.
-        TypeError: it is no number.
+        OverflowError: it is an integer beyond all floats.
     """
+    if type(value) not in (int, float):
+        raise AnswerError(f"has {value!r:.60} for a log-probability")
     number = float(value)
     if not -math.inf < number <= 1e-3:
         raise AnswerError(f"has {number} for a log-probability")

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from axpo.algorithm.methods import method_named
+from axpo.algorithm.methods import configured, method_named
 from axpo.algorithm.questions import training_questions
 from axpo.algorithm.selection import prefix_budget
 from axpo.plan.workload import Expected, Workload
@@ -65,7 +65,7 @@ def workload_of(config: TrainConfig, model: KnownModel, expected: Expected, *, l
     Raises:
         ConfigError: the environment cannot be made, or the run has no records.
     """
-    config = method_named(config.method).configure(config)
+    config = configured(config)
     known = _Known()
     known.learn(asdict(expected), GIVEN)
     if any(name not in known.values for name in ("prompt_tokens", "prompt_images", "image_tokens")):
@@ -186,7 +186,7 @@ class _Run:
     def trained_share(self, known: _Known) -> float:
         """How much of what the steps sampled passed through the model in their updates."""
         mean = partial(_mean, self.records)
-        own = _workload(method_named(self.settings.method).configure(self.settings), known)
+        own = _workload(configured(self.settings), known)
         sampled = replace(own, prefixes=mean("selected_prefixes"))
         return mean("scored_tokens") / sampled.tree_tokens
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from axpo.algorithm._eight_bit import EIGHT_BIT
-from axpo.algorithm.methods import method_named
+from axpo.algorithm.methods import configured, method_named
 from axpo.algorithm.selection import prefix_budget
 from axpo.cluster.opening import check_cluster
 from axpo.diagnostics.metrics import PASS_KS, TERM, rate_names
@@ -58,7 +58,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     config = _with_filter(located(checked(config)))
     config = replace(config, permissions=located_file(config.permissions), audit_log=located_file(config.audit_log))
     config = permitted(config)
-    config = method_named(config.method).configure(config)
+    config = configured(config)
     parse_env_args(config.env_args)
     parse_env_args(config.policy.template_options, setting="policy.template_options")
     _check_lengths(config)

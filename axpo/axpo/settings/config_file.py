@@ -81,15 +81,19 @@ def _loaded(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected a TOML file; {error}") from error
 
 
-def checked(config: C) -> C:
+def checked(config: C, *, source: str = "configuration") -> C:
     """The same configuration, every single value checked and of its declared type.
 
     Text that names an enum's member becomes that member, a list becomes a tuple, a path becomes text.
 
+    Args:
+        config: the configuration.
+        source: what messages say that the values are from.
+
     Raises:
         ConfigError: a value has the wrong type or lies outside its range; the message names every such setting.
     """
-    return _parsed(asdict(config), type(config), source="configuration")
+    return _parsed(asdict(config), type(config), source=source)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +37,11 @@ def legacy(turns: list[list[int]], **changes: Any) -> dict[str, Any]:
         logprobs = {"token_logprobs": [-0.5] * len(ids), "top_logprobs": [{"a": -0.5, "b": -1.0}] * len(ids)}
         choices.append({"index": index, "token_ids": ids, "logprobs": logprobs, "finish_reason": "stop"} | changes)
     return {"choices": choices}
+
+
+def said(*values: Any) -> dict[str, Any]:
+    """Log-probabilities as they say them."""
+    return {"token_logprobs": list(values), "top_logprobs": [{"a": -0.5, "b": -1.0} for _ in values]}
 
 
 def test_everything_that_shapes_the_distribution_is_stated() -> None:
@@ -96,9 +102,15 @@ def test_vllms_own_path_tells_the_prompt_and_its_scores_beside_the_turns(kit: Si
         (legacy([[7], [8]], token_ids=None, logprobs=LLAMA_CPP), "has no token ids"),
         (legacy([[7], []]), "has no token ids"),
         (legacy([[7], [8]], logprobs=None), "has no log-probabilities"),
-        (legacy([[7], [8]], logprobs={"token_logprobs": []}), "has 0 log-probabilities for 1 tokens"),
+        (legacy([[7], [8]], logprobs={"token_logprobs": [], "top_logprobs": []}), "has 0 log-probabilities for 1 tokens"),
         (legacy([[7], [8]], logprobs={"token_logprobs": [0.5], "top_logprobs": [{}]}), "has 0.5 for a log-probability"),
-        (legacy([[7], [8]], logprobs={"token_logprobs": [None], "top_logprobs": [{}]}), "cannot be read"),
+        (legacy([[7], [8]], logprobs=said(None)), "has None for a log-probability"),
+        (legacy([[7], [8]], token_ids=[math.inf]), "has inf for a token id"),
+        (legacy([[7], [8]], token_ids=[7.5]), "has 7.5 for a token id"),
+        (legacy([[7], [8]], logprobs=said(-(10**400))), "cannot be read .OverflowError"),
+        (legacy([[7], [8]], logprobs=said("-1")), "has '-1' for a log-probability"),
+        (legacy([[7], [8]], logprobs=said(-1.0, -2.0)), "has 2 log-probabilities for 1 tokens"),
+        (legacy([[7], [8]], index=0), r"has turns of the places \[0, 0\]"),
         ({"detail": "?"}, "cannot be read .KeyError: 'choices'"),
         (["?"], "cannot be read"),
     ],
@@ -216,6 +228,7 @@ def test_sglang_tells_ids_scores_and_versions_of_every_turn() -> None:
         ([generated([8])] * 2 + [generated([8])], "has 3 turns"),
         ([generated([8]), generated([8], output_token_logprobs=[])], "no log-probabilities"),
         ([generated([8]), generated([8], output_token_logprobs=[[-0.5, 9, None]])], "other tokens"),
+        ([generated([8]), generated([8], output_token_logprobs=[[-0.5, math.inf, None]])], "has inf for a token id"),
         ([generated([8]), {"text": ""}], "cannot be read"),
     ],
 )

@@ -247,6 +247,7 @@ class TestTogether:
             (TrainConfig(policy=ModelConfig(device="cuda:99")), "policy.device"),
             (TrainConfig(model="./nowhere"), "model: there is no folder nowhere"),
             (TrainConfig(model=str(Path(__file__).parent)), "has no config.json"),
+            (TrainConfig(method="grpo_n1"), "method grpo_n1: sampling.group_size: expected greater than or equal to 2"),
             (TrainConfig(env_args=("size",)), "env_args: expected NAME=VALUE; got 'size'"),
         ],
     )

@@ -12,7 +12,7 @@ from axpo.adapters.credited_rows import credited_rows
 from axpo.adapters.trl._batch import padded, tensors_of
 from axpo.adapters.trl._environment import environment_reward, environment_rows
 from axpo.algorithm.advantages import is_recovered
-from axpo.algorithm.methods import Method, method_named
+from axpo.algorithm.methods import Method, configured, method_named
 from axpo.algorithm.sampling import resample, sample_groups
 from axpo.algorithm.seeds import derive_seed
 from axpo.algorithm.types import Advantage, Group
@@ -76,7 +76,7 @@ class AxpoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]  # the library has no 
         train_dataset: Any = None,
         **options: Any,
     ) -> None:
-        self._axpo_config = method_named(config.method).configure(config)
+        self._axpo_config = configured(config)
         self._axpo_method = _supported(self._axpo_config)
         self._axpo_policy, self._axpo_env = policy, env
         _check(args)

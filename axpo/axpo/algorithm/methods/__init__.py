@@ -29,7 +29,8 @@ from axpo.algorithm.methods.pixel_reasoner import PIXEL_REASONER
 from axpo.algorithm.methods.rltf import RLTF
 from axpo.algorithm.methods.tool_bonus import TOOL_BONUS
 from axpo.algorithm.methods.tool_penalty import TOOL_PENALTY
-from axpo.settings.config import ConfigError
+from axpo.settings.config import ConfigError, TrainConfig
+from axpo.settings.config_file import checked
 from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.named_object import load_named
 
@@ -40,6 +41,7 @@ __all__ = [
     "Rounds",
     "colour_of",
     "combined_method",
+    "configured",
     "label_of",
     "method_named",
     "method_names",
@@ -89,6 +91,15 @@ def method_named(name: str) -> Method:
         f"method: expected one of {known}, grpo_n10 (any number), package.module:NAME, or several as in "
         f"axpo_forced+strata; got {name!r}"
     )
+
+
+def configured(config: TrainConfig) -> TrainConfig:
+    """The configuration as its method makes it, held to the same ranges as what users set.
+
+    Raises:
+        ConfigError: there is no such method, or a value that it sets lies outside its range.
+    """
+    return checked(method_named(config.method).configure(config), source=f"method {config.method}")
 
 
 def label_of(name: str) -> str:

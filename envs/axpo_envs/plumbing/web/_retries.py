@@ -16,6 +16,8 @@ from typing import Final
 
 from axpo_envs.errors import EnvConfigError
 
+_MOST_DOUBLED: Final = 1000
+"""Doublings of a wait that a float holds: what fails for days is far beyond the longest wait by then."""
 # A generator of its own: drawing from the module's would disturb a program that seeded it.
 _RANDOM: Final = random.Random()
 
@@ -41,7 +43,7 @@ class Retries:
 
     def wait_s(self, failures: int, asked_s: float = 0.0) -> float:
         """Seconds to wait after that many failures: what the service asked for, or more."""
-        whole = min(self.first_wait_s * 2.0 ** (failures - 1), self.longest_wait_s)
+        whole = min(self.first_wait_s * 2.0 ** min(failures - 1, _MOST_DOUBLED), self.longest_wait_s)
         return max(asked_s, whole * (0.5 + 0.5 * self.jitter()))
 
 
@@ -51,7 +53,7 @@ def asked_seconds(retry_after: str) -> float:
         return float(retry_after)
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
