@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from axpo.commands.arguments import check_output, parse, path_option, write_json
+from axpo.settings.config import ConfigError
 from axpo.settings.config_file import read_toml
 from axpo.settings.sft import RECORDED, SftConfig
 from axpo.sft._demonstrations import Piece
@@ -110,6 +111,8 @@ def run(arguments: Sequence[str]) -> int:
     settings = _defaults(arguments) if base is None else read_toml(base, SftConfig)
     parsed = parse(SftArguments, "sft", arguments, default=SftArguments(settings=settings))
     check_output(parsed.json)
+    if parsed.show < 0:
+        raise ConfigError(f"show: expected a number of demonstrations, 0 for none; got {parsed.show}")
     heartbeat = Heartbeat(lambda line: say(f"axpo: {line}"))
     try:
         with heartbeat:

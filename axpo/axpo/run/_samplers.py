@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from axpo.settings._serving import LEARNER, VLLM, samples_elsewhere
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.policy import Sampler
 from axpo_agents.transformers_policy import TransformersPolicy
+from axpo_envs.errors import EnvConfigError
 from axpo_envs.plumbing.extras import require_extra
 from axpo_envs.plumbing.web import EnvironmentKey, Retries
 
@@ -52,6 +53,10 @@ def check_sampler(config: TrainConfig) -> None:
     urls = addresses(config.sampler)
     if urls:
         require_extra("remote", f"--sampler {config.sampler}")
+        _check_addresses(urls)
+    folder = config.serving.folder
+    if config.sampler != LEARNER and folder is not None and Path(folder).exists() and not Path(folder).is_dir():
+        raise ConfigError(f"serving.folder: expected a folder, in which weights are written; {folder} is a file")
     check_weight_form(config)
     if config.sampler == VLLM:
         from axpo_agents.remote import require_vllm
@@ -60,6 +65,16 @@ def check_sampler(config: TrainConfig) -> None:
         if config.ray.address is None or not config.ray.rollouts.workers:
             require_vllm()
         engine_options(config)
+
+
+def _check_addresses(urls: Sequence[str]) -> None:
+    from axpo_envs.plumbing.web.service import checked_url
+
+    for place, url in enumerate(urls, start=1):
+        try:
+            checked_url(url)
+        except EnvConfigError as error:
+            raise ConfigError(f"sampler: {error}; address {place} of {len(urls)} is none") from error
 
 
 def check_weight_form(config: TrainConfig) -> None:

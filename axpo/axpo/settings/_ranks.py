@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from axpo.settings.values import Positive
+from axpo.settings.values import Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,5 +17,5 @@ class RanksConfig:
     (FSDP2)."""
     cpu_offload: bool = False
     """With fsdp: keep them in the CPU's memory, on the device only while they are computed with."""
-    timeout_s: Positive = 1800.0
+    timeout_s: Seconds = 1800.0
     """How long processes wait for each other (one samples longer than another) before they give up."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from axpo.settings.values import Count, CountOrNone, Name, NonNegative, Positive
+from axpo.settings.values import Count, CountOrNone, Name, NonNegative, Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class RayConfig:
     on as soon as its tools have answered, and a worker samples whatever waits for it."""
     attempts: Count = 5
     """How often turns are asked for, of workers that were lost meanwhile, before it is an infrastructure fault."""
-    start_s: Positive = 300.0
+    start_s: Seconds = 300.0
     """Seconds in which all workers must have started."""
-    timeout_s: Positive = 1800.0
+    timeout_s: Seconds = 1800.0
     """Seconds after which a worker that does not answer is given up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from axpo.settings.values import Count, Name, Positive
+from axpo.settings.values import Count, Name, Seconds
 
 if TYPE_CHECKING:
     from axpo.settings.config import TrainConfig
@@ -29,7 +29,7 @@ class ServingConfig:
     """The model's name at the servers; None leaves the choice to servers that have just one."""
     key_variable: Name | None = None
     """The environment variable that holds their key."""
-    timeout_s: Positive = 600.0
+    timeout_s: Seconds = 600.0
     """Seconds for a whole request."""
     attempts: Count = 5
     """How often a request, or new weights, are tried, at whichever server can be reached, before it is a fault."""

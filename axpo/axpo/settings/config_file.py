@@ -140,7 +140,15 @@ def _layout_problems(data: Mapping[str, Any], known: Mapping[str, Any], *, secti
             problems.append(f"{key}: expected {expected}; got {got}")
         elif name in data and is_section:
             problems += _layout_problems(data[name], default, section=f"{key}.")
+        elif name in data and _is_table_array(default) and _is_table_array(data[name]):
+            # All tables of an array have the settings of its default's first.
+            for place, table in enumerate(data[name]):
+                problems += _layout_problems(table, default[0], section=f"{key}.{place}.")
     return problems
+
+
+def _is_table_array(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, Mapping) for item in value)
 
 
 def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:

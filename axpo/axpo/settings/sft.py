@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import tyro
 
 from axpo.settings.model import ModelSettings
-from axpo.settings.values import Count, CountOrNone, Name, NonNegative, Number, Positive, Probability
+from axpo.settings.values import Count, CountOrNone, Decay, Name, NonNegative, Number, Positive, Probability
 
 RECORDED: Final = "recorded"
 """Stands for no environment: demonstrations are shown with what their own records say."""
@@ -130,13 +130,13 @@ class SftConfig(ModelSettings):
     Face id."""
     out: Name = "runs/sft"
     """The folder of the result; the trained checkpoint is that of its last stage."""
-    seed: int = 0
+    seed: CountOrNone = 0
     """Seeds initial weights and demonstrations."""
     demonstrations: DemonstrationsConfig = field(default_factory=DemonstrationsConfig)
     """The user's own demonstrations."""
     stages: tuple[StageConfig, ...] = (StageConfig(),)
     """The stages, in order."""
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Decay, Decay] = (0.9, 0.98)
     """AdamW's betas."""
     weight_decay: NonNegative = 0.01
     """AdamW's weight decay."""

@@ -20,6 +20,8 @@ Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 """A finite number."""
 Decay: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 """A moving average's weight of the past: at least 0, below 1."""
+Seconds: TypeAlias = Annotated[float, Field(gt=0, le=1e9)]
+"""A time limit: above zero, and no longer than clocks of operating systems count (a billion is 31 years)."""
 Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 """Between 0 and 1, both excluded."""
 Nucleus: TypeAlias = Annotated[float, Field(gt=0, le=1)]

@@ -166,8 +166,12 @@ def test_unusable_settings_are_refused_without_repeating_secrets(server: Scripte
     with pytest.raises(EnvConfigError, match="without user, password or query") as caught:
         load(server, url="http://me:hunter2@127.0.0.1/v1")
     assert "hunter2" not in str(caught.value)
-    with pytest.raises(EnvConfigError, match="expected timeout_s > 0"):
-        load(server, timeout_s=0.0)
+    for timeout_s in (0.0, 1e12):
+        with pytest.raises(EnvConfigError, match="expected timeout_s > 0"):
+            load(server, timeout_s=timeout_s)
+    for url in ("http://127.0.0.1:99999", "http://host..name", f"http://{'a' * 99}"):
+        with pytest.raises(EnvConfigError, match="expected an address"):
+            load(server, url=url)
     with pytest.raises(EnvConfigError, match="set the environment variable AXPO_TEST_KEY"):
         load(server, key=EnvironmentKey("AXPO_TEST_KEY"))
     assert server.bodies == []

@@ -116,6 +116,8 @@ def test_servers_can_be_others_when_a_run_is_resumed(config: TrainConfig, server
     ("settings", "problem"),
     [
         ({"sampler": "host:8000"}, "expected learner, vllm, or addresses"),
+        ({"sampler": "http://h:1", "serving": ServingConfig(folder=__file__)}, "serving.folder: expected a folder"),
+        ({"sampler": "http://host:8000,http://"}, "sampler: expected an address .*; address 2 of 2 is none"),
         ({"sampler": "http://a:1,http://a:1"}, "expected every server once"),
         ({"sampler": "http://a:1", "serving": ServingConfig(weights="lora")}, "needs policy.lora_rank"),
         ({"sampler": "http://a:1", "serving": ServingConfig(weights="sglang-lora")}, "needs policy.lora_rank"),

@@ -115,6 +115,12 @@ class TestFile:
         with pytest.raises(ConfigError, match="log: expected a section; got 3"):
             read_toml(written(tmp_path, "log = 3"), TrainConfig)
 
+    def test_a_misspelt_setting_of_a_stage_is_named(self, tmp_path: Path) -> None:
+        path = written(tmp_path, "[[stages]]\nsteps = 2\n[[stages]]\nstep = 3\n[stages.mixture]\nslips = 1\n")
+        with pytest.raises(ConfigError, match=r"stages\.1\.step: unknown") as caught:
+            read_toml(path, SftConfig)
+        assert "stages.1.mixture.slips: unknown setting" in str(caught.value)
+
     def test_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
             read_toml(tmp_path / "none.toml", TrainConfig)
@@ -173,6 +179,8 @@ class TestValues:
                     "micro_batch_tokens": 0,
                 },
             ),
+            ("serving", {"timeout_s": 1e12}),
+            ("ranks", {"timeout_s": 1e300}),
             ("policy", {"device": "", "dtype": "float16", "lora_rank": -1, "lora_alpha": 0}),
             (
                 "log",
@@ -198,6 +206,11 @@ class TestValues:
                 config = replace(config, **{name: value})
             with pytest.raises(ConfigError, match=rf"{section and section + '.'}{name}"):
                 checked(config)
+
+    @pytest.mark.parametrize("wrong", [{"betas": (2.0, 0.9)}, {"betas": (float("nan"), 0.9)}, {"seed": -1}])
+    def test_a_supervised_run_has_the_ranges_of_any_other(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            checked(replace(SftConfig(), **wrong))
 
     def test_plain_values_become_those_of_the_declared_types(self, tmp_path: Path) -> None:
         config = replace(TrainConfig(), method="grpo", out=tmp_path, env_args=["a=1"])  # type: ignore[arg-type]

@@ -19,6 +19,8 @@ from axpo_envs.plumbing.web.redaction import redact
 with requiring("search", "a web service"):
     import httpx
 
+LONGEST_S: Final = 1e9
+"""The longest time limit: sockets count no further than clocks do."""
 MAX_ANSWER_BYTES: Final = 32 << 20
 """Size of an answer; a longer one is a fault of the service."""
 
@@ -58,7 +60,7 @@ class Service:
         advice: what to do about a refusal, by HTTP status.
 
     Raises:
-        EnvConfigError: the time limit is not positive.
+        EnvConfigError: the time limit is not positive, or too long for sockets.
     """
 
     def __init__(
@@ -69,8 +71,8 @@ class Service:
         key: EnvironmentKey | None = None,
         advice: Mapping[int, str] | None = None,
     ) -> None:
-        if not timeout_s > 0:
-            raise EnvConfigError(f"expected timeout_s > 0 seconds; got {timeout_s}")
+        if not 0 < timeout_s <= LONGEST_S:
+            raise EnvConfigError(f"expected timeout_s > 0 seconds, at most {LONGEST_S:g}; got {timeout_s}")
         self._timeout_s = timeout_s
         self._retries = retries
         self._key = key
@@ -178,9 +180,13 @@ def checked_url(url: str) -> str:
     """
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
+        # What resolves names refuses empty and overlong labels, with an error that is no fault of a service.
+        parsed.host.encode("idna")
+    except (httpx.InvalidURL, TypeError, UnicodeError):
         parsed = httpx.URL()
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or parsed.query or parsed.fragment:
+    secret = parsed.userinfo or parsed.query or parsed.fragment
+    reachable = parsed.host and (parsed.port is None or 0 < parsed.port < 1 << 16)
+    if parsed.scheme not in ("http", "https") or not reachable or secret:
         # What may hold a password is not repeated.
         raise EnvConfigError("expected an address http(s)://HOST[:PORT]/PATH without user, password or query")
     return url
