@@ -225,8 +225,8 @@ class TrainConfig(ModelSettings):
     """Training method: grpo, axpo, an ablation of AXPO (axpo_random, axpo_scratch, axpo_no_tool, axpo_no_prefix_credit,
     axpo_prefix_credit_only, axpo_joint_groups), grpo_n10 (any number of rollouts per question), a rival (tool_penalty,
     tool_bonus, pixel_reasoner, cispo, arpo, rltf, dapo, gspo, dr_grpo), a variant of AXPO (axpo_strata, axpo_contrast,
-    axpo_graded, axpo_value, axpo_either, axpo_forced, axpo_idle, axpo_replay; docs/methods.md), several in one
-    (axpo_forced+strata), or package.module:NAME."""
+    axpo_graded, axpo_value, axpo_either, axpo_forced, axpo_idle or axpo_plus, axpo_replay; docs/methods.md), several
+    in one (axpo_forced+strata), or package.module:NAME."""
     success_threshold: Number = 0.5
     """A rollout with a reward below it is wrong; a continuation with at least this reward is a recovery (Eq. 3)."""
     steps: Count = 60

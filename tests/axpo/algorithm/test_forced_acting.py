@@ -142,6 +142,13 @@ def test_the_opening_is_that_of_the_models_own_format(tmp_path: Path) -> None:
     assert opening_behind(policy, tuple(policy.encode_turn("I look first. ")), "zoom") is None
 
 
+def test_axpo_plus_is_the_variant_of_that_page_and_axpo_is_left_as_it_is() -> None:
+    plus, idle = method_named("axpo_plus"), method_named("axpo_idle")
+    assert (plus.name, plus.label) == ("axpo_plus", "AXPO+")
+    assert replace(plus, name=idle.name, label=idle.label) == idle
+    assert method_named("axpo").refine is None
+
+
 @pytest.mark.parametrize("method", ["axpo_forced", "axpo_idle"])
 def test_a_step_forces_calls_with_the_probability_that_they_have(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))

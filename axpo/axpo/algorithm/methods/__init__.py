@@ -16,6 +16,7 @@ from axpo.algorithm.methods.axpo_either import AXPO_EITHER
 from axpo.algorithm.methods.axpo_forced import AXPO_FORCED
 from axpo.algorithm.methods.axpo_graded import AXPO_GRADED
 from axpo.algorithm.methods.axpo_idle import AXPO_IDLE
+from axpo.algorithm.methods.axpo_plus import AXPO_PLUS
 from axpo.algorithm.methods.axpo_replay import AXPO_REPLAY
 from axpo.algorithm.methods.axpo_strata import AXPO_STRATA
 from axpo.algorithm.methods.axpo_value import AXPO_VALUE
@@ -158,5 +159,5 @@ _CANDIDATES: Final = (
     AXPO_VALUE,
     AXPO_EITHER,
 )
-for _method in (GRPO, AXPO, *ABLATIONS, *_RIVALS, *_CANDIDATES):
+for _method in (GRPO, AXPO, AXPO_PLUS, *ABLATIONS, *_RIVALS, *_CANDIDATES):
     register_method(_method)
