@@ -30,8 +30,8 @@ _VERSIONS: Final = (
 class Library:
     """A library with checks in `axpo_benchmarks.adapters`."""
 
-    requirement: str
-    """What pip installs, with its dependencies."""
+    requirement: str = ""
+    """What pip installs, with its dependencies; nothing where no index has the library, which then is a checkout."""
     alone: tuple[str, ...] = ()
     """What pip installs without dependencies: libraries that would bring CUDA, or another torch or transformers."""
     checks: str
@@ -57,6 +57,7 @@ LIBRARIES: Final = {
         checks="verl",
         shown=("verl", "ray", "tensordict", "transformers", "torch"),
     ),
+    "rllm": Library(checks="rllm", shown=("rllm",)),
 }
 """By the names of their distributions."""
 
@@ -65,8 +66,10 @@ LIBRARIES: Final = {
 class AdaptersConfig:
     """Check the adapters against the real libraries, in temporary environments (downloads from the package index)."""
 
-    libraries: tuple[str, ...] = tuple(LIBRARIES)
-    """Which ones: openenv-core, openenv, skyrl-gym, inspect_ai, verifiers, verl."""
+    libraries: tuple[str, ...] = tuple(name for name, library in LIBRARIES.items() if library.requirement)
+    """Which ones: openenv-core, openenv, skyrl-gym, inspect_ai, verifiers, verl; rllm with a checkout."""
+    checkout: Path | None = None
+    """The folder of rLLM's repository, which no package index has; its outcome is kept by version."""
     json: Path = _RESULTS
     """Where the outcome is written; that of other libraries there stays."""
     timeout_s: int = 1800
@@ -77,27 +80,40 @@ def run_adapters(config: AdaptersConfig) -> int:
     """Checks them one after another; returns 0 if every check passed.
 
     Raises:
-        ConfigError: there is no such library.
+        ConfigError: there is no such library, or no checkout of it.
     """
-    for name in config.libraries:
-        if name not in LIBRARIES:
-            raise ConfigError(f"libraries: expected some of {', '.join(LIBRARIES)}; got {name!r}")
+    sources = {name: _source(name, config.checkout) for name in config.libraries}
     found = json.loads(config.json.read_text(encoding="utf-8"))["libraries"] if config.json.exists() else {}
     passed = True
     for name in config.libraries:
-        found[name] = outcome = _checked(LIBRARIES[name], config.timeout_s)
+        library = LIBRARIES[name]
+        outcome = _checked(library, sources[name], config.timeout_s)
+        made = provenance()
+        place = name if library.requirement else f"{name} {outcome['versions'][name]}"
+        found[place] = {"command": made["command"], "date": made["date"], **outcome}
         passed = passed and bool(outcome["checks"]) and all(check["passed"] for check in outcome["checks"])
-        write_whole(config.json, json.dumps({**provenance(), "libraries": found}, indent=1).encode() + b"\n")
+        write_whole(config.json, json.dumps({**made, "libraries": found}, indent=1).encode() + b"\n")
         for check in outcome["checks"]:
             print(f"{name}: {'passed' if check['passed'] else 'FAILED'} {check['check']}")
     return 0 if passed else 1
 
 
-def _checked(library: Library, timeout_s: int) -> dict[str, Any]:
+def _source(name: str, checkout: Path | None) -> tuple[str, ...]:
+    """What pip installs of a library, with its dependencies."""
+    if name not in LIBRARIES:
+        raise ConfigError(f"libraries: expected some of {', '.join(LIBRARIES)}; got {name!r}")
+    if requirement := LIBRARIES[name].requirement:
+        return tuple(requirement.split())
+    if checkout is None or not (checkout / "pyproject.toml").exists():
+        raise ConfigError(f"checkout: expected the folder of {name}'s repository, for no index has it; got {checkout}")
+    return (str(checkout.resolve()),)
+
+
+def _checked(library: Library, source: tuple[str, ...], timeout_s: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="axpo-adapters-") as folder:
         python = _environment(Path(folder) / "venv")
         began = time.monotonic()
-        for options, packages in (((), library.requirement.split()), (("--no-deps",), library.alone)):
+        for options, packages in (((), source), (("--no-deps",), library.alone)):
             if packages:
                 command = [python, "-m", "pip", "install", "--quiet", *options, *packages]
                 subprocess.run(command, check=True, timeout=timeout_s)

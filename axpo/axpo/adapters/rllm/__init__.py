@@ -1,4 +1,4 @@
-"""Our environments as workflows of rLLM, the stack of AXPO's paper; written after its source, for PyPI has none."""
+"""Our environments as workflows of rLLM 0.2 and 0.3, the stack of AXPO's paper; no package index has it."""
 
 from axpo.adapters.rllm._workflow import rllm_workflow
 
