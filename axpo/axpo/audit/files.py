@@ -7,13 +7,15 @@ import gzip
 import json
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from pydantic_core import from_json
 
 from axpo.audit.fields import UnreadableError
+from axpo.records._folder import CONFIG, ROLLOUTS, is_run
+from axpo.records._manifest import MANIFEST
 from axpo.settings.config import ConfigError
 from axpo_envs.plumbing.extras import requiring
 from axpo_envs.plumbing.surrogates import well_formed
@@ -46,16 +48,29 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ConfigError(f"{path}: expected a file or a folder; there is none")
-    # Of a run of axpo its rollouts are meant, not its metrics.
-    within = path / "rollouts" if (path / "rollouts").is_dir() else path
-    found = sorted(file for file in within.rglob("*") if file.is_file() and _is_meant(file))
+    within = path / ROLLOUTS if (path / ROLLOUTS).is_dir() else path
+    runs = _runs_in(within)
+    found = sorted(file for file in within.rglob("*") if file.is_file() and _is_meant(file, runs))
+    if not found and runs:
+        raise ConfigError(
+            f"{path}: expected rollouts; the runs of axpo in it kept none (log.rollouts_every, log.rollouts_per_step)"
+        )
     if not found:
         raise ConfigError(f"{path}: expected files that end in {', '.join(SUFFIXES)}; the folder has none")
     return found
 
 
-def _is_meant(file: Path) -> bool:
-    return file.name.endswith(SUFFIXES) and file.name != "manifest.json"
+def _runs_in(folder: Path) -> set[Path]:
+    """The folders of runs of axpo: the folder itself, or those below it."""
+    return {file.parent for file in (folder / CONFIG, *folder.rglob(f"*/{CONFIG}")) if is_run(file.parent)}
+
+
+def _is_meant(file: Path, runs: Set[Path]) -> bool:
+    """Whether a file may hold rollouts. Of a run of axpo those are meant, not its metrics, nor its checkpoints."""
+    if not file.name.endswith(SUFFIXES) or file.name == MANIFEST:
+        return False
+    run = next((parent for parent in file.parents if parent in runs), None)
+    return run is None or file.relative_to(run).parts[0] == ROLLOUTS
 
 
 def records(file: Path) -> Iterator[Placed]:

@@ -23,6 +23,8 @@ from axpo.commands.arguments import check_output, parse, write_json
 from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.registry import metric_named
 from axpo.settings.config import ConfigError
+from axpo.settings.config_file import checked
+from axpo.settings.values import Number
 from axpo.terminal.fitting_table import FittingTable
 from axpo.terminal.unfailing import Unfailing
 from axpo_envs.plumbing.printable import printable
@@ -52,7 +54,7 @@ class AuditArguments:
     """Field that tells environments apart (dots go deeper); by default `environment`, `data_source` and their like."""
     tools: tuple[str, ...] = ()
     """Names and aliases of tools, beside those that records declare."""
-    success_threshold: float = 0.5
+    success_threshold: Number = 0.5
     """A rollout with a reward below it is wrong."""
     json: Path | None = None
     """Write everything to this file."""
@@ -67,7 +69,9 @@ class AuditArguments:
 
 def run(arguments: Sequence[str]) -> int:
     """Audits; returns the exit code."""
-    given = parse(AuditArguments, "audit", arguments)
+    given = checked(parse(AuditArguments, "audit", arguments))
+    if not given.files:
+        raise ConfigError("files: expected files or folders of rollouts; got none")
     check_output(given.json)
     check_output(given.html, "html")
     settings = AuditSettings(

@@ -12,6 +12,7 @@ import tyro
 
 from axpo.commands.arguments import check_output, parse_action, write_json
 from axpo.settings.config import ConfigError
+from axpo.settings.config_file import checked
 from axpo.settings.values import CountOrNone
 from axpo.terminal.unfailing import say
 from axpo_envs.errors import EnvConfigError
@@ -73,8 +74,9 @@ def _run(given: VerifyArguments | ShowArguments | QueryArguments) -> int:
     if isinstance(given, VerifyArguments):
         return _verify(given)
     if isinstance(given, ShowArguments):
+        last = checked(given).last
         found = read_calls(given.log)
-        _show(found, found.calls[-given.last :] if given.last else found.calls)
+        _show(found, found.calls[-last:] if last else found.calls)
         return 0
     found = read_calls(given.log, given.query)
     if given.json:

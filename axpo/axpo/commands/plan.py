@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -75,6 +75,8 @@ def run(arguments: Sequence[str]) -> int:
     given = _parsed(arguments)
     check_output(given.json)
     config = checked(given.settings)
+    # What is asked of this command alone, under its own name.
+    checked(replace(given, settings=TrainConfig(), task=Expected(), chances=Chances()))
     checked(given.task)
     checked(given.chances)
     placement = _placement(given, config)

@@ -16,7 +16,21 @@ from axpo.report._run_settings import Settings
 from axpo.settings.config import ConfigError
 from axpo.settings.config_file import dotted
 
-_APART: Final = ("seed", "out", "policy.device", "policy.packing", "optim.micro_batch_tokens")
+_APART: Final = (
+    "seed",
+    "out",
+    "audit_log",
+    "policy.device",
+    "policy.gradient_checkpointing",
+    "policy.packing",
+    "optim.micro_batch_tokens",
+    "serving.folder",
+    "serving.key_variable",
+    "serving.timeout_s",
+    "serving.attempts",
+    "serving.concurrency",
+)
+_SECTIONS_APART: Final = ("log.", "ranks.", "ray.")
 _MOST_NAMED: Final = 3
 
 
@@ -50,7 +64,9 @@ class FinishedRun:
     @property
     def kind(self) -> dict[str, Any]:
         """The settings that make it what it is: all but the seed, the folder, what is kept and where it is computed."""
-        return {name: value for name, value in dotted(self.settings.values) if not _is_apart(name)}
+        # A version that did not decide on importance weights had none.
+        given = {"loss.max_importance": 0.0, **dict(dotted(self.settings.values))}
+        return {name: value for name, value in given.items() if not _is_apart(name)}
 
 
 def finished_runs(folders: Sequence[Path]) -> list[FinishedRun]:
@@ -119,7 +135,7 @@ def _read(folder: Path) -> FinishedRun:
 
 
 def _is_apart(name: str) -> bool:
-    return name in _APART or name.startswith("log.")
+    return name in _APART or name.startswith(_SECTIONS_APART)
 
 
 def _label(kind: Mapping[str, Any], kinds: Sequence[Mapping[str, Any]]) -> str:

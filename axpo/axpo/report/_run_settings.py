@@ -11,6 +11,7 @@ from typing import Any
 from axpo.records._folder import CONFIG, ROLLOUTS, RunLogError
 from axpo.report._pictures import Album
 from axpo.settings.config import TrainConfig
+from axpo.settings.config_file import completed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Settings:
     text: str
     """The file as it is."""
     values: Mapping[str, Any]
-    """Its content."""
+    """Its content, with the defaults of what its version did not have."""
 
     @classmethod
     def of(cls, folder: Path) -> Settings:
@@ -31,7 +32,7 @@ class Settings:
         """
         text = (folder / CONFIG).read_text(encoding="utf-8")
         try:
-            return cls(text=text, values=tomllib.loads(text))
+            return cls(text=text, values=completed(tomllib.loads(text), TrainConfig))
         except tomllib.TOMLDecodeError as error:
             raise RunLogError(f"{folder / CONFIG} is no TOML file: {error}") from error
 

@@ -72,6 +72,19 @@ def left_out(path: str | Path, kind: type[DataclassInstance]) -> dict[str, Any]:
     return {name: default for name, default in known if default is not None and name not in given}
 
 
+def completed(given: Mapping[str, Any], kind: type[DataclassInstance]) -> dict[str, Any]:
+    """The content of a configuration file, with the defaults of the settings that it does not have (see `left_out`)."""
+    return _merged(json.loads(json.dumps(asdict(kind()), default=str)), given)
+
+
+def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**_without_none(defaults), **given}
+    for name, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(given.get(name), Mapping):
+            merged[name] = _merged(default, given[name])
+    return merged
+
+
 def _loaded(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

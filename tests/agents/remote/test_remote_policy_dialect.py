@@ -102,7 +102,10 @@ def test_vllms_own_path_tells_the_prompt_and_its_scores_beside_the_turns(kit: Si
         (legacy([[7], [8]], token_ids=None, logprobs=LLAMA_CPP), "has no token ids"),
         (legacy([[7], []]), "has no token ids"),
         (legacy([[7], [8]], logprobs=None), "has no log-probabilities"),
-        (legacy([[7], [8]], logprobs={"token_logprobs": [], "top_logprobs": []}), "has 0 log-probabilities"),
+        (
+            legacy([[7], [8]], logprobs={"token_logprobs": [], "top_logprobs": []}),
+            "has 0 log-probabilities for 1 tokens",
+        ),
         (legacy([[7], [8]], logprobs={"token_logprobs": [0.5], "top_logprobs": [{}]}), "has 0.5 for a log-probability"),
         (legacy([[7], [8]], logprobs=said(None)), "has None for a log-probability"),
         (legacy([[7], [8]], token_ids=[math.inf]), "has inf for a token id"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -416,3 +417,25 @@ def test_the_rollouts_of_a_run_are_read_where_it_keeps_them(tmp_path: Path, grou
     assert list(findings.files.values()) == ["axpo"]
     assert (findings.rollouts, findings.questions) == (len(group.rollouts), 1)
     assert (value(findings, "tool_attempt_rate"), value(findings, "tool_success_rate")) == ((0.25, 4), (1.0, 1))
+    checkpoint = run / "checkpoints" / "step-000002" / "config.json"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("{}")
+    assert audit([tmp_path], AuditSettings()).rollouts == len(group.rollouts)
+    shutil.rmtree(run / "rollouts")
+    for folder in (run, tmp_path):
+        with pytest.raises(ConfigError, match="the runs of axpo in it kept none"):
+            audit([folder], AuditSettings())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "files: expected files or folders"),
+        ((".", "--success-threshold", "nan"), "success_threshold: expected a fin"),
+    ],
+)
+def test_what_cannot_be_audited_is_one_message(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -78,6 +78,7 @@ def test_a_query_finds_decisions_and_prints_json(log, capsys):
     [
         (["verify", "nowhere"], "audit log: nowhere cannot be read"),
         (["show", "."], "audit log: . holds none"),
+        (["show", ".", "--last", "-1"], "last: expected greater than or equal to 0"),
         (["verify", ".", "--anchor", "x"], "expected NUMBER:HASH"),
         (["query", ".", "--since", "yesterday"], "since: expected a date or a time"),
     ],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from axpo.cli import main
 from axpo.compare.finished import finished_runs, rows_of
@@ -67,6 +69,17 @@ def test_rows_are_told_apart_by_what_differs(run: RunMaker) -> None:
         "AXPO (optim.weight_decay=0.0)": 1,
         "AXPO (optim.weight_decay=0.1)": 2,
     }
+
+
+def test_a_run_of_an_older_version_stands_beside_its_like(run: RunMaker) -> None:
+    now, old = run("now", audit_log="logs/now"), run("old", seed=1, audit_log="logs/old")
+    settings = tomllib.loads((old / "config.toml").read_text(encoding="utf-8"))
+    for name in ("ray", "replay", "method"):
+        del settings[name]
+    del settings["loss"]["max_importance"]
+    with RunLog.open(old, tensorboard=False) as log:
+        log.change_config(tomli_w.dumps(settings), {"step": 2})
+    assert {label: len(row) for label, row in rows_of(finished_runs([now, old])).items()} == {"AXPO": 2}
 
 
 def test_runs_that_share_no_seed_are_not_compared(run: RunMaker) -> None:

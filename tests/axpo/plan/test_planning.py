@@ -74,6 +74,8 @@ def test_64_devices_are_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[
         (("--steps", "0"), "steps: expected greater than or equal to 1; got 0"),
         (("--sampling.max-turn-tokens", "20000"), "expected at most sampling.max_episode_tokens"),
         (("--model", "./nowhere"), "model: there is no folder nowhere"),
+        (("--gpus", "0"), "gpus: expected greater than or equal to 1; got 0"),
+        (("--sampler-gpus", "-1"), "sampler_gpus: expected greater than or equal to 0"),
         (("--machine", "abacus"), "machine: expected here, one of a100-80gb"),
         (("--machine", "h100", "--measure"), "measure: expected --machine here"),
         (("--gpus", "2", "--max-staleness", "1"), "max_staleness: expected 0 where 2 processes"),

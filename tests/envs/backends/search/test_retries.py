@@ -15,7 +15,12 @@ from axpo_envs.plumbing.web._retries import Retries, asked_seconds
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        *(("3", 3.0), (" 12 ", 12.0), ("", 0.0), ("soon", 0.0), ("-1", 0.0), ("inf", 0.0)),
+        ("3", 3.0),
+        (" 12 ", 12.0),
+        ("", 0.0),
+        ("soon", 0.0),
+        ("-1", 0.0),
+        ("inf", 0.0),
         ("1 Apr 99999 0:0 -9999999999", 0.0),
     ],
 )
