@@ -17,6 +17,7 @@ from axpo_benchmarks.evidence.plan import Planned, missing, plan
 from axpo_benchmarks.evidence.pool import Place, Pool
 from axpo_benchmarks.evidence.rows import read_rows
 from axpo_benchmarks.evidence.tables import summary_of, tables_of
+from axpo_envs.plumbing.whole_files import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ def run_evidence(config: EvidenceConfig) -> int:
 
     def write() -> None:
         rows = read_rows(folder)
-        (config.out / "tables.md").write_text(tables_of(rows, planned), encoding="utf-8")
+        write_whole(config.out / "tables.md", tables_of(rows, planned).encode())
         write_json(config.json, summary_of(rows))
 
     config.out.mkdir(parents=True, exist_ok=True)

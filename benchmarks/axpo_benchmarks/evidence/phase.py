@@ -29,6 +29,7 @@ from axpo_benchmarks.evidence.phase_map import PHASE, phase_points, phase_sectio
 from axpo_benchmarks.evidence.plan import Planned, missing, planned_cell
 from axpo_benchmarks.evidence.pool import Place, Pool
 from axpo_benchmarks.evidence.rows import read_rows
+from axpo_envs.plumbing.whole_files import write_whole
 
 ARMS: Final = ("grpo", "axpo")
 """What is compared at every point, by default."""
@@ -91,7 +92,7 @@ def run_phase(config: PhaseConfig) -> int:
 
     def write() -> None:
         points = phase_points(read_rows(folder), planned)
-        (out / "phase.md").write_text(phase_section(points, picture="phase.svg") + "\n", encoding="utf-8")
+        write_whole(out / "phase.md", f"{phase_section(points, picture='phase.svg')}\n".encode())
         draw_phase(points, out / "phase.svg")
 
     out.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ from axpo_benchmarks.evidence.phase_map import COMPARED, PHASE, PhasePoint, phas
 from axpo_benchmarks.evidence.plan import missing, plan
 from axpo_benchmarks.evidence.recovering import recovering_section
 from axpo_benchmarks.evidence.recovering_figure import draw_recovering
-from axpo_benchmarks.evidence.rows import COMMITTED, Row, read_rows
+from axpo_benchmarks.evidence.rows import COMMITTED, TOLD, Row, read_rows
 from axpo_benchmarks.evidence.tables import not_run
 from axpo_envs.plumbing.whole_files import write_whole
 
@@ -106,7 +106,7 @@ def run_evidence_report(config: EvidenceReportConfig) -> int:
         raise ConfigError(f"out: expected a file that ends in .md; got {out}")
     families = tuple(map(family_named, config.families)) if config.families else FAMILIES
     planned = plan(families, config.methods, seeds=config.seeds, steps=config.steps)
-    rows = tuple(row for row in read_rows(Path(config.rows)) if row["asked_steps"] in (0, config.steps))
+    rows = tuple(row for row in read_rows(Path(config.rows), TOLD) if row["asked_steps"] in (0, config.steps))
     known = [family for family in families if any(row["family"] == family.name for row in rows)]
     for family in known:
         draw_family(by_arm(rows, family.name), out.parent / "figures" / f"{family.name}.svg")
@@ -136,7 +136,7 @@ def _recovering(families: Sequence[Family], rows: Sequence[Row], figures: Path) 
 
 def _phase(folder: Path, figures: Path) -> str:
     """The phase diagram, where rows of it are there."""
-    rows = read_rows(folder)
+    rows = read_rows(folder, TOLD)
     found = {row["asked_steps"] for row in rows if row["family"].startswith(PHASE) and row["asked_steps"]}
     if not found:
         return "## Where guessing and acting decide what happens\n\nThe phase diagram (`axpo-bench phase`) was not run."

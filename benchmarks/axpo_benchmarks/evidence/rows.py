@@ -18,29 +18,43 @@ Row = dict[str, Any]
 
 FORMAT: Final = 1
 """Version of the rows' fields."""
+IDENTITY: Final[Mapping[str, type]] = {"cell": str, "family": str, "arm": str, "seed": int}
+"""Fields that every row has, and their types."""
+TOLD: Final[Mapping[str, type]] = {**IDENTITY, "asked_steps": int, "evaluations": list, "commit": str, "date": str}
+"""Fields that the page is made from, of every row."""
 COMMITTED: Final = Path(__file__).parents[1] / "results" / "evidence"
 """The rows that the project keeps."""
 
 
-def read_rows(folder: Path) -> tuple[Row, ...]:
+def read_rows(folder: Path, fields: Mapping[str, type] = IDENTITY) -> tuple[Row, ...]:
     """Every row of a folder of rows, by file and line; none where there is no such folder.
 
+    Args:
+        folder: the folder.
+        fields: what each row must hold, and of which type.
+
     Raises:
-        ConfigError: a line is no row.
+        ConfigError: a line is no row, or lacks a field.
     """
-    return tuple(_rows(folder))
+    return tuple(_rows(folder, fields))
 
 
-def _rows(folder: Path) -> Iterator[Row]:
+def _rows(folder: Path, fields: Mapping[str, type]) -> Iterator[Row]:
     for path in sorted(folder.rglob("*.jsonl")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
             try:
                 row = json.loads(line)
-                known = row["format"] == FORMAT and isinstance(row["cell"], str)
-            except (ValueError, KeyError, TypeError) as error:
+                form = row["format"]
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise ConfigError(f"{path}:{number}: expected a row of `axpo-bench evidence`; {error!r}") from error
-            if not known:
-                raise ConfigError(f"{path}:{number}: expected a row of format {FORMAT}; got {row['format']}")
+            if form != FORMAT:
+                raise ConfigError(f"{path}:{number}: expected a row of format {FORMAT}; got {form}")
+            wrong = next((name for name, kind in fields.items() if not isinstance(row.get(name), kind)), None)
+            if wrong is not None:
+                raise ConfigError(
+                    f"{path}:{number}: expected a row of `axpo-bench evidence`, with the field {wrong} "
+                    f"({fields[wrong].__name__}); got {row.get(wrong)!r:.60}"
+                )
             yield row
 
 

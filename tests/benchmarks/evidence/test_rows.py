@@ -7,7 +7,7 @@ import pytest
 
 from axpo.settings.config import ConfigError
 from axpo_benchmarks.evidence.curve import curve_of
-from axpo_benchmarks.evidence.rows import COMMITTED, Row, append_row, read_rows
+from axpo_benchmarks.evidence.rows import COMMITTED, TOLD, Row, append_row, read_rows
 
 
 def test_rows_stand_by_family_and_arm_and_the_newest_of_a_cell_holds(row: Callable[..., Row], tmp_path: Path) -> None:
@@ -21,11 +21,20 @@ def test_rows_stand_by_family_and_arm_and_the_newest_of_a_cell_holds(row: Callab
     assert found == {("axpo", 0): 100, ("grpo", 0): 7, ("grpo", 1): 100}
 
 
-@pytest.mark.parametrize("line", ['{"format": 1}', "{", '{"format": 99, "cell": "x"}'])
-def test_a_line_that_is_no_row_is_named(line: str, tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text(f"{line}\n")
+@pytest.mark.parametrize(
+    "line", [b'{"format": 1}', b"{", b'{"format": 99, "cell": "x"}', b"", b"\xff\xfe", b"[]", b"[" * 99_999]
+)
+def test_a_line_that_is_no_row_is_named(line: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(line + b"\n")
     with pytest.raises(ConfigError, match=r"a\.jsonl:1: expected a row of"):
         read_rows(tmp_path)
+
+
+def test_a_row_that_lacks_what_the_page_tells_is_named_with_the_field(row: Callable[..., Row], tmp_path: Path) -> None:
+    append_row(tmp_path, row("grpo", 0))
+    with pytest.raises(ConfigError, match=r"toy/grpo\.jsonl:1: .* with the field asked_steps \(int\); got None"):
+        read_rows(tmp_path, TOLD)
+    assert read_rows(COMMITTED, TOLD)
 
 
 def test_committed_rows_are_rows() -> None:
