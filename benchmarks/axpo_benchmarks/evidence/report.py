@@ -76,8 +76,11 @@ _DECISIONS: Final = """\
    there are settings of Desk in which GRPO stops acting was not searched for.
 7. What goes beyond the paper was run on PythonReasoning first, where AXPO had most left to gain, one seed each. The one
    that was ahead after four of six, `axpo_forced`, was given further seeds and the other families next, so its first
-   seed there is a chosen one. Ablations came behind it.
-8. Cells of the phase diagram end after 60 steps, for the time there was."""
+   seed there is a chosen one. Ablations came behind it, on PythonReasoning first, three seeds each.
+8. Cells of the phase diagram end after 60 steps, for the time there was.
+9. `axpo_idle` (AXPO+) was written after the rows of AXPO and of `axpo_forced` had been seen, run with seeds 0 to 2 of
+   each family, and not changed after that. Arms that come after GRPO were added with `axpo_forced` in mind, before any
+   of them was run; those with `axpo_idle` followed it. `axpo_longer` was held to what `axpo_idle` spent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
