@@ -13,7 +13,7 @@ from axpo_agents.remote._fleet import Fleet
 from axpo_agents.remote._model import RemoteModel
 from axpo_agents.remote._placeholders import Placeholders
 from axpo_agents.remote._policy import RemotePolicy
-from axpo_agents.remote._probe import check_seeds, check_server
+from axpo_agents.remote._probe import check_names, check_seeds, check_server
 from axpo_agents.remote._rules import TokenRules
 from axpo_agents.remote._server import InferenceServer
 from axpo_agents.remote._settings import PLAIN_PROMPTS, Dialect, PromptSettings, RemoteSettings
@@ -50,8 +50,13 @@ def load_remote_policy(
     return policy
 
 
-def check_abilities(server: InferenceServer, policy: RemotePolicy) -> tuple[str, ...]:
+def check_abilities(server: InferenceServer, policy: RemotePolicy, *, adapters: bool = False) -> tuple[str, ...]:
     """Makes sure that a server can do what a policy needs, with text and with images if it sends them.
+
+    Args:
+        server: the server.
+        policy: what asks it.
+        adapters: whether it will be asked for adapters by their names.
 
     Returns:
         The versions of the weights that it named.
@@ -60,10 +65,17 @@ def check_abilities(server: InferenceServer, policy: RemotePolicy) -> tuple[str,
         PolicyError: it cannot.
         InfrastructureFault: it stayed unreachable.
     """
-    versions = _check(server, policy.model, "Ready?")
-    if policy.supports_images:
-        _check(server, policy.model, ImageRef(np.full((64, 64, 3), 128, np.uint8)), "Ready?")
-    return versions
+    image = ImageRef(np.full((64, 64, 3), 128, np.uint8))
+    found = []
+    for parts in [("Ready?",), (image, "Ready?")][: 1 + policy.supports_images]:
+        context = policy.model.contexts.encode_observation(parts, after=())
+        prompt = policy.model.request(context.ids, context.images)
+        if server.settings.dialect is Dialect.SGLANG:
+            check_seeds(server, prompt)
+        found.append(check_server(server, prompt, expected=context.ids, turn_end=policy.model.chat.turn_end))
+        if adapters:
+            check_names(server, prompt)
+    return found[0]
 
 
 def load_model(name: str, prompts: PromptSettings, *, images: bool) -> RemoteModel:
@@ -92,11 +104,3 @@ def load_model(name: str, prompts: PromptSettings, *, images: bool) -> RemoteMod
         ),
         placeholders=None if settings is None or token is None else Placeholders(settings=settings, token=token),
     )
-
-
-def _check(server: InferenceServer, model: RemoteModel, *parts: str | ImageRef) -> tuple[str, ...]:
-    context = model.contexts.encode_observation(parts, after=())
-    prompt = model.request(context.ids, context.images)
-    if server.settings.dialect is Dialect.SGLANG:
-        check_seeds(server, prompt)
-    return check_server(server, prompt, expected=context.ids, turn_end=model.chat.turn_end)

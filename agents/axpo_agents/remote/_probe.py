@@ -1,4 +1,4 @@
-"""Defines `check_server` and `check_seeds`: whether a server can do what a policy needs, asked before any work.
+"""Defines `check_server`, `check_seeds` and `check_names`: whether a server can do what is needed, before any work.
 
 What a server reports is told from how sharp a distribution it shows. With the end-of-turn token raised by 60, log-
 probabilities after bias show a gap of about 60 to the next token, and half of it at temperature 2; those before them
@@ -19,6 +19,7 @@ _RAISED: Final = 60.0
 """Bias of the token to be chosen: more than models differ by, and its complement is no zero in 32 bits."""
 _HOT: Final = 100.0
 """A temperature at which every token is about as probable as any other."""
+_NOBODY: Final = "axpo-adapters-that-nobody-loaded"
 _NEEDED: Final = "this policy needs prompts of token ids, and token ids with their log-probabilities in return"
 _RAW: Final = (
     "its log-probabilities are those before temperature and bias, not those of the distribution it samples from: start "
@@ -85,6 +86,24 @@ def check_seeds(server: InferenceServer, prompt: Request) -> None:
             f"{server.settings.url}: expected turns of one request to differ; it samples all with one seed: start "
             "SGLang without `--enable-deterministic-inference`, or set samples_per_request=1"
         )
+
+
+def check_names(server: InferenceServer, prompt: Request) -> None:
+    """Makes sure that a server refuses adapters that it does not have: else those it lost would be missed by nobody.
+
+    Raises:
+        PolicyError: it answers whatever name it is asked by.
+        InfrastructureFault: it stayed unreachable.
+    """
+    try:
+        server.ask_named(replace(prompt, max_tokens=1), _NOBODY)
+    except ServiceRefusedError:
+        return
+    raise PolicyError(
+        f"{server.settings.url}: expected a server that refuses adapters it does not have (vLLM does, unless "
+        f"VLLM_SKIP_MODEL_NAME_VALIDATION is set); it answered as {_NOBODY!r}, so it would pass off the model's own "
+        "weights as the learner's. With serving.weights=reload (or sglang) its answers tell their weights"
+    )
 
 
 def _gap(answer: Answer) -> float:

@@ -169,7 +169,8 @@ def load_served_sampler(
         prompts: what prompts are made with.
 
     Raises:
-        PolicyError: a server cannot take or give what is needed, or does not tell the version of its weights.
+        PolicyError: a server cannot take or give what is needed, does not tell the version of its weights, or answers
+            for adapters that it does not have.
         EnvConfigError: a setting is unusable, or the key is missing.
         InfrastructureFault: a server stayed unreachable.
     """
@@ -178,7 +179,7 @@ def load_served_sampler(
     sampler = ServedSampler(fleet, load_model(tokenizer, prompts, images=settings.images), WeightFolder(folder, form))
     try:
         for server in fleet.servers:
-            versions = check_abilities(server, sampler)
+            versions = check_abilities(server, sampler, adapters=form.adapters)
             if not form.adapters and not versions:
                 raise PolicyError(
                     f"{server.settings.url}: expected a server that tells by which weights it sampled (vLLM with "

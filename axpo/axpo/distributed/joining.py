@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
-from axpo.distributed.ranks import ALONE, Ranks, noticing_losses
+from axpo.distributed.errors import noticing_losses
+from axpo.distributed.ranks import ALONE, Ranks
 from axpo.settings.config import ConfigError
 
 _RANK: Final = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
@@ -55,7 +56,8 @@ def joined(device: str, *, timeout_s: float) -> Iterator[Ranks]:
     state = PartialState(cpu=kind == "cpu", timeout=timedelta(seconds=timeout_s), **backend)
     try:
         with noticing_losses():
-            yield Ranks(number=state.process_index, count=state.num_processes, device=str(state.device))
+            where = {"number": state.process_index, "count": state.num_processes}
+            yield Ranks(**where, device=str(state.device), timeout_s=timeout_s)
     finally:
         if ours:
             state.destroy_process_group()

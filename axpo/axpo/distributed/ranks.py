@@ -8,22 +8,19 @@ process, whose closed connections end the others.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from axpo.distributed.errors import Interrupted, PeerFailed, PeerLost
+from axpo.distributed.errors import Interrupted, PeerFailed, noticing_losses
+from axpo.distributed.heartbeat import Heartbeat
 from axpo_envs.plumbing.extras import requiring
 
 with requiring("train", "training"):
     import torch.distributed
 
 T = TypeVar("T")
-
-_LOST: Final = re.compile(r"gloo|NCCL|connection (was )?(closed|reset|refused)|broken pipe", re.IGNORECASE)
-"""What errors of the communication between processes have in common; torch gives them no class of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +42,17 @@ class Ranks:
         number: this process, counted from 0.
         count: how many there are.
         device: the torch device of this process; None takes what the settings say.
+        timeout_s: seconds of the first process's silence after which those that wait for it give up.
     """
 
-    def __init__(self, *, number: int = 0, count: int = 1, device: str | None = None) -> None:
+    def __init__(
+        self, *, number: int = 0, count: int = 1, device: str | None = None, timeout_s: float = 1800.0
+    ) -> None:
         self.number: Final = number
         self.count: Final = count
         self.device: Final = device
+        self._timeout_s = timeout_s
+        self._heartbeat: Heartbeat | None = None
         self._left_together: BaseException | None = None
         self._stop_asked = self._working = self._held_back = self._leaving = False
 
@@ -82,8 +84,23 @@ class Ranks:
             Interrupted: one of them was asked to stop; so do all.
             PeerLost: one of them has gone.
         """
-        if self.count == 1:
-            return [action()]
+        return [action()] if self.count == 1 else self._together(action)
+
+    def _together(self, action: Callable[[], T], heartbeat: Heartbeat | None = None) -> list[T]:
+        with nullcontext() if heartbeat is None else heartbeat.waited_for():
+            told, own = self._tried(action)
+        everything = self.exchange(told)
+        failed = next((rank for rank, each in enumerate(everything) if each.fault is not None), None)
+        if failed is not None:
+            fault = PeerFailed(f"process {failed} of the run failed: {everything[failed].fault}")
+            self._leave(own if own is not None and failed == self.number else fault)
+        if any(each.stop for each in everything):
+            self._leave(own if isinstance(own, Interrupted) else Interrupted())
+        values: list[Any] = [each.value for each in everything]
+        return values
+
+    def _tried(self, action: Callable[[], T]) -> tuple[_Told[T], BaseException | None]:
+        """What this process tells of an action, and the error that it raised here."""
         own: BaseException | None = None
         told: _Told[T]
         try:
@@ -95,27 +112,21 @@ class Ranks:
             own, told = error, _Told(fault=str(error) or type(error).__name__)
         if self._stop_asked and not self._held_back and told.fault is None:
             told = _Told(stop=True)
-        everything = self.exchange(told)
-        failed = next((rank for rank, each in enumerate(everything) if each.fault is not None), None)
-        if failed is not None:
-            fault = PeerFailed(f"process {failed} of the run failed: {everything[failed].fault}")
-            self._leave(own if own is not None and failed == self.number else fault)
-        if any(each.stop for each in everything):
-            self._leave(own if isinstance(own, Interrupted) else Interrupted())
-        values: list[Any] = [each.value for each in everything]
-        return values
+        return told, own
 
     def first(self, action: Callable[[], T]) -> T:
-        """The value of an action that the first process alone takes; raises as `together` does."""
+        """The value of an action that the first process alone takes, however long; raises as `together` does."""
+        if self.count == 1:
+            return action()
+        if self._heartbeat is None:
+            self._heartbeat = Heartbeat(is_first=self.is_first, timeout_s=self._timeout_s)
         own: list[Any] = []
-        self.together(lambda: own.append(action()) if self.is_first else None)
-        if self.count > 1:
-            # Sent once: among what all exchange, there would be room for as much from each.
-            told = own or [None]
-            with noticing_losses():
-                torch.distributed.broadcast_object_list(told, src=0)
-            own = own or told
-        found: T = own[0]
+        self._together(lambda: own.append(action()) if self.is_first else None, self._heartbeat)
+        # Sent once: among what all exchange, there would be room for as much from each.
+        told = own or [None]
+        with noticing_losses():
+            torch.distributed.broadcast_object_list(told, src=0)
+        found: T = (own or told)[0]
         return found
 
     def each(self, action: Callable[[], T]) -> T:
@@ -175,17 +186,3 @@ class Ranks:
 
 ALONE: Final = Ranks()
 """One process, which does everything."""
-
-
-@contextmanager
-def noticing_losses() -> Iterator[None]:
-    """Turns what a broken connection raises into a `PeerLost`."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not _LOST.search(str(error)):
-            raise
-        raise PeerLost(
-            "another process of the run has ended; if it said why, that stands above. Continue from the newest "
-            f"checkpoint with `axpo train --resume` ({str(error).splitlines()[0]:.200})"
-        ) from error

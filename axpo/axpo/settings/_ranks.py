@@ -18,4 +18,5 @@ class RanksConfig:
     cpu_offload: bool = False
     """With fsdp: keep them in the CPU's memory, on the device only while they are computed with."""
     timeout_s: Seconds = 1800.0
-    """How long processes wait for each other (one samples longer than another) before they give up."""
+    """How long processes wait for each other (one samples longer than another) before they give up; for what the first
+    one does alone, how long it may be silent."""

@@ -16,6 +16,7 @@ from axpo_agents.remote import Dialect, RemoteSettings, ServedSampler, WeightFor
 from axpo_agents.rolling import Start, roll
 from axpo_agents.testing.completions_server import CompletionsServer
 from axpo_agents.testing.served_prompt import ServedPrompt
+from axpo_agents.testing.served_weights import ServedWeights
 from axpo_agents.tiny import tiny_folder
 from axpo_agents.transformers_policy import LoadSettings, PolicyError, TransformersPolicy, load_policy
 from axpo_agents.types import Context, Rollout, Sampling, TokenSequence
@@ -117,6 +118,16 @@ def test_adapters_that_a_new_start_has_forgotten_are_loaded_again(servers: Serve
     sampler.adopt()
     servers.servers[0].weights._adapters.clear()
     assert_sampled_by(learner, sampler)
+
+
+@pytest.mark.parametrize("form", [form for form in WeightForm if form.adapters])
+def test_a_server_that_answers_for_adapters_it_does_not_have_is_refused(
+    form: WeightForm, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("named", "adapted"):
+        monkeypatch.setattr(ServedWeights, name, lambda weights, _name: weights._base)
+    with pytest.raises(PolicyError, match="refuses adapters it does not have"):
+        servers.sampler(form)
 
 
 def test_sglang_keeps_no_adapters_but_the_newest_and_loads_those_that_it_forgot(servers: Servers) -> None:

@@ -181,7 +181,24 @@ def test_adapters_travel_alone_and_stay_while_they_are_used(config: TrainConfig)
         "adapter_model.safetensors",
     }
     assert "model.safetensors" not in files
-    assert engine_options(config)["max_lora_rank"] == 2
+
+
+@pytest.mark.parametrize(("rank", "room"), [(1, 1), (2, 8), (8, 8), (24, 32), (512, 512)])
+def test_vllm_makes_room_for_adapters_in_the_sizes_it_knows(config: TrainConfig, rank: int, room: int) -> None:
+    config = replace(config, policy=replace(config.policy, lora_rank=rank))
+    assert engine_options(config)["max_lora_rank"] == room
+
+
+@pytest.mark.parametrize(
+    ("rank", "options", "message"),
+    [(513, (), "policy.lora_rank: expected at most 512"), (16, ("max_lora_rank=8",), "at least policy.lora_rank, 16")],
+)
+def test_adapters_that_vllm_has_no_room_for_are_refused_before_any_work(
+    config: TrainConfig, rank: int, options: tuple[str, ...], message: str
+) -> None:
+    policy, serving = replace(config.policy, lora_rank=rank), replace(config.serving, options=options)
+    with pytest.raises(ConfigError, match=message):
+        engine_options(replace(config, policy=policy, serving=serving))
 
 
 def test_turns_of_other_weights_are_a_fault_where_the_trainer_is_too(

@@ -115,6 +115,16 @@ def test_a_setting_that_cannot_work_is_told_by_one_process(found: Found):
     assert second["error"] == "PeerFailed"
 
 
+def test_processes_wait_for_as_long_as_the_first_one_works(found: Found):
+    assert found["waits"]["long"] == [["quick", "sampled", "quick"]] * 2
+
+
+def test_a_first_process_that_falls_silent_is_given_up(found: Found):
+    first, second = found["waits"]["silent"]
+    assert first["error"] == "PeerLost"
+    assert second == "gave up"
+
+
 @pytest.mark.parametrize("staleness", ["0", "1"])
 def test_servers_that_sample_for_two_processes_do_so_as_for_one(found: Found, staleness: str):
     row = found["served"][staleness]

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import toy_env
 from forked_runs import TIMEOUT_S, apart, config_of, on_two, rank, went
 from sampled_elsewhere import placed_runs, served_runs, without_servers
+from waiting import waits
 
 from axpo.algorithm import update as updating
 from axpo.algorithm.batching import MiniBatch, TrainItem
@@ -237,6 +238,7 @@ if __name__ == "__main__":
         "served": lambda: served_runs(place, start),
         "unserved": lambda: without_servers(place, start),
         "placed": lambda: placed_runs(place, start),
+        "waits": lambda: waits(place),
     }
     asked = sys.argv[2:] or list(scenarios)
     (place / "results.json").write_text(json.dumps({name: scenarios[name]() for name in asked}))
