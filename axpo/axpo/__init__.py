@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from axpo.algorithm.buffer import GroupBuffer
     from axpo.algorithm.loss import LossStats, Targets, policy_loss
     from axpo.algorithm.methods import Method, Rounds, combined_method, method_named, register_method
+    from axpo.algorithm.outcome import StepOutcome
     from axpo.algorithm.replay import ReplayMemory
     from axpo.algorithm.selection import select_prefixes
-    from axpo.algorithm.step import StepOutcome, Training, train_step
+    from axpo.algorithm.step import Training, train_step
     from axpo.algorithm.types import Advantage, Branch, BranchPoint, Group
     from axpo.checkpoint_evaluation import evaluate_checkpoint, locate_checkpoint
     from axpo.evaluation.evaluate import Evaluation, EvaluationPlan, evaluate
@@ -141,7 +142,7 @@ _HOMES: Final = {
     "method_named": "axpo.algorithm.methods",
     "train_step": "axpo.algorithm.step",
     "Training": "axpo.algorithm.step",
-    "StepOutcome": "axpo.algorithm.step",
+    "StepOutcome": "axpo.algorithm.outcome",
     "register_method": "axpo.algorithm.methods",
     "Rounds": "axpo.algorithm.methods",
     "Method": "axpo.algorithm.methods",

@@ -20,8 +20,9 @@ import torch
 import tyro
 from rich.console import Console
 
+from axpo.algorithm.outcome import StepOutcome
 from axpo.algorithm.selection import prefix_budget
-from axpo.algorithm.step import StepOutcome, Training, train_step
+from axpo.algorithm.step import Training, train_step
 from axpo.algorithm.types import Group
 from axpo.commands.arguments import check_output, write_json
 from axpo.plan.machines import machine_here
@@ -30,13 +31,14 @@ from axpo.plan.placement import Placement
 from axpo.plan.planning import Plan, Subject, make_plan
 from axpo.plan.workload import Expected
 from axpo.run.environments import make_env, parse_env_args
-from axpo.settings.config import ConfigError, LossConfig, SamplingConfig, SelectionConfig, TrainConfig
+from axpo.settings.config import ConfigError, TrainConfig
 from axpo.terminal.fitting_table import FittingTable
 from axpo.terminal.heartbeat import Heartbeat
 from axpo.terminal.unfailing import say
 from axpo_agents.transformers_policy import TransformersPolicy, load_policy
 from axpo_agents.types import Completion
 from axpo_benchmarks.machine import provenance
+from axpo_benchmarks.plan_cases import CASES, Case
 from axpo_benchmarks.speed.models import save_vision_model
 from axpo_benchmarks.speed.training import peak_bytes
 
@@ -46,66 +48,6 @@ _STEPS: Final = 3
 """Steps that are timed, after one that is not."""
 _PILOT: Final = 6
 """Steps of a pilot."""
-_PILOT_QUESTIONS: Final = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A run that is predicted."""
-
-    name: str
-    """What it is called."""
-    config: TrainConfig
-    """Its settings; `model` is filled in where it is a random one."""
-    pilot: SamplingConfig
-    """Sizes of the steps that tell what episodes are like."""
-    random_model: bool = False
-    """Whether a small random Qwen3-VL is made for it."""
-
-
-def _case(name: str, config: TrainConfig, *, random_model: bool = False) -> Case:
-    # Groups of other sizes would be unanimous more, or less, often.
-    pilot = replace(config.sampling, questions=_PILOT_QUESTIONS)
-    return Case(name=name, config=config, pilot=pilot, random_model=random_model)
-
-
-CASES: Final = {
-    case.name: case
-    for case in (
-        _case("tiny", TrainConfig(env_args=("guess_rate=0.6",))),
-        _case(
-            "tiny-python",
-            TrainConfig(
-                env="axpo/PythonReasoning-v0",
-                env_args=("source=written", "python=expressions", "guess_rate=0.6"),
-                model="tiny-python",
-                sampling=SamplingConfig(questions=16, group_size=8, max_turn_tokens=32, max_episode_tokens=200),
-            ),
-        ),
-        _case(
-            "tiny-desk",
-            TrainConfig(
-                env="axpo/Desk-v0",
-                env_args=("desk=brief", "guess_rate=0.6"),
-                model="tiny-desk",
-                sampling=SamplingConfig(questions=16, group_size=8, max_turn_tokens=32, max_episode_tokens=200),
-            ),
-        ),
-        _case(
-            "small random Qwen3-VL",
-            TrainConfig(
-                env_args=("guess_rate=0.6",),
-                sampling=SamplingConfig(questions=16, group_size=8, max_turn_tokens=24, max_episode_tokens=1024),
-                selection=SelectionConfig(budget=0.0),
-                method="grpo",
-                # Rewards of a random model are all alike: else nothing would be trained.
-                loss=LossConfig(skip_zero_advantage=False),
-            ),
-            random_model=True,
-        ),
-    )
-}
-"""What is predicted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

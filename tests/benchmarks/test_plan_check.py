@@ -9,7 +9,8 @@ import pytest
 from axpo.plan import measuring
 from axpo_benchmarks import plan_check
 from axpo_benchmarks.cli import main
-from axpo_benchmarks.plan_check import CASES, Row
+from axpo_benchmarks.plan_cases import CASES
+from axpo_benchmarks.plan_check import Row
 
 RESULTS = Path(plan_check.__file__).parent / "results" / "plan.json"
 

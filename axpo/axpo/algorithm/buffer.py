@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
+from axpo.algorithm._buffer_content import BufferContent, Collecting, oldest
 from axpo.algorithm.types import Group
 from axpo_agents.types import Rollout
 from axpo_envs.plumbing.data_format import read_data, write_data
@@ -43,49 +44,6 @@ class BufferSettings:
     """Versions that a group's oldest turn may lie behind the buffer's when it is handed out; None for any number."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Collecting:
-    """A group with slots that are still wanted."""
-
-    question: Question
-    size: int
-    rollouts: dict[int, Rollout] = field(default_factory=dict)
-    losses: dict[int, int] = field(default_factory=dict)
-    given_up: set[int] = field(default_factory=set)
-
-    def written(self) -> tuple[Any, ...]:
-        """Its fields as immutable data, which `of` takes."""
-        rollouts, losses = tuple(self.rollouts.items()), tuple(self.losses.items())
-        return self.question, self.size, rollouts, losses, frozenset(self.given_up)
-
-    @classmethod
-    def of(
-        cls,
-        question: Question,
-        size: int,
-        rollouts: Iterable[tuple[int, Rollout]],
-        losses: Iterable[tuple[int, int]],
-        given_up: Iterable[int],
-    ) -> _Collecting:
-        return cls(question=question, size=size, rollouts=dict(rollouts), losses=dict(losses), given_up=set(given_up))
-
-    def wanted(self) -> list[int]:
-        return [index for index in range(self.size) if index not in self.rollouts and index not in self.given_up]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Content:
-    """Everything a buffer holds and has counted."""
-
-    collecting: dict[int, _Collecting] = field(default_factory=dict)
-    ready: dict[int, Group] = field(default_factory=dict)
-    steps: dict[int, int] = field(default_factory=dict)
-    next_ticket: int = 0
-    version: int = 0
-    dropped_faulty: int = 0
-    dropped_stale: int = 0
-
-
 class GroupBuffer:
     """Collects episodes into groups, in whatever order they arrive, and hands out complete groups, oldest first.
 
@@ -98,7 +56,7 @@ class GroupBuffer:
 
     def __init__(self, settings: BufferSettings | None = None) -> None:
         self.settings: Final = settings or BufferSettings()
-        self._content = _Content()
+        self._content = BufferContent()
         self._lock = threading.Lock()
 
     @property
@@ -133,7 +91,7 @@ class GroupBuffer:
             raise ValueError(f"expected a group of at least one episode; got {size} for question {question.id!r}")
         with self._lock:
             ticket = self._new_ticket()
-            self._content.collecting[ticket] = _Collecting(question=question, size=size)
+            self._content.collecting[ticket] = Collecting(question=question, size=size)
             return tuple(Slot(ticket=ticket, index=index) for index in range(size))
 
     def wanted(self) -> tuple[Slot, ...]:
@@ -266,10 +224,10 @@ class GroupBuffer:
         try:
             own, fields = read_data(unseal(_TITLE, data, key=key), trusted=trust or key is not None)
             values: dict[str, Any] = dict(fields)
-            values["collecting"] = {ticket: _Collecting.of(*written) for ticket, written in values["collecting"]}
+            values["collecting"] = {ticket: Collecting.of(*written) for ticket, written in values["collecting"]}
             values["ready"] = dict(values["ready"])
             values["steps"] = dict(values.get("steps", ()))
-            content = _Content(**values)
+            content = BufferContent(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"these bytes cannot be read as a GroupBuffer: {error}") from error
         if not isinstance(own, BufferSettings):
@@ -289,14 +247,14 @@ class GroupBuffer:
         self._content.next_ticket += 1
         return self._content.next_ticket - 1
 
-    def _find(self, slot: Slot) -> _Collecting | None:
+    def _find(self, slot: Slot) -> Collecting | None:
         """The group in which the slot is wanted; None if it no longer is."""
         group = self._content.collecting.get(slot.ticket)
         if slot.ticket not in range(self._content.next_ticket) or (group and slot.index not in range(group.size)):
             raise KeyError(f"expected a slot that was opened; got {slot}")
         return group if group and slot.index in group.wanted() else None
 
-    def _finish(self, ticket: int, group: _Collecting) -> None:
+    def _finish(self, ticket: int, group: Collecting) -> None:
         if group.wanted():
             return
         del self._content.collecting[ticket]
@@ -310,13 +268,6 @@ class GroupBuffer:
         limit, version = self.settings.max_staleness, self._content.version
         if limit is None:
             return
-        stale = [ticket for ticket, group in self._content.ready.items() if version - _oldest(group, version) > limit]
+        stale = [ticket for ticket, group in self._content.ready.items() if version - oldest(group, version) > limit]
         self._pop(stale)
         self._content.dropped_stale += len(stale)
-
-
-def _oldest(group: Group, default: int) -> int:
-    """The oldest weights that sampled a turn of the group."""
-    continuations = (continuation for branch in group.branches for continuation in branch.continuations)
-    rollouts = (*group.rollouts, *continuations)
-    return min((turn.policy_version for rollout in rollouts for turn in rollout.completions), default=default)

@@ -1,11 +1,11 @@
-"""Defines `train_step`, one training step on one screen, what it works on, `Training`, and leaves, `StepOutcome`."""
+"""Defines `train_step`, one training step on one screen, and what it works on, `Training`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from axpo.algorithm._cost import cost_of
 from axpo.algorithm._dynamic_sampling import with_spread
@@ -16,10 +16,11 @@ from axpo.algorithm.batching import build_batch
 from axpo.algorithm.buffer import GroupBuffer
 from axpo.algorithm.methods import Method, method_named
 from axpo.algorithm.optimizer import Optimizer
+from axpo.algorithm.outcome import StepOutcome
 from axpo.algorithm.replay import ReplayMemory, recalled, remembered
 from axpo.algorithm.sampling import sampling_of
 from axpo.algorithm.seeds import derive_seed
-from axpo.algorithm.types import BranchPoint, Group
+from axpo.algorithm.types import Advantage, BranchPoint, Group
 from axpo.algorithm.update import ALL_OF_IT, Objective, Sharing, UpdateStats, seeded, update
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo_agents.policy import Follower, Learner, Sampler, Scorer
@@ -137,38 +138,6 @@ class SampledStep:
     """Continuations that they took."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepOutcome:
-    """What a step did."""
-
-    groups: tuple[Group, ...]
-    """The groups it learned from, with the branches that grew."""
-    points: tuple[BranchPoint, ...]
-    """The prefixes that were selected."""
-    given_up_prefixes: int
-    """How many of them grew nothing, because infrastructure faults took all their continuations."""
-    stats: UpdateStats
-    """What the update did."""
-    lr: float
-    """The learning rate."""
-    replayed: int
-    """Stretches of earlier continuations that it learned from again."""
-    discarded_rollouts: int
-    """Rollouts and continuations that were sampled, and that the method, or dynamic sampling, did not learn from."""
-    discarded_tokens: int
-    """Tokens that were sampled in them."""
-    lost_rollouts: Sequence[Lost]
-    """Rollouts that infrastructure faults took for good."""
-    lost_continuations: Sequence[Lost]
-    """Continuations that they took."""
-    drift: Drift | None = None
-    """How far sampler and learner were apart; None where they are one."""
-    staleness: tuple[int, ...] = ()
-    """Updates that the weights of each sampled turn were behind the learner's, where they are not one."""
-    dropped_groups: int = 0
-    """Groups that were too stale to learn from."""
-
-
 def train_step(
     training: Training, step: int, *, phase: Phase = _unmeasured, before_update: Callable[[], None] = _at_once
 ) -> StepOutcome:
@@ -220,6 +189,15 @@ def sample_step(training: Training, step: int, *, phase: Phase = _unmeasured) ->
     )
 
 
+class _Learned(NamedTuple):
+    """What an update did: see `StepOutcome`."""
+
+    stats: UpdateStats
+    lr: float
+    replayed: int
+    drift: Drift | None
+
+
 def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unmeasured) -> StepOutcome:
     """Credits and updates: what a step does once its groups lie in the buffer.
 
@@ -240,16 +218,7 @@ def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unme
     # What was kept for sampling would take memory from the update.
     _forget(training)
     with phase("update"), seeded(training.seed(step, "dropout")):
-        plan, seed = learner.plan, training.seed(step, "batches")
-        replayed = recalled(training.memory.content, step, config.replay)
-        minibatches = build_batch(advantages, config.loss, config.optim, plan=plan, seed=seed, replayed=replayed)
-        lr = training.optimizer.start_step(step)
-        minimized = objective(training)
-        drift = None
-        if training.drifts:
-            minibatches, drift = corrected(minibatches, learner, minimized, sharing=training.sharing)
-        minimized = replace(minimized, loss=with_floor(minimized.loss, minibatches))
-        stats = update(learner, training.optimizer, minibatches, minimized, sharing=training.sharing)
+        learned = _updated(training, step, advantages)
     staleness = _staleness(groups, learner.version) if isinstance(training.sampler, Follower) else ()
     learner.advance_version()
     if config.replay.steps:
@@ -259,17 +228,33 @@ def learn_step(training: Training, sampled: SampledStep, *, phase: Phase = _unme
         groups=groups,
         points=sampled.points,
         given_up_prefixes=sampled.given_up_prefixes,
-        stats=stats,
-        lr=lr,
-        replayed=len(replayed),
+        stats=learned.stats,
+        lr=learned.lr,
+        replayed=learned.replayed,
         discarded_rollouts=sampled.discarded_rollouts,
         discarded_tokens=sampled.discarded_tokens,
         lost_rollouts=sampled.lost_rollouts,
         lost_continuations=sampled.lost_continuations,
-        drift=drift,
+        drift=learned.drift,
         staleness=staleness,
         dropped_groups=buffer.dropped_stale - dropped,
     )
+
+
+def _updated(training: Training, step: int, advantages: Sequence[Advantage]) -> _Learned:
+    """Changes the learner's weights by what its rollouts are credited with, and by what is learned from again."""
+    config, learner = training.config, training.learner
+    plan, seed = learner.plan, training.seed(step, "batches")
+    replayed = recalled(training.memory.content, step, config.replay)
+    minibatches = build_batch(advantages, config.loss, config.optim, plan=plan, seed=seed, replayed=replayed)
+    lr = training.optimizer.start_step(step)
+    minimized = objective(training)
+    drift = None
+    if training.drifts:
+        minibatches, drift = corrected(minibatches, learner, minimized, sharing=training.sharing)
+    minimized = replace(minimized, loss=with_floor(minimized.loss, minibatches))
+    stats = update(learner, training.optimizer, minibatches, minimized, sharing=training.sharing)
+    return _Learned(stats, lr, len(replayed), drift)
 
 
 def _forget(training: Training) -> None:

@@ -1,4 +1,4 @@
-"""Defines `RunParts`, what a run is made of, and how it is put together for a start or a resumption."""
+"""Defines `RunParts`, what a run is made of, and how it is put together of what was loaded, `Loaded`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from axpo.algorithm.buffer import BufferSettings, GroupBuffer
 from axpo.algorithm.replay import ReplayMemory
 from axpo.algorithm.step import SampledStep, Training
-from axpo.distributed.placing import make_optimizer, placed
+from axpo.distributed.placing import Placed, make_optimizer, placed
 from axpo.distributed.ranks import ALONE, Ranks
 from axpo.distributed.relaying import RelayedBuffer, RelayedSampler
 from axpo.run._checkpoint import Checkpoint
@@ -19,6 +19,22 @@ from axpo.settings._serving import samples_elsewhere
 from axpo.settings.config import TrainConfig
 from axpo_agents.policy import Sampler
 from axpo_agents.transformers_policy import TransformersPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a run is put together from."""
+
+    config: TrainConfig
+    """The run's settings."""
+    worlds: Worlds
+    """Its environment."""
+    policy: TransformersPolicy
+    """What learns."""
+    sampler: Sampler | None = None
+    """What samples; None for the policy itself, and where others sample, but for another process."""
+    ranks: Ranks = ALONE
+    """The processes of the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,31 +62,19 @@ class RunParts:
     """What a person should know of how it goes on."""
 
     @classmethod
-    def of(
-        cls,
-        config: TrainConfig,
-        worlds: Worlds,
-        policy: TransformersPolicy,
-        checkpoint: Checkpoint | None = None,
-        *,
-        sampler: Sampler | None = None,
-        ranks: Ranks = ALONE,
-    ) -> RunParts:
+    def of(cls, given: Loaded, checkpoint: Checkpoint | None = None) -> RunParts:
         """Begins with a policy as it was loaded, or goes on with that of a checkpoint.
 
         Args:
-            config: the run's settings.
-            worlds: its environment.
-            policy: what learns.
+            given: what was loaded.
             checkpoint: where the policy was loaded from.
-            sampler: what samples; None for the policy itself, and where others sample, but for another process.
-            ranks: the processes of the run.
 
         Raises:
             CheckpointError: the optimizer's state, or what the run remembers, cannot be read.
             PolicyError: the model that the run began with cannot be loaded.
             ValueError: the optimizer's state does not fit the policy.
         """
+        config, policy, ranks = given.config, given.policy, given.ranks
         buffer, ahead, note = _sampled_ahead(config, checkpoint if ranks.is_first else None)
         if checkpoint is not None:
             policy.advance_version(checkpoint.progress.step)
@@ -79,24 +83,20 @@ class RunParts:
         optimizer = make_optimizer(config, roles.learner.trainable_parameters(), ranks)
         if checkpoint is not None:
             optimizer.load_state(checkpoint.optimizer_state())
-        if ranks.count > 1:
-            elsewhere = samples_elsewhere(config)
-            sampler = RelayedSampler(sampler, roles.whole, ranks, roles.assemble) if elsewhere else None
-            buffer = RelayedBuffer(buffer, ranks) if config.max_staleness else buffer
         training = Training(
             config=config,
-            env=worlds.training,
-            sampler=sampler or roles.sampler,
+            env=given.worlds.training,
+            sampler=_sampler(given, roles),
             learner=roles.learner,
             reference=roles.reference,
             optimizer=optimizer,
             memory=ReplayMemory() if checkpoint is None else checkpoint.memory(),
-            buffer=buffer,
+            buffer=RelayedBuffer(buffer, ranks) if ranks.count > 1 and config.max_staleness else buffer,
             sharing=roles.sharing,
         )
         return cls(
             config=config,
-            worlds=worlds,
+            worlds=given.worlds,
             policy=roles.whole,
             assemble=roles.assemble,
             training=training,
@@ -106,6 +106,15 @@ class RunParts:
             ahead=ahead,
             note=note,
         )
+
+
+def _sampler(given: Loaded, roles: Placed) -> Sampler:
+    """What samples; where several processes train, all are told what the first has others sample."""
+    if given.ranks.count == 1:
+        return given.sampler or roles.sampler
+    if samples_elsewhere(given.config):
+        return RelayedSampler(given.sampler, roles.whole, given.ranks, roles.assemble)
+    return roles.sampler
 
 
 def _sampled_ahead(

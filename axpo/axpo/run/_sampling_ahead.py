@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from axpo.algorithm.buffer import BufferSettings, GroupBuffer
-from axpo.algorithm.step import Phase, SampledStep, StepOutcome, Training, learn_step, sample_step
+from axpo.algorithm.outcome import StepOutcome
+from axpo.algorithm.step import Phase, SampledStep, Training, learn_step, sample_step
 from axpo.distributed.ranks import ALONE, Ranks
 from axpo_agents.policy import Follower, Learner, Prefix, Sampled, Sampler
 from axpo_agents.starts import Lost, Start

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from axpo.algorithm.step import StepOutcome
+from axpo.algorithm.outcome import StepOutcome
 from axpo.algorithm.types import Group
 from axpo.algorithm.update import UpdateStats
 from axpo.run._stopwatch import Stopwatch

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from axpo.algorithm.step import train_step
 from axpo.algorithm.types import Group
 from axpo.algorithm.update import DivergenceError
-from axpo.diagnostics._collapse import tool_collapse
-from axpo.diagnostics._thresholds import threshold_problem
-from axpo.diagnostics.metrics import step_metrics
-from axpo.diagnostics.parts import step_parts
 from axpo.distributed.errors import PeerError
 from axpo.records._folder import CHECKPOINTS
 from axpo.run._beginning import RunParts
@@ -31,29 +25,15 @@ from axpo.run._checkpoint import (
 from axpo.run._evaluations import RunEvaluations
 from axpo.run._following import RunRecords
 from axpo.run._rank_interrupts import interrupts_of
+from axpo.run._recording import StepRecorder
+from axpo.run._run_result import RunResult
 from axpo.run._sampling_ahead import SamplingAhead, write_ahead
-from axpo.run._step_record import step_measures, warnings_of
+from axpo.run._step_record import step_measures
 from axpo.run._stopwatch import Stopwatch
 from axpo.run.callbacks import Callback, RunMoment, StopRun
 from axpo.run.display import Display
 from axpo.settings.config_file import to_toml
 from axpo_agents.errors import NonFiniteError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """What a run left behind."""
-
-    folder: Path
-    """The run's folder."""
-    metrics: tuple[dict[str, Any], ...]
-    """One record per step, as in `metrics.jsonl`."""
-    evaluations: tuple[dict[str, Any], ...]
-    """One record per evaluation on held-out questions, as in `evaluations.jsonl`."""
-    checkpoint: Path
-    """The trained policy in Hugging Face layout."""
-    best_checkpoint: Path | None = None
-    """The policy of the evaluation with the highest `log.best_by`; None where none was asked for."""
 
 
 class Audience(NamedTuple):
@@ -85,11 +65,10 @@ class TrainingRun:
             lambda: self._display.note("the step is being finished first; asked again, the run stops at once"),
         )
         self._progress = progress
-        self._history = log.steps()
+        self._recorder = StepRecorder(parts, log, self._display)
         self._saved = progress.step
         self._torn = False
         self._doing = ""
-        self._threshold_doubted = False
         self._ahead: SamplingAhead | None = None
 
     def run(self) -> RunResult:
@@ -192,36 +171,9 @@ class TrainingRun:
             return self._record(step, outcome.groups, step_measures(outcome, watch))
 
     def _record(self, step: int, groups: Sequence[Group], measured: Mapping[str, float | None]) -> dict[str, Any]:
-        config, log = self._config, self._log
-        tools = [tool.name for tool in self._parts.worlds.training.tools]
-        metrics = step_metrics(groups, tools=tools, success_threshold=config.success_threshold)
-        parts = step_parts(groups, tools=tools, success_threshold=config.success_threshold)
+        metrics, parts = self._recorder.diagnosed(groups)
         self._progress = self._progress.after(step, {**metrics, **measured})
-        record: dict[str, Any] = {"step": step, **metrics, **parts, **measured, **self._progress.totals()}
-        collapse = tool_collapse([*self._history, record])
-        record |= {"tool_collapse": float(collapse is not None), "tool_collapse_kind": collapse}
-        tools_of, most = self._parts.worlds.training.tools, config.log.rollouts_per_step
-
-        def written() -> None:
-            if config.log.rollouts_every and step % config.log.rollouts_every == 0:
-                log.write_rollouts(step, groups, most, tools_of)
-            log.append_step(record)
-
-        self._ranks.together(written)
-        for warning in warnings_of(record, self._history, questions=config.sampling.questions):
-            self._display.note(warning)
-        self._doubt_threshold(groups)
-        self._history.append(record)
-        self._display.step(record)
-        return record
-
-    def _doubt_threshold(self, groups: Sequence[Group]) -> None:
-        """Says once if what counts as a success is not what the rewards say."""
-        rewards = (rollout.reward for group in groups for rollout in group.rollouts)
-        problem = threshold_problem(rewards, self._config.success_threshold)
-        if problem and not self._threshold_doubted:
-            self._threshold_doubted = True
-            self._display.note(f"success_threshold: {problem}")
+        return self._recorder.add({"step": step, **metrics, **parts, **measured, **self._progress.totals()}, groups)
 
     def _evaluate_if_due(self) -> None:
         step = self._progress.step
@@ -244,7 +196,7 @@ class TrainingRun:
         return done
 
     def _has_collapsed(self) -> bool:
-        last = self._history[-1] if self._history else {}
+        last = self._recorder.last
         done = self._config.log.stop_on_collapse and bool(last.get("tool_collapse"))
         if done:
             self._display.note(

@@ -18,17 +18,18 @@ from axpo.distributed.joining import joined
 from axpo.distributed.ranks import Ranks
 from axpo.records._folder import CHECKPOINTS, CONFIG, RunLogError, is_checkpoint, is_sft_run
 from axpo.records.run_log import RunLog
-from axpo.run._beginning import RunParts, here
+from axpo.run._beginning import Loaded, RunParts, here
 from axpo.run._checkpoint import Checkpoint, Progress, newest_checkpoint
 from axpo.run._following import RunRecords, followed, opened
 from axpo.run._governing import governed_worlds
 from axpo.run._question_filter import filtered
 from axpo.run._resumption import changed, differences
 from axpo.run._room import check_first_questions
+from axpo.run._run_result import RunResult
 from axpo.run._samplers import opened_sampler
 from axpo.run._starting_model import START, written
 from axpo.run._tracking import tracked
-from axpo.run._training_run import Audience, RunResult, TrainingRun
+from axpo.run._training_run import Audience, TrainingRun
 from axpo.run.callbacks import Callback
 from axpo.run.display import SILENT, Display
 from axpo.run.environments import Worlds, envs_of, given_worlds, make_worlds, name_of_given, with_envs
@@ -123,7 +124,7 @@ def _train(
         if start is not None:
             start.rename(folder / START)
         worlds = with_envs(worlds, cluster.envs)
-        parts = RunParts.of(config, worlds, policy, ranks=ranks, sampler=sampler)
+        parts = RunParts.of(Loaded(config=config, worlds=worlds, policy=policy, sampler=sampler, ranks=ranks))
         return _run(parts, followed(ranks, log, folder), audience, Progress())
 
 
@@ -209,7 +210,8 @@ def _resume(what: _Resumption, log: RunLog | None, audience: Audience, ranks: Ra
     ):
         ranks.first(shortened)
         worlds = with_envs(worlds, cluster.envs)
-        parts = RunParts.of(config, worlds, policy, checkpoint, ranks=ranks, sampler=sampler)
+        given = Loaded(config=config, worlds=worlds, policy=policy, sampler=sampler, ranks=ranks)
+        parts = RunParts.of(given, checkpoint)
         return _run(parts, followed(ranks, log, folder), audience, progress)
 
 

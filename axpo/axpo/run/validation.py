@@ -9,7 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from axpo.algorithm._eight_bit import EIGHT_BIT
 from axpo.algorithm.methods import configured, method_named
@@ -20,16 +20,15 @@ from axpo.distributed.ranks import Ranks
 from axpo.records._checked_json import DamagedFileError
 from axpo.records._folder import foreign_files
 from axpo.records._manifest import MANIFEST, check_manifest
-from axpo.run._env_making import located_env
 from axpo.run._governing import check_counting, located_file, permitted
 from axpo.run._samplers import check_sampler, check_sharing
+from axpo.run.locating import located, with_filter
 from axpo.run.trackers import make_tracker
 from axpo.settings._arguments import parse_env_args
 from axpo.settings._serving import LEARNER, samples_elsewhere
 from axpo.settings.config import Algorithm, ConfigError, LogConfig, LossConfig, TrainConfig
 from axpo.settings.config_file import checked
 from axpo.settings.model import ModelConfig
-from axpo.settings.sft import SftConfig
 from axpo_agents.errors import PolicyError
 from axpo_agents.formats.gguf_files import gguf_file, names_gguf
 from axpo_agents.tiny import tiny_named
@@ -46,7 +45,6 @@ IMPORTANCE: Final = 2.0
 """Bound of importance weights where none is given, and what samples is not what learns."""
 _TINY_WIDTH: Final = 256
 """Models whose text layers are at most this wide count as tiny."""
-C = TypeVar("C", TrainConfig, SftConfig)
 
 
 def resolved(config: TrainConfig) -> TrainConfig:
@@ -55,7 +53,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     Raises:
         ConfigError: a value is unusable, values contradict each other, or device, model or packages are missing.
     """
-    config = _with_filter(located(checked(config)))
+    config = with_filter(located(checked(config)))
     config = replace(config, permissions=located_file(config.permissions), audit_log=located_file(config.audit_log))
     config = permitted(config)
     config = configured(config)
@@ -85,39 +83,6 @@ def _with_importance(config: TrainConfig) -> TrainConfig:
         return config
     apart = config.sampler != LEARNER or config.max_staleness > 0
     return replace(config, loss=replace(config.loss, max_importance=IMPORTANCE if apart else 0.0))
-
-
-def located(config: C) -> C:
-    """The same configuration with its relative paths made absolute, so that it means the same in any working folder.
-
-    Of `env` it is that of the module, see `located_env`. Of `env_args` these are values that name an existing file or
-    folder and look like it: `./name`, `a/b`, `a.jsonl`.
-    """
-    model = Path(config.model).expanduser()
-    lies_there = model.is_dir() or (names_gguf(config.model) and model.is_file())
-    return replace(
-        config,
-        env=located_env(config.env),
-        model=str(model.absolute()) if lies_there else config.model,
-        out=str(Path(config.out).expanduser().absolute()),
-        env_args=tuple(map(_located_argument, config.env_args)),
-    )
-
-
-def _with_filter(config: TrainConfig) -> TrainConfig:
-    """The paths of the filter made absolute, too; they must name files."""
-
-    def found(name: str, file: str | None) -> str | None:
-        if file is None:
-            return None
-        path = Path(file).expanduser().absolute()
-        if not path.is_file():
-            raise ConfigError(f"filter.{name}: expected a file of `axpo eval --solved`; there is none at {path}")
-        return str(path)
-
-    given = config.filter
-    always, never = found("always", given.always), found("never", given.never)
-    return replace(config, filter=replace(given, always=always, never=never))
 
 
 def check_model(model: str, settings: ModelConfig) -> None:
@@ -215,28 +180,6 @@ def check_new_folder(folder: Path) -> None:
         raise ConfigError(f"out: expected a new or empty folder; {folder} holds files")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise ConfigError(f"out: cannot make {folder}: {parent} is not writable")
-
-
-def located_path(text: str) -> str:
-    """A text that looks like a path, and names something, as an absolute path; any other as it is."""
-    path = Path(text).expanduser()
-    looks_like_one = "/" in text or os.sep in text or path.suffix
-    return str(path.absolute()) if looks_like_one and _exists(path) else text
-
-
-def _located_argument(argument: str) -> str:
-    name, equals, value = argument.partition("=")
-    text = value.strip('"')
-    found = located_path(text)
-    return argument if found == text else f"{name}{equals}{found}"
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        # A long text, say, is no name of a file.
-        return False
 
 
 def _check_lengths(config: TrainConfig) -> None:

@@ -18,8 +18,9 @@ from axpo.records._folder import held
 from axpo.records._jsonl import JsonLines
 from axpo.records._manifest import check_manifest, write_manifest
 from axpo.run.environments import Worlds, make_worlds
+from axpo.run.locating import located, located_path
 from axpo.run.policy_loading import load_settings
-from axpo.run.validation import check_model, located, located_path
+from axpo.run.validation import check_model
 from axpo.settings.config import ConfigError, SamplingConfig
 from axpo.settings.config_file import checked, read_toml, to_toml
 from axpo.settings.sft import DEMONSTRATIONS, RECORDED, DemonstrationsConfig, SftConfig, StageConfig

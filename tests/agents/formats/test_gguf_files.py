@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from axpo.run.validation import check_model, located
+from axpo.run.locating import located
+from axpo.run.validation import check_model
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.model import ModelConfig
 from axpo_agents.errors import PolicyError

@@ -12,7 +12,7 @@ import gymnasium
 import pytest
 
 from axpo import TrainConfig, Training, train_step
-from axpo.algorithm.step import StepOutcome
+from axpo.algorithm.outcome import StepOutcome
 from axpo.cluster._weights import HereShelf
 from axpo.cluster.opening import check_cluster, laid_on
 from axpo.cluster.rollouts import PlacedSampler, RolloutWorker, Weights

@@ -14,7 +14,7 @@ from axpo.cli import main
 from axpo.records.run_log import read_changes
 from axpo.run._resumption import changed, differences
 from axpo.run.display import Silent
-from axpo.run.validation import located
+from axpo.run.locating import located
 from axpo.settings.config import ConfigError, TrainConfig
 from axpo.settings.config_file import read_toml, to_toml
 from axpo.settings.sft import SftConfig

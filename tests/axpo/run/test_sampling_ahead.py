@@ -15,7 +15,7 @@ import torch
 import axpo
 from axpo import GroupBuffer, Silent, TrainConfig, Training, train_step
 from axpo.algorithm.buffer import BufferSettings
-from axpo.algorithm.step import StepOutcome
+from axpo.algorithm.outcome import StepOutcome
 from axpo.run._sampling_ahead import SamplingAhead, read_ahead, write_ahead
 from axpo.run.trainer import load_settings
 from axpo_agents.rolling import Lost, Start

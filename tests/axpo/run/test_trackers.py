@@ -208,9 +208,9 @@ def test_services_are_called_as_their_packages_want_it(
 
 
 def test_a_run_stops_at_a_collapse_only_where_that_is_asked_for(toy: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    from axpo.run import _training_run
+    from axpo.run import _recording
 
-    monkeypatch.setattr(_training_run, "tool_collapse", lambda history: "acting paid" if len(history) >= 2 else None)
+    monkeypatch.setattr(_recording, "tool_collapse", lambda history: "acting paid" if len(history) >= 2 else None)
     display = Noted()
     config = toy.toy_config(tmp_path / "on", steps=4, log={"stop_on_collapse": True, "eval_questions": 0})
     assert len(axpo.train(config, display=display).metrics) == 2
