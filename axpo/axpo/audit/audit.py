@@ -12,7 +12,7 @@ from typing import Final
 
 from axpo.audit.counts import MOST_PLACES, Counts
 from axpo.audit.fields import Fields, UnreadableError
-from axpo.audit.sample import rank_of
+from axpo.audit.sample import Kept, rank_of
 from axpo.audit.sources import FORMATS
 from axpo.audit.stream import stream
 from axpo.audit.tally import Estimates, Question, Tally, estimates_of
@@ -179,7 +179,6 @@ def _findings(files: Mapping[str, str], counts: Counts) -> Findings:
     tools = {name: counts.tools[name] for name in sorted(counts.tools, key=lambda name: -calls[name])}
     measured = dict(islice(tools.items(), MOST_TOOLS))
     asked, demands = whole.asked(), whole.demands()
-    kept = {kind: counts.examples[kind].kept for kind in FAILURES if kind in counts.examples}
     periods = _periods(whole)
     environments = whole.environments
     asked_in = whole.parts(lambda _, question: question.environment)
@@ -203,22 +202,33 @@ def _findings(files: Mapping[str, str], counts: Counts) -> Findings:
         environments_over_time=_environments_over_time(whole, environments[:MOST_OVER_TIME], periods)
         if periods
         else {},
-        examples={kind: tuple(each.place for each in sorted(sample)) for kind, sample in kept.items()},
+        examples={kind: tuple(each.place for each in sorted(sample)) for kind, sample in _kept(counts).items()},
         tool_users=dict(sorted(users.items())),
-        failures={
-            **{kind: counts.examples[kind].offered for kind in kept},
-            **({SUBGROUP: len(subgroups)} if subgroups else {}),
-        },
-        samples={
-            **{kind: tuple(each.number for each in sample) for kind, sample in kept.items()},
-            **({SUBGROUP: tuple(heapq.nsmallest(MOST_PLACES, subgroups, key=rank_of))} if subgroups else {}),
-        },
+        failures=_failures(counts, subgroups),
+        samples=_samples(counts, subgroups),
         worst=_worst(whole),
         call_outcomes={name: tool.outcomes() for name, tool in tools.items()},
         tools_over_time=_tools_over_time(whole, dict(islice(tools.items(), MOST_OVER_TIME)), periods)
         if periods
         else {},
     )
+
+
+def _kept(counts: Counts) -> dict[str, tuple[Kept, ...]]:
+    """The examples of each failure."""
+    return {kind: counts.examples[kind].kept for kind in FAILURES if kind in counts.examples}
+
+
+def _failures(counts: Counts, subgroups: Sequence[int]) -> dict[str, int]:
+    """How often each failure was met."""
+    own: dict[str, int] = {kind: counts.examples[kind].offered for kind in FAILURES if kind in counts.examples}
+    return {**own, SUBGROUP: len(subgroups)} if subgroups else own
+
+
+def _samples(counts: Counts, subgroups: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Numbers of records to be looked at, by failure."""
+    own = {kind: tuple(each.number for each in sample) for kind, sample in _kept(counts).items()}
+    return {**own, SUBGROUP: tuple(heapq.nsmallest(MOST_PLACES, subgroups, key=rank_of))} if subgroups else own
 
 
 def _by_hops(whole: Tally) -> dict[str, Estimates]:

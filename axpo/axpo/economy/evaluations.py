@@ -14,12 +14,13 @@ import numpy as np
 from pydantic import Field
 
 from axpo.diagnostics.estimates import Estimate
+from axpo.economy._protocols import NOT_COMPARED, differences, protocols, shared
 from axpo.economy.measures import Array, Measure, estimate_of, measures_of, resampled_questions
 from axpo.economy.pairs import Pair, Verdict, compare_pair
 from axpo.economy.prices import Price
 from axpo.evaluation.evaluate import as_metric
 from axpo.records.evaluation_folder import EvaluationFolder
-from axpo.records.evaluation_records import AskedQuestion, EvaluatedRollout, Provenance
+from axpo.records.evaluation_records import AskedQuestion, EvaluatedRollout
 from axpo.records.tried import Tried
 from axpo.settings.config import ConfigError
 from axpo.settings.values import CountOrNone, NonNegative
@@ -131,12 +132,12 @@ def compare_evaluations(
     if prices and lacking:
         raise ConfigError(f"prices: expected one for every model; {', '.join(lacking)} not among {', '.join(prices)}")
     asked = {name: folder.provenance() for name, folder in folders.items()}
-    notes = [*_protocols(asked)]
+    notes = [*protocols(asked)]
     parts: list[Part] = []
-    for benchmark, arm in _shared(asked):
-        differences = tuple(_differences(asked, benchmark, arm))
-        notes += differences
-        if not any(one.startswith(_NOT_COMPARED) for one in differences):
+    for benchmark, arm in shared(asked):
+        apart = tuple(differences(asked, benchmark, arm))
+        notes += apart
+        if not any(one.startswith(NOT_COMPARED) for one in apart):
             parts += parts_of(_asked(folders, benchmark, arm), prices, settings)
     if not parts:
         told = "; ".join(notes) or "they share no benchmark with the same tools"
@@ -259,38 +260,6 @@ def _by_question(rollouts: Sequence[EvaluatedRollout]) -> Rollouts:
     for rollout in rollouts:
         found.setdefault(rollout.question, []).append(rollout)
     return found
-
-
-def _shared(asked: Mapping[str, Provenance]) -> Iterator[tuple[str, str]]:
-    """Benchmarks and arms that all have."""
-    first, *others = asked.values()
-    for benchmark, own in first.benchmarks.items():
-        for arm in own.tools:
-            if all(benchmark in other.benchmarks and arm in other.benchmarks[benchmark].tools for other in others):
-                yield benchmark, arm
-
-
-_NOT_COMPARED: Final = "not compared: "
-
-
-def _differences(asked: Mapping[str, Provenance], benchmark: str, arm: str) -> Iterator[str]:
-    (first, own), *others = ((name, one.benchmarks[benchmark]) for name, one in asked.items())
-    for name, other in others:
-        for label in ("slice", "fingerprint", "scorer", "judge"):
-            ours, theirs = getattr(own, label), getattr(other, label)
-            if ours != theirs:
-                yield f"{_NOT_COMPARED}{benchmark}, {label}: {first} has {ours!r}; {name} {theirs!r}"
-        if own.prompts.get(arm) != other.prompts.get(arm):
-            yield f"{benchmark}, {arm}: {first} and {name} were told other instructions or tools"
-
-
-def _protocols(asked: Mapping[str, Provenance]) -> Iterator[str]:
-    (first, own), *others = asked.items()
-    for name, other in others:
-        for label in sorted({*own.protocol, *other.protocol}):
-            ours, theirs = own.protocol.get(label), other.protocol.get(label)
-            if ours != theirs:
-                yield f"protocol, {label}: {first} has {ours!r}; {name} {theirs!r}"
 
 
 def _record(part: Part) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from axpo.audit.audit import Findings
 from axpo.audit.exhibits import clipped
 from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.registry import metric_named
-from axpo.report._live_charts import ROLES, Curve, LiveChart, Topic, live_chart, value_of
+from axpo.report._live_charts import ROLES, Curve, LiveChart, Topic, live_chart
+from axpo.report._values import value_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from axpo.diagnostics.estimates import Estimate
 from axpo.diagnostics.metric import Unit
 from axpo.diagnostics.permission import shown_of_parts
 from axpo.diagnostics.registry import metric_named
-from axpo.report._live_charts import Value, told, value_of
+from axpo.report._values import Value, told, value_of
 
 HEADLINES: Final = ("tool_attempt_rate", "pass1", "tool_pass1", "no_tool_pass1", "no_signal_at_calls")
 """What is shown of each environment."""

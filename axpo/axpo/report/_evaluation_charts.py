@@ -9,8 +9,9 @@ from typing import Final
 from axpo.diagnostics.metric import Metric, Shown, Unit
 from axpo.diagnostics.registry import metrics
 from axpo.records._jsonl import Record
-from axpo.report._live_charts import Curve, LiveChart, Topic, Value, live_chart
+from axpo.report._live_charts import Curve, LiveChart, Topic, live_chart
 from axpo.report._panels import Line
+from axpo.report._values import Value
 
 _FEW: Final = 2
 """A start and an end are no curve."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from axpo.diagnostics.estimates import Estimate
+from axpo.report._values import Value, tick_text, told
 
 T = TypeVar("T")
 
@@ -27,27 +27,6 @@ _MOST_TOLD: Final = 100
 _MOST_MARKS: Final = 30
 ROLES: Final = ("axpo", "grpo", "extra1", "extra2", "extra3", "extra4", "start")
 """Colours of curves, in turn."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """A measured value; its interval where there is one."""
-
-    value: float
-    """The value."""
-    low: float | None
-    """Lower end of its interval."""
-    high: float | None
-    """Upper end of its interval."""
-    n: int | None
-    """How many things were counted; None where that says nothing of the value."""
-
-
-def value_of(estimate: Estimate | None) -> Value | None:
-    """An estimate as charts and tables take it; None where nothing was observed."""
-    if estimate is None:
-        return None
-    return Value(value=estimate.value, low=estimate.low, high=estimate.high, n=estimate.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,24 +153,10 @@ def live_chart(topic: Topic, curves: Sequence[Curve]) -> LiveChart | None:
             Tick(at=scale.x(place), text=name) for place, name in enumerate(topic.places) if place % every == 0
         ),
         rows=tuple(
-            Tick(at=scale.y(value), text=_tick(value, share=topic.share))
+            Tick(at=scale.y(value), text=tick_text(value, share=topic.share))
             for value in (low + (high - low) * part / 4 for part in range(5))
         ),
     )
-
-
-def told(value: Value | None, *, share: bool) -> str:
-    """A value in words, with its interval and what was counted.
-
-    Worked value: 0.381 of 120 with an interval from 0.3 to 0.47 gives `38.1 % (30.0 to 47.0 %), n 120`.
-    """
-    if value is None:
-        return "undefined"
-    scale, digits, unit = (100, ".1f", " %") if share else (1, ".3g", "")
-    text = f"{scale * value.value:{digits}}{unit}"
-    if value.low is not None and value.high is not None:
-        text += f" ({scale * value.low:{digits}} to {scale * value.high:{digits}}{unit})"
-    return text if value.n is None else f"{text}, n {value.n:,}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,12 +259,3 @@ def _runs(items: Sequence[T | None]) -> list[list[T]]:
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + " L".join(f"{x},{y}" for x, y in points)
-
-
-def _tick(value: float, *, share: bool) -> str:
-    if share:
-        return f"{100 * value:.0f} %"
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= unit:
-            return f"{value / unit:.3g}{name}"
-    return f"{value:.3g}"

@@ -11,9 +11,10 @@ from axpo.diagnostics.metric import Unit
 from axpo.diagnostics.permission import shown_of_parts
 from axpo.diagnostics.registry import metric_named
 from axpo.records._jsonl import Record
-from axpo.report._live_charts import ROLES, Curve, LiveChart, Topic, Value, live_chart, told
+from axpo.report._live_charts import ROLES, Curve, LiveChart, Topic, live_chart
 from axpo.report._page import Row, Table
 from axpo.report._panels import WINDOW, trailing_mean
+from axpo.report._values import Value, told
 
 _MOST_ROWS: Final = 50
 _UNDEFINED: Final = "-"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from axpo.diagnostics.registry import metric_named
-from axpo.report._live_charts import Curve, LiveChart, Topic, Value, live_chart
+from axpo.report._live_charts import Curve, LiveChart, Topic, live_chart
 from axpo.report._panels import Curve as Means
 from axpo.report._panels import Line, Panel, drawn
+from axpo.report._values import Value
 
 
 def step_chart(panel: Panel, lines: Sequence[Line]) -> LiveChart | None:

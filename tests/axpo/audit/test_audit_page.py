@@ -22,7 +22,8 @@ from axpo.audit.exhibits import MOST_CHARACTERS, clipped, exhibits
 from axpo.audit.images import images_of
 from axpo.audit.sample import Sample
 from axpo.cli import main
-from axpo.report._live_charts import Curve, Topic, Value, live_chart, told
+from axpo.report._live_charts import Curve, Topic, live_chart
+from axpo.report._values import Value, told
 from axpo.settings.config import TrainConfig
 
 EVIL = '"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>'

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from axpo.report._evaluation_charts import evaluation_charts
-from axpo.report._live_charts import Curve, LiveChart, Topic, Value, live_chart
+from axpo.report._live_charts import Curve, LiveChart, Topic, live_chart
 from axpo.report._panels import Line
+from axpo.report._values import Value
 
 
 def evaluation(step: int, pass1: float | None, **more: float) -> dict[str, Any]:
