@@ -22,9 +22,10 @@ from axpo_envs.backends.python_sandbox import _frames as frames
 from axpo_envs.backends.python_sandbox._frames import Bounds, Frame, FrameError
 from axpo_envs.backends.python_sandbox._installation import hidden_paths, readable_paths
 from axpo_envs.backends.python_sandbox._views import find_ways
+from axpo_envs.backends.python_sandbox.first_process import RefusedError
 from axpo_envs.backends.python_sandbox.protocol import BOOTSTRAP, LEAVE_ROOT
 from axpo_envs.backends.python_sandbox.report import Isolation
-from axpo_envs.backends.python_sandbox.start import RefusedError, bubblewrap, runs_as_root
+from axpo_envs.backends.python_sandbox.wrapping import bubblewrap, runs_as_root
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 
 _SYSTEM: Final = ("/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl/certs")

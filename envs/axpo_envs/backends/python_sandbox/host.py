@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from axpo_envs.backends.python_sandbox._engine import Engine
 from axpo_envs.backends.python_sandbox._frames import Frame
+from axpo_envs.backends.python_sandbox.first_process import Started
 from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
 from axpo_envs.backends.python_sandbox.protocol import Request, Status
 from axpo_envs.backends.python_sandbox.report import Isolation, SandboxReport
-from axpo_envs.backends.python_sandbox.start import Started, start
+from axpo_envs.backends.python_sandbox.start import start
 from axpo_envs.backends.python_sandbox.state import Cell, PythonState, ReplayFault
 from axpo_envs.errors import EnvConfigError, InfrastructureFault
 from axpo_envs.images import ImageRef

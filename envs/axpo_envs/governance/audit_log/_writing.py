@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -29,7 +29,6 @@ import filelock
 from axpo_envs.governance.audit_log._chain import (
     FORMAT,
     HEAD,
-    HEAD_BYTES,
     AuditLogError,
     Head,
     file_name,
@@ -37,13 +36,13 @@ from axpo_envs.governance.audit_log._chain import (
     files_of,
     written,
 )
+from axpo_envs.governance.audit_log._files import LogFiles
 from axpo_envs.governance.audit_log._processes import keep_track
 from axpo_envs.governance.audit_log._recovery import read_head, recover
 
 _LOGGER: Final = logging.getLogger(__name__)
 _WAIT_S: Final = 60.0
 _MOST_SECONDS: Final = 31_536_000
-_FLAGS: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +143,7 @@ class AuditLog:
             self.sync()
         finally:
             with self._lock:
-                self._let_go()
+                self._files.let_go()
 
     def forget_files(self) -> None:
         """Begins with locks and files of its own, in a process that was forked; nothing of the other's is written."""
@@ -152,10 +151,7 @@ class AuditLog:
         self._between = filelock.FileLock(self.folder / ".lock", timeout=_WAIT_S, thread_local=False)
         self._pending: list[Mapping[str, Any]] = []
         self._lost = 0
-        self._file: int | None = None
-        self._open_name = ""
-        self._unsynced = 0
-        self._begun = False
+        self._files = LogFiles(self.folder)
         self._timer: threading.Timer | None = None
         self._sync_error: OSError | None = None
 
@@ -182,7 +178,7 @@ class AuditLog:
         if not head.file or (head.size > 0 and head.size + len(line) > self._settings.rotate_bytes):
             head = self._begin_file(head)
             line, own = self._line(record, head)
-        return self._put(line, replace(head, size=head.size + len(line), n=head.n + 1, hash=own))
+        return self._files.put(line, replace(head, size=head.size + len(line), n=head.n + 1, hash=own))
 
     @staticmethod
     def _line(record: Mapping[str, Any], head: Head) -> tuple[bytes, str]:
@@ -196,52 +192,8 @@ class AuditLog:
         versions = {"axpo": own_version(), "python": ".".join(map(str, sys.version_info[:3]))}
         opening = {"kind": "file", "format": FORMAT, "log": head.log, "versions": versions}
         line, own = self._line(opening, head)
-        self._begun = True
-        return self._put(line, replace(head, file=name, size=len(line), n=head.n + 1, hash=own))
-
-    def _put(self, line: bytes, after: Head) -> Head:
-        """Writes a line, and then the head, or neither."""
-        file = self._opened(after.file)
-        before = after.size - len(line)
-        try:
-            rest = memoryview(line)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-            self._put_head(after)
-        except BaseException:
-            # Where this fails, too, the next writer finds a torn line.
-            with suppress(OSError):
-                os.ftruncate(file, before)
-            raise
-        self._unsynced += 1
-        return after
-
-    def _put_head(self, head: Head) -> None:
-        file = os.open(self.folder / HEAD, os.O_RDWR | os.O_CREAT | _FLAGS, 0o644)
-        try:
-            if os.write(file, head.to_bytes()) != HEAD_BYTES:
-                raise OSError(f"{self.folder / HEAD} could not be written")
-            if os.fstat(file).st_size != HEAD_BYTES:
-                # Something else had been written there, which would make it no head for good.
-                os.ftruncate(file, HEAD_BYTES)
-        finally:
-            os.close(file)
-
-    def _opened(self, name: str) -> int:
-        # A file that was removed or renamed would take records that nobody ever reads.
-        if self._file is not None and (self._open_name != name or not self._is_there(self._file, name)):
-            os.close(self._file)
-            self._file = None
-        if self._file is None:
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS
-            self._file, self._open_name = os.open(self.folder / name, flags, 0o644), name
-        return self._file
-
-    def _is_there(self, file: int, name: str) -> bool:
-        try:
-            return os.path.samestat(os.fstat(file), os.stat(f"{self.folder}/{name}"))  # noqa: PTH116
-        except FileNotFoundError:
-            return False
+        self._files.begun = True
+        return self._files.put(line, replace(head, file=name, size=len(line), n=head.n + 1, hash=own))
 
     def _head(self) -> Head:
         """Where the log ends, what killed writers left behind taken in or cut off."""
@@ -251,7 +203,7 @@ class AuditLog:
         if said is not None and not said.file and not files_of(self.folder):
             return said
         found = recover(self.folder, said)
-        self._put_head(found.head)
+        self._files.put_head(found.head)
         for what in found.told:
             _LOGGER.warning("audit log %s: %s", self.folder, what["what"])
         self._pending[:0] = [{"kind": "repair", **what} for what in found.told]
@@ -268,9 +220,9 @@ class AuditLog:
             return False
 
     def _count(self) -> None:
-        if self._unsynced >= self._settings.sync_records:
+        if self._files.unsynced >= self._settings.sync_records:
             self._sync_in_time()
-        elif self._unsynced and self._timer is None:
+        elif self._files.unsynced and self._timer is None:
             self._timer = threading.Timer(self._settings.sync_seconds, self._sync_in_time)
             self._timer.daemon = True
             self._timer.start()
@@ -291,27 +243,7 @@ class AuditLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._file is not None and self._unsynced:
-            os.fsync(self._file)
-            _sync_path(self.folder / HEAD)
-            if self._begun and os.name == "posix":
-                # Else a new file might have no name after a power cut.
-                _sync_path(self.folder)
-            self._begun = False
-        self._unsynced = 0
-
-    def _let_go(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-        self._file, self._open_name = None, ""
-
-
-def _sync_path(path: Path) -> None:
-    file = os.open(path, (os.O_RDONLY if path.is_dir() else os.O_RDWR) | _FLAGS)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+        self._files.sync()
 
 
 def _is_own(name: str) -> bool:

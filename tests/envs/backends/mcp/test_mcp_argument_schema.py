@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from axpo_envs.backends.mcp._argument_schema import MAX_DEPTH, MAX_PARTS, ArgumentSchema
+from axpo_envs.backends.mcp._argument_schema import ArgumentSchema
+from axpo_envs.backends.mcp._schema_parts import MAX_DEPTH, MAX_PARTS
 from axpo_envs.tool.protocol import ToolArgumentError, ToolTimeout
 
 TWOFOLD: dict[str, Any] = {

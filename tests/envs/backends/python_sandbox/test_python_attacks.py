@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from axpo_envs.backends.python_sandbox.first_process import Started
 from axpo_envs.backends.python_sandbox.limits import SandboxLimits, SandboxSettings
-from axpo_envs.backends.python_sandbox.start import Started, available_isolations
+from axpo_envs.backends.python_sandbox.start import available_isolations
 from axpo_envs.backends.python_sandbox.state import PythonState
 from axpo_envs.backends.python_sandbox.syscalls import number
 from axpo_envs.tool.protocol import ToolContext
