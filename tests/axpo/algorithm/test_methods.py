@@ -41,8 +41,11 @@ def test_each_method_changes_one_thing() -> None:
     assert not changed["axpo_no_prefix_credit"].advantages.prefix_credit
     assert not changed["axpo_prefix_credit_only"].advantages.continuation_loss
     assert not changed["axpo_joint_groups"].advantages.separate_groups
-    parts = {(repr(changed[m.name]), m.refine, m.select, m.credit, m.loss) for m in map(method_named, method_names())}
-    assert len(parts) == len(changed), "two are the same"
+    # `axpo_plus` is `axpo_idle` under the name to ask for.
+    own = [method_named(name) for name in method_names() if name != "axpo_plus"]
+    assert len({(repr(changed[m.name]), m.refine, m.select, m.credit, m.loss) for m in own}) == len(own), (
+        "two are the same"
+    )
     for name, config in changed.items():
         assert method_named(name).configure(config) == config, "applied twice it changes more"
 
